@@ -1,0 +1,1 @@
+//! What can be hooked, and what comes of it.

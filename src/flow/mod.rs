@@ -1,0 +1,5 @@
+//! Flows: keyed look-up, fixed-address records, timers.
+
+pub mod arena;
+pub mod table;
+pub mod timer;

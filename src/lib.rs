@@ -1,0 +1,29 @@
+//! Wero: a Lua-scriptable inline traffic inspection engine.
+//!
+//! Data flows one way. `capture` hands frames to `worker`, `engine` takes
+//! them apart and raises events, rules (Lua, behind `lua`) decide, `engine`
+//! puts the packets together again and gives each a verdict. The module
+//! list below is in that order: a lower module never names a higher one
+//! (`tests/layering.rs` checks it). Start reading at `engine`.
+
+pub mod addr;
+pub mod alert;
+pub mod time;
+
+pub mod buf;
+pub mod event;
+pub mod flow;
+pub mod packet;
+pub mod stream;
+
+pub mod lua;
+pub mod proto;
+pub mod rule;
+
+pub mod engine;
+
+// Below this line the outside world is touched: files, clocks, sockets.
+pub mod capture;
+pub mod cli;
+pub mod sink;
+pub mod worker;

@@ -1,0 +1,1 @@
+//! Buffers as the Lua library sees them: C functions over `buf`.

@@ -1,0 +1,4 @@
+//! The Lua host; knows no protocol.
+
+pub mod buf_api;
+pub mod pattern;

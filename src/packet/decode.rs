@@ -1,0 +1,1 @@
+//! Where the headers of a frame are.

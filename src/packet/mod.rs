@@ -1,0 +1,10 @@
+//! One packet: its bytes and where its headers are.
+
+pub mod checksum;
+pub mod decode;
+pub mod fragment;
+pub mod link;
+pub mod malformed;
+
+pub use link::LinkType;
+pub use malformed::{Fault, Layer, Malformed};

@@ -1,0 +1,4 @@
+//! One direction of a byte stream, protocol-free.
+
+pub mod assembler;
+pub mod offset_map;
