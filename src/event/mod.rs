@@ -1,1 +1,61 @@
 //! What can be hooked, and what comes of it.
+//!
+//! An event is a number with a subject: a packet slot or a flow slot. The
+//! engine raises it only when somebody listens (`HookSet`), and everything
+//! else about it stands in `Current`, which the Lua library reads in place.
+//! Not here: who listens (`rule`), when events are raised (`engine`).
+
+pub mod kinds;
+pub mod log;
+
+pub mod profile;
+pub mod verdict;
+
+pub use kinds::{EventKind, EventRow, HookSet, Subject, EVENTS};
+pub use log::Level;
+
+pub use profile::{Profile, Settings};
+pub use verdict::{DropReason, Verdict};
+
+/// The event being delivered, as the Lua library sees it.
+///
+/// Written by the engine before every event; fields that an event does not
+/// use keep their last value.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Current {
+    /// Slot of the packet in question.
+    pub packet: u32,
+    /// Slot of the flow in question.
+    pub flow: u32,
+    /// 0 to the server ("up"), 1 to the client ("down").
+    pub direction: u32,
+    /// Stream buffer that holds the direction's bytes, with its generation.
+    pub stream: u32,
+    pub stream_generation: u32,
+    /// Bytes that arrived with this event, at the end of the stream.
+    pub fresh: u32,
+    /// Whether the stream has ended (FIN in order).
+    pub finished: u32,
+    /// Code of the fault, for `protocol_error` and handshake policies.
+    pub detail: u32,
+}
+
+/// What the engine calls for every event that somebody hears.
+///
+/// The engine holds no reference into its own state while it calls, so an
+/// implementation may reach the state through the handle it was made with.
+pub trait Hooks {
+    /// Delivers one event. `Err` means that a listener failed: the engine
+    /// then applies the failure policy to the event's subject.
+    fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), ListenerFailed>;
+}
+
+/// A listener raised an error or was stopped. It has been reported already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerFailed {
+    /// An error with a message, or a runaway that was stopped.
+    Error,
+    /// `haka.abort()`: processing stops silently.
+    Abort,
+}

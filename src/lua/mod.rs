@@ -1,4 +1,9 @@
 //! The Lua host; knows no protocol.
 
 pub mod buf_api;
+pub mod heap;
+pub mod host;
 pub mod pattern;
+pub mod watchdog;
+
+pub use host::{Entry, Failure, Host, Limits, Module};

@@ -1,0 +1,2 @@
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level { Fatal, Error, Warn, Info, Debug, Trace }

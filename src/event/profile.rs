@@ -1,0 +1,135 @@
+//! The two profiles and every default in which they differ.
+//!
+//! Profile `wero` lets a packet pass unless a rule, a policy of the user or
+//! a declared stance refuses it. Profile `haka` follows Haka 0.4 to the
+//! letter, because its rule files count on it. [`DIFFERENCES`] is the whole
+//! list; nothing else in the code may ask which profile runs.
+
+use std::time::Duration;
+
+/// Which set of defaults applies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    #[default]
+    Wero,
+    Haka,
+}
+
+/// How TCP, UDP and ICMP checksums are treated on arrival.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksums {
+    /// A wrong segment never enters a stream, unless the first segments of
+    /// its sender are all wrong: then the capture was taken before offload
+    /// filled them in, and they are used.
+    #[default]
+    Auto,
+    /// A wrong segment never enters a stream.
+    Verify,
+    /// Checksums are not looked at.
+    Ignore,
+}
+
+/// What happens to a flow's packets when one of its caps is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CapPolicy {
+    /// Let the packet go on, unjudged.
+    Release,
+    /// Drop the packet.
+    Drop,
+}
+
+macro_rules! settings {
+    ($($name:ident: $kind:ty = $wero:expr, $haka:expr, $doc:literal;)*) => {
+        /// Settings of the engine whose defaults depend on the profile.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Defaults { $(#[doc = $doc] pub $name: $kind,)* }
+
+        impl Defaults {
+            fn of(profile: Profile) -> Defaults {
+                match profile {
+                    Profile::Wero => Defaults { $($name: $wero,)* },
+                    Profile::Haka => Defaults { $($name: $haka,)* },
+                }
+            }
+        }
+
+        /// Name, value in `wero`, value in `haka`, meaning: the reference
+        /// page and `wero doc profiles` print this.
+        pub fn differences() -> Vec<(&'static str, String, String, &'static str)> {
+            vec![$((stringify!($name), format!("{:?}", { let v: $kind = $wero; v }),
+                    format!("{:?}", { let v: $kind = $haka; v }), $doc),)*]
+        }
+    };
+}
+
+settings! {
+    drop_unknown_dissector: bool = false, true,
+        "An IPv4 packet is dropped with an alert when no rule file loaded its dissector.";
+    drop_malformed: bool = false, true,
+        "A packet whose IP or TCP header cannot be read is dropped with an alert; otherwise it passes, counted.";
+    drop_unknown_connection: bool = false, true,
+        "A TCP segment of no known connection meets the policy `no_connection_found`, whose default drops with an alert; otherwise its connection is picked up mid-stream.";
+    strict_handshake: bool = false, true,
+        "A segment that the TCP state machine does not expect is dropped with an alert and ends the connection; otherwise it passes, counted.";
+    close_on_error: bool = false, true,
+        "A rule error in a connection closes it, so that its later packets are unknown; otherwise only the packet is refused.";
+    segment_untouched: bool = false, true,
+        "TCP packets longer than 1,500 bytes are cut even when no rule changed them.";
+    plain_segments: bool = false, true,
+        "Further pieces of a cut segment carry no TCP options and the IP identification 0.";
+    validate_rst: bool = true, false,
+        "An RST ends a connection only with the exact next sequence number (RFC 5961, 3.2); others pass without effect.";
+    tcp_idle: Option<Duration> = Some(Duration::from_secs(3600)), None,
+        "Idle time after which an established TCP connection ends.";
+    network_ipv6: bool = true, false,
+        "IPv6 packets have a dissector; otherwise they are an unknown protocol and pass.";
+    log_location: bool = true, false,
+        "Errors of rules are logged with the rule, the packet and the flow; otherwise in Haka's fixed texts.";
+}
+
+/// What the engine is told at its start. Sizes are bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub profile: Profile,
+    pub defaults: Defaults,
+    /// Rules see packets but cannot change them; verdicts are only counted.
+    pub pass_through: bool,
+    pub checksums: Checksums,
+    /// Rules see the packets inside tunnels instead of the outer ones.
+    pub inspect_tunnels: bool,
+    pub max_flows: u32,
+    pub max_packets: u32,
+    /// Out-of-order bytes and segments of one direction.
+    pub reassembly_bytes: u32,
+    pub reassembly_segments: u32,
+    /// Bytes of one direction that readers may hold back.
+    pub hold_bytes: u32,
+    pub hold_policy: CapPolicy,
+    /// Judged bytes of one direction kept until they are acknowledged.
+    pub kept_bytes: u32,
+    /// Seeds the flow hash and the rules' random numbers.
+    pub seed: u64,
+}
+
+impl Settings {
+    pub fn new(profile: Profile) -> Settings {
+        Settings {
+            profile,
+            defaults: Defaults::of(profile),
+            pass_through: false,
+            checksums: match profile {
+                Profile::Wero => Checksums::Auto,
+                Profile::Haka => Checksums::Ignore,
+            },
+            inspect_tunnels: false,
+            max_flows: 1 << 20,
+            max_packets: 1 << 16,
+            reassembly_bytes: 4 << 20,
+            reassembly_segments: 4096,
+            hold_bytes: 16 << 20,
+            hold_policy: CapPolicy::Release,
+            kept_bytes: 1 << 20,
+            seed: 0x5765_726f,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Stops rules that run too long, compiled traces included.
+//!
+//! Each worker thread has a timer on its own CPU clock, so a preempted
+//! worker is not blamed for the time of others. The timer ticks a few times
+//! per budget and sends a real-time signal to that thread; the handler sees
+//! whether the same call is still running and, past the budget, installs a
+//! count hook that raises an error at every instruction. The hook stays
+//! until the call has ended, so `pcall` and coroutines cannot swallow it.
+//! Arming costs no system call per event: a call is a store of an odd
+//! number, its end the next even one.
+//!
+//! LuaJIT must be built with `LUAJIT_ENABLE_CHECKHOOK`; [`self_test`] in
+//! the host proves it. C code is not interrupted: what Lua can call is
+//! step-bounded instead (`pattern`).
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use mlua::ffi::{self, lua_Debug, lua_State};
+
+/// Ticks per budget: a runaway ends between one budget and 5/4 of it.
+const TICKS: u32 = 4;
+/// Ticks after which a call that nothing stops is taken for hopeless, only
+/// while the self-test runs.
+const HOPELESS: u32 = 100;
+
+/// What the signal handler looks at. Atomics only: the handler interrupts
+/// the very thread that writes them.
+struct Watch {
+    state: AtomicPtr<lua_State>,
+    /// Odd while a call runs; each call has a number of its own.
+    call: AtomicU64,
+    seen: AtomicU64,
+    ticks: AtomicU32,
+    doomed: AtomicBool,
+    testing: AtomicBool,
+}
+
+/// The watchdog of one Lua state. Belongs to the thread that made it.
+pub struct Watchdog {
+    watch: Box<Watch>,
+    timer: libc::timer_t,
+    budget: Duration,
+}
+
+impl Watchdog {
+    /// Starts the timer of the calling thread.
+    ///
+    /// # Errors
+    /// When the kernel refuses the timer or the signal handler.
+    ///
+    /// # Safety
+    /// `state` must stay alive as long as the watchdog, and be used by the
+    /// calling thread only.
+    pub unsafe fn start(state: *mut lua_State, budget: Duration) -> io::Result<Watchdog> {
+        install_handler()?;
+        let watch = Box::new(Watch {
+            state: AtomicPtr::new(state),
+            call: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            ticks: AtomicU32::new(0),
+            doomed: AtomicBool::new(false),
+            testing: AtomicBool::new(false),
+        });
+        // SAFETY: a zeroed sigevent is valid; the fields that matter are set.
+        let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal_number();
+        event.sigev_value = libc::sigval { sival_ptr: ptr::from_ref::<Watch>(&watch) as *mut c_void };
+        // SAFETY: gettid has no preconditions.
+        event.sigev_notify_thread_id = unsafe { libc::gettid() };
+        let mut timer: libc::timer_t = ptr::null_mut();
+        // SAFETY: both pointers are to live locals.
+        if unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut watchdog = Watchdog { watch, timer, budget };
+        watchdog.set_budget(budget)?;
+        Ok(watchdog)
+    }
+
+    /// Changes the CPU time that one call may take.
+    ///
+    /// # Errors
+    /// When the kernel refuses the interval.
+    pub fn set_budget(&mut self, budget: Duration) -> io::Result<()> {
+        self.budget = budget;
+        let tick = (budget / TICKS).max(Duration::from_micros(100));
+        let tick = libc::timespec { tv_sec: tick.as_secs() as _, tv_nsec: tick.subsec_nanos() as _ };
+        let spec = libc::itimerspec { it_interval: tick, it_value: tick };
+        // SAFETY: the timer is ours; the pointer is to a live local.
+        if unsafe { libc::timer_settime(self.timer, 0, &spec, ptr::null_mut()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    pub fn budget(&self) -> Duration {
+        self.budget
+    }
+
+    /// A call into Lua begins.
+    #[inline(always)]
+    pub fn enter(&self) {
+        let call = self.watch.call.load(Ordering::Relaxed);
+        self.watch.call.store(call | 1, Ordering::Release);
+    }
+
+    /// The call has ended. Returns whether it was stopped.
+    #[inline(always)]
+    pub fn leave(&self) -> bool {
+        let call = self.watch.call.load(Ordering::Relaxed);
+        self.watch.call.store((call | 1) + 1, Ordering::Release);
+        if self.watch.doomed.load(Ordering::Acquire) { self.pardon() } else { false }
+    }
+
+    #[cold]
+    fn pardon(&self) -> bool {
+        let stopped = self.watch.doomed.swap(false, Ordering::AcqRel);
+        // SAFETY: the state is alive and no call of it runs.
+        unsafe { ffi::lua_sethook(self.watch.state.load(Ordering::Relaxed), None, 0, 0) };
+        stopped
+    }
+
+    /// While testing, a call that cannot be stopped ends the process with a
+    /// message instead of hanging it for ever.
+    pub fn set_testing(&self, on: bool) {
+        self.watch.testing.store(on, Ordering::Release);
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        // SAFETY: the timer is ours. Its pending signal, if any, was
+        // delivered to this thread before the call returns or is discarded
+        // by the kernel with the timer.
+        unsafe { libc::timer_delete(self.timer) };
+    }
+}
+
+/// Ends the running call of `state` at its next instruction.
+///
+/// # Safety
+/// `state` must be a live main state, and the caller on its thread.
+pub unsafe fn doom(state: *mut lua_State) {
+    // SAFETY: lua_sethook neither allocates nor locks; setting it from a
+    // signal or from the allocator is what LuaJIT allows for it.
+    unsafe { ffi::lua_sethook(state, Some(stop), ffi::LUA_MASKCOUNT, 1) };
+}
+
+/// The hook that ends a call: an error at every instruction.
+unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
+    const TEXT: &[u8] = b"rule stopped: over its time or memory budget";
+    // SAFETY: Lua calls the hook with a state that may raise errors.
+    unsafe {
+        ffi::lua_pushlstring_(state, TEXT.as_ptr().cast(), TEXT.len());
+        ffi::lua_error(state);
+    }
+}
+
+fn signal_number() -> c_int {
+    libc::SIGRTMIN() + 6
+}
+
+fn install_handler() -> io::Result<()> {
+    static INSTALL: Once = Once::new();
+    let mut result = Ok(());
+    INSTALL.call_once(|| {
+        // SAFETY: a zeroed sigaction is valid; handler and flags are set.
+        unsafe {
+            let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            action.sa_sigaction = on_tick as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+            if libc::sigaction(signal_number(), &action, ptr::null_mut()) != 0 {
+                result = Err(io::Error::last_os_error());
+            }
+        }
+    });
+    result
+}
+
+extern "C" fn on_tick(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel passes a valid siginfo; the value points at the
+    // boxed watch, which lives until its timer is deleted by this thread.
+    // Only atomics and lua_sethook are used, and errno is put back.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let watch = (*info).si_value().sival_ptr.cast::<Watch>();
+        if !watch.is_null() {
+            tick(&*watch);
+        }
+        *libc::__errno_location() = errno;
+    }
+}
+
+fn tick(watch: &Watch) {
+    let call = watch.call.load(Ordering::Acquire);
+    if call & 1 == 0 {
+        return;
+    }
+    if watch.seen.swap(call, Ordering::Relaxed) != call {
+        watch.ticks.store(0, Ordering::Relaxed);
+        return;
+    }
+    let ticks = watch.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+    if ticks < TICKS {
+        return;
+    }
+    watch.doomed.store(true, Ordering::Release);
+    // SAFETY: the call runs on this thread, so the state is alive. A hook
+    // update that was lost to an interrupted one is made again next tick:
+    // LuaJIT skips its work when the mode looks unchanged, hence off first.
+    unsafe {
+        let state = watch.state.load(Ordering::Relaxed);
+        ffi::lua_sethook(state, None, 0, 0);
+        doom(state);
+    }
+    if ticks > HOPELESS && watch.testing.load(Ordering::Acquire) {
+        const TEXT: &[u8] = b"wero: this build of LuaJIT cannot stop runaway rules; build with the \
+            repository's .cargo/config.toml (-DLUAJIT_ENABLE_CHECKHOOK)\n";
+        // SAFETY: both calls are async-signal-safe.
+        unsafe {
+            libc::write(2, TEXT.as_ptr().cast(), TEXT.len());
+            libc::_exit(70);
+        }
+    }
+}
