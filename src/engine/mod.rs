@@ -1,1 +1,299 @@
-//! The pipeline.
+//! The pipeline: one packet at a time, down through the dissectors, up
+//! through the layers that were changed.
+//!
+//! The engine does no I/O and never calls a listener. Work goes in
+//! ([`Engine::handle_packet`], [`Engine::handle_timeout`]), then
+//! [`Engine::step`] yields events until it says `Done`, then
+//! [`Engine::poll_output`] gives each packet's verdict. [`run`] is the loop
+//! that all callers use. Order of reading: `dissect`, `proto::tcp`, `forge`.
+
+mod dissect;
+mod forge;
+mod fragments;
+mod numbers;
+pub mod ops;
+mod settle;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+use crate::core::{Core, Frame, Op, Output, Step, flow_state};
+use crate::event::{DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict};
+use crate::packet::LinkType;
+use crate::packet::fragment::Reassembler;
+use crate::packet::record::{flag, state};
+use crate::proto::tcp::Connections;
+use crate::proto::{tcp, udp};
+use crate::time::Timestamp;
+
+/// The engine as its owner and the Lua library share it. Borrowed for one
+/// call at a time; a listener that runs finds it free.
+pub type Shared = Rc<RefCell<Engine>>;
+
+/// One worker's engine.
+pub struct Engine {
+    pub core: Core,
+    pub(crate) connections: Connections,
+    pub(crate) reassembler: Reassembler,
+    /// Frames below this depth belong to an outer listener.
+    floor: usize,
+}
+
+/// A packet on its way out, or its refusal.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure<'a> {
+    /// Number of the captured packet; 0 for injected ones.
+    pub id: u64,
+    pub timestamp: Timestamp,
+    pub link: LinkType,
+    pub verdict: Verdict,
+    /// The frame as it leaves; for a refusal, as it came.
+    pub bytes: &'a [u8],
+    /// Length on the wire, where the capture cut the frame.
+    pub wire_len: u32,
+    /// The listener that refused it: event and place in its list, from 1.
+    pub listener: Option<(EventKind, u32)>,
+}
+
+impl Engine {
+    /// # Errors
+    /// When the kernel refuses the address space of the arenas.
+    pub fn new(settings: Settings) -> io::Result<Engine> {
+        Ok(Engine {
+            core: Core::new(settings)?,
+            connections: Connections::default(),
+            reassembler: Reassembler::new(fragments::LIMITS),
+            floor: 0,
+        })
+    }
+
+    /// Takes in one captured packet. `id` counts from 1; `wire_len` is its
+    /// length before the capture cut it. Step until done before the next.
+    pub fn handle_packet(&mut self, now: Timestamp, id: u64, link: LinkType, bytes: &[u8], wire_len: u32) {
+        self.advance_clock(now);
+        self.core.stats.packets += 1;
+        self.core.stats.bytes += bytes.len() as u64;
+        let Some(slot) = self.core.packets.alloc() else {
+            return self.no_room(id, now, link, bytes, wire_len);
+        };
+        self.fill(slot, bytes);
+        let read_only = self.core.settings.pass_through;
+        let packet = self.core.packet_mut(slot);
+        packet.state = state::NORMAL;
+        packet.id = id;
+        packet.timestamp = now.0;
+        packet.link = link.0;
+        packet.wire_len = wire_len.max(bytes.len() as u32);
+        packet.flags = if read_only { flag::READ_ONLY } else { 0 };
+        if packet.wire_len > packet.len {
+            packet.flags |= flag::SNAPPED;
+        }
+        self.core.stack.push(Frame::packet(Op::Receive, slot));
+        if self.core.flows.timer_due(self.core.now) {
+            self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
+        }
+    }
+
+    /// Packet time has passed without a packet.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance_clock(now);
+        self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
+    }
+
+    /// The capture has ended: everything still held gets its verdict, and
+    /// connections end, the newest first.
+    pub fn shutdown(&mut self) {
+        self.core.stack.push(Frame::packet(Op::Shutdown, u32::MAX));
+    }
+
+    /// Does work until an event is heard or all is done.
+    #[inline]
+    pub fn step(&mut self) -> Step {
+        loop {
+            if self.core.stack.len() <= self.floor {
+                if self.floor == 0 {
+                    if let Some(slot) = self.core.injected.pop_front() {
+                        self.core.stack.push(Frame::packet(Op::Receive, slot));
+                        continue;
+                    }
+                }
+                return Step::Done;
+            }
+            let Some(&frame) = self.core.stack.last() else { return Step::Done };
+            let event = match frame.op {
+                Op::Receive => self.receive(frame),
+                Op::Send => self.send_step(frame),
+                Op::Tcp => tcp::receive(self.tcp(), frame),
+                Op::TcpRelease => tcp::release(self.tcp(), frame),
+                Op::TcpEnd => tcp::end(self.tcp(), frame),
+                Op::TcpReset => tcp::reset(self.tcp(), frame),
+                Op::Udp => udp::receive(&mut self.core, frame),
+                Op::UdpEnd => udp::end(&mut self.core, frame),
+                Op::Timers => self.timers(frame),
+                Op::Shutdown => self.shutdown_step(frame),
+            };
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+
+    fn tcp(&mut self) -> tcp::Tcp<'_> {
+        tcp::Tcp { core: &mut self.core, connections: &mut self.connections }
+    }
+
+    /// The next packet that leaves or is refused. Its slot is freed by
+    /// [`Engine::release_output`].
+    pub fn poll_output(&mut self) -> Option<Output> {
+        while let Some(slot) = self.core.packets.take_retired() {
+            self.core.release_packet(slot);
+        }
+        self.core.outputs.pop_front()
+    }
+
+    /// What an output stands for.
+    pub fn departure(&self, output: &Output) -> Departure<'_> {
+        let packet = self.core.packet(output.packet);
+        Departure {
+            id: packet.id,
+            timestamp: Timestamp(packet.timestamp),
+            link: LinkType(packet.link),
+            verdict: output.verdict,
+            bytes: self.core.bytes(output.packet),
+            wire_len: packet.wire_len,
+            listener: output.listener,
+        }
+    }
+
+    /// Ends an output: its packet is gone.
+    pub fn release_output(&mut self, output: &Output) {
+        self.core.release_packet(output.packet);
+    }
+
+    /// The earliest time at which [`Engine::handle_timeout`] has work.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.core.flows.next_deadline()
+    }
+
+    /// A nested drive begins: returns the floor to restore.
+    pub(crate) fn enter(&mut self) -> usize {
+        std::mem::replace(&mut self.floor, self.core.stack.len())
+    }
+
+    pub(crate) fn leave(&mut self, floor: usize) {
+        self.floor = floor;
+    }
+
+    /// A listener failed: whatever it had started is abandoned, and the
+    /// failure policy applies to the subject of the event.
+    pub fn event_failed(&mut self, kind: EventKind, subject: u32, depth: usize, failure: ListenerFailed, stopped: bool) {
+        self.core.stack.truncate(depth);
+        self.floor = 0;
+        if failure == ListenerFailed::Error {
+            self.core.stats.rule_errors += 1;
+            self.core.stats.rules_stopped += u64::from(stopped);
+        }
+        let reason = match (failure, stopped) {
+            (ListenerFailed::Abort, _) => DropReason::NotSent,
+            (_, true) => DropReason::RuleBudget,
+            _ => DropReason::RuleError,
+        };
+        match kind.row().subject {
+            Subject::Packet => self.core.drop_packet(subject, reason),
+            Subject::Flow => self.flow_failed(subject, reason, failure),
+        }
+    }
+
+    fn flow_failed(&mut self, flow: u32, reason: DropReason, failure: ListenerFailed) {
+        let Some(record) = self.core.flows.live(flow) else { return };
+        if record.protocol != crate::packet::decode::protocol::TCP {
+            udp::failed(&mut self.core, flow, reason);
+        } else {
+            tcp::failed(self.tcp(), flow, reason, failure);
+        }
+    }
+
+    fn advance_clock(&mut self, now: Timestamp) {
+        if now > self.core.now {
+            self.core.now = now;
+        }
+    }
+
+    /// Every slot is taken: the packet passes unseen or is refused, as the
+    /// hold policy says, and is counted.
+    fn no_room(&mut self, _id: u64, _now: Timestamp, _link: LinkType, _bytes: &[u8], _wire_len: u32) {
+        self.core.stats.packet_cap += 1;
+        self.release_oldest_held();
+    }
+
+    /// Puts bytes into a fresh packet record.
+    pub(crate) fn fill(&mut self, slot: u32, bytes: &[u8]) {
+        let extent = self.core.bufs.extents.alloc_packet(bytes);
+        let data = self.core.bufs.extents.ptr(extent).cast_mut();
+        let packet = self.core.packet_mut(slot);
+        packet.extent = extent;
+        packet.data = data;
+        packet.len = bytes.len() as u32;
+    }
+
+    fn timers(&mut self, _: Frame) -> Option<Step> {
+        let now = self.core.now;
+        self.expire_fragments(now);
+        let Some(flow) = self.core.flows.next_expired(now) else {
+            self.core.stack.pop();
+            return None;
+        };
+        let protocol = self.core.flows.live(flow).map_or(0, |record| record.protocol);
+        match protocol {
+            crate::packet::decode::protocol::TCP => tcp::expired(self.tcp(), flow),
+            _ => udp::expired(&mut self.core, flow),
+        }
+        None
+    }
+
+    fn shutdown_step(&mut self, frame: Frame) -> Option<Step> {
+        if frame.stage == 0 {
+            if let Some(frame) = self.core.stack.last_mut() {
+                frame.stage = 1;
+            }
+            self.abandon_fragments();
+        }
+        let Some(flow) = self.core.flows.newest() else {
+            self.core.stack.pop();
+            self.refuse_leftovers();
+            return None;
+        };
+        match self.core.flows.live(flow).map(|record| (record.protocol, record.state)) {
+            Some((crate::packet::decode::protocol::TCP, _)) => tcp::closing_down(self.tcp(), flow),
+            Some((_, flow_state::UNTRACKED)) | None => self.core.flows.remove(flow),
+            Some(_) => udp::closing_down(&mut self.core, flow),
+        }
+        None
+    }
+
+    /// Takes the next log line or alert of the engine's own.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.core.notices.pop_front()
+    }
+}
+
+/// Runs the engine until the work given to it is done, delivering every
+/// event. `notices` gets the engine's own log lines and alerts in order.
+pub fn run(engine: &Shared, hooks: &mut impl Hooks, notices: &mut impl FnMut(Notice)) {
+    loop {
+        let (step, depth) = {
+            let mut engine = engine.borrow_mut();
+            let step = engine.step();
+            while let Some(notice) = engine.take_notice() {
+                notices(notice);
+            }
+            (step, engine.core.stack.len())
+        };
+        let Step::Event(kind, subject) = step else { return };
+        if let Err((failure, stopped)) = hooks.fire(kind, subject) {
+            engine.borrow_mut().event_failed(kind, subject, depth, failure, stopped);
+        }
+        engine.borrow_mut().core.listener = None;
+    }
+}

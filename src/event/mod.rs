@@ -7,14 +7,16 @@
 
 pub mod kinds;
 pub mod log;
-
+pub mod notice;
+pub mod outward;
 pub mod profile;
 pub mod verdict;
 
 pub use kinds::{EventKind, EventRow, HookSet, Subject, EVENTS};
 pub use log::Level;
-
+pub use notice::Notice;
 pub use profile::{Profile, Settings};
+pub use outward::{Loader, Outward};
 pub use verdict::{DropReason, Verdict};
 
 /// The event being delivered, as the Lua library sees it.
@@ -47,8 +49,9 @@ pub struct Current {
 /// implementation may reach the state through the handle it was made with.
 pub trait Hooks {
     /// Delivers one event. `Err` means that a listener failed: the engine
-    /// then applies the failure policy to the event's subject.
-    fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), ListenerFailed>;
+    /// then applies the failure policy to the event's subject. The flag says
+    /// that the listener was stopped at a budget.
+    fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), (ListenerFailed, bool)>;
 }
 
 /// A listener raised an error or was stopped. It has been reported already.

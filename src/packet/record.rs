@@ -44,6 +44,8 @@ pub mod flag {
     pub const FRAGMENT: u16 = 32;
     /// A stream or a fragment set keeps the packet; nobody sends it now.
     pub const HELD: u16 = 64;
+    /// A header could not be read: nothing of it is touched on the way up.
+    pub const OPAQUE: u16 = 256;
     /// Raw sends only: no events while it leaves.
     pub const QUIET: u16 = 128;
 }

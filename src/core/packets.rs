@@ -1,0 +1,68 @@
+//! The packets in flight: records in a fixed-address arena.
+
+use std::io;
+
+use crate::flow::arena::Arena;
+use crate::packet::record::{PacketRecord, state};
+
+/// The packet arena and what does not fit its records.
+pub struct Packets {
+    arena: Arena<PacketRecord>,
+    /// Forged packets that ended without leaving, to be freed by the engine
+    /// when no listener can hold them any more.
+    retired: Vec<u32>,
+}
+
+impl Packets {
+    pub fn new(max: u32) -> io::Result<Packets> {
+        Ok(Packets { arena: Arena::new(max)?, retired: Vec::new() })
+    }
+
+    pub fn alloc(&mut self) -> Option<u32> {
+        self.arena.alloc()
+    }
+
+    #[inline(always)]
+    pub fn get(&self, slot: u32) -> &PacketRecord {
+        self.arena.at(slot)
+    }
+
+    #[inline(always)]
+    pub fn get_mut(&mut self, slot: u32) -> &mut PacketRecord {
+        self.arena.at_mut(slot)
+    }
+
+    /// Whether the slot still holds the packet of that generation.
+    #[inline(always)]
+    pub fn is_current(&self, slot: u32, generation: u32) -> bool {
+        self.arena.get(slot, generation).is_some()
+    }
+
+    pub fn retire(&mut self, slot: u32) {
+        self.retired.push(slot);
+    }
+
+    pub fn take_retired(&mut self) -> Option<u32> {
+        self.retired.pop()
+    }
+
+    pub fn free(&mut self, slot: u32) {
+        self.arena.at_mut(slot).state = state::FREE;
+        self.arena.free(slot);
+    }
+
+    pub fn live(&self) -> usize {
+        self.arena.live()
+    }
+
+    /// For Lua: the first record, and the mask that keeps any number inside
+    /// the arena.
+    pub fn base(&self) -> (*const PacketRecord, u32) {
+        (self.arena.base_ptr(), self.arena.mask())
+    }
+
+    /// Slots of all packets in flight.
+    pub fn slots(&self) -> Vec<u32> {
+        self.arena.live_slots()
+    }
+}

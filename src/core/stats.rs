@@ -1,0 +1,76 @@
+//! Counters of one worker. Plain numbers: each worker has its own.
+
+use crate::event::DropReason;
+
+const REASONS: usize = DropReason::ALL.len();
+
+/// What the engine counted since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub packets: u64,
+    pub bytes: u64,
+    pub accepted: u64,
+    pub rewritten: u64,
+    pub injected: u64,
+    /// By `DropReason`.
+    pub drops: Drops,
+    pub malformed: u64,
+    pub undecoded_link: u64,
+    pub unknown_protocol: u64,
+    pub flows: u64,
+    pub flows_evicted: u64,
+    pub flows_refused: u64,
+    pub midstream_flows: u64,
+    pub unexpected_segments: u64,
+    pub ignored_rst: u64,
+    pub bad_checksums: u64,
+    pub out_of_window: u64,
+    pub retransmissions: u64,
+    /// Retransmitted or overlapping bytes that differed from the judged ones.
+    pub conflicts: u64,
+    pub reassembly_caps: u64,
+    pub hold_caps: u64,
+    pub kept_caps: u64,
+    /// Packets that left although nobody judged their bytes (stream gaps).
+    pub unjudged: u64,
+    pub fragments: u64,
+    pub fragment_conflicts: u64,
+    pub rule_errors: u64,
+    pub rules_stopped: u64,
+    pub tunnels: u64,
+    pub packet_cap: u64,
+}
+
+/// Refused packets by reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drops([u64; REASONS]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Drops([0; REASONS])
+    }
+}
+
+impl std::ops::Index<usize> for Drops {
+    type Output = u64;
+    fn index(&self, reason: usize) -> &u64 {
+        &self.0[reason]
+    }
+}
+
+impl std::ops::IndexMut<usize> for Drops {
+    fn index_mut(&mut self, reason: usize) -> &mut u64 {
+        &mut self.0[reason]
+    }
+}
+
+impl Drops {
+    /// The reasons that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
+        DropReason::ALL.iter().map(|&reason| (reason, self[reason as usize])).filter(|(_, count)| *count > 0)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}

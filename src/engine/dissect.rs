@@ -1,0 +1,317 @@
+//! The way down: link, network, fragments, tunnels, transport.
+//!
+//! One loop over stages, one packet at a time. Every stage raises its event
+//! if somebody hears it and looks afterwards whether the packet is still
+//! there. Not here: connections (`proto::tcp`, `proto::udp`), the way up
+//! (`forge`).
+
+use super::Engine;
+use super::fragments;
+use crate::core::{Frame, Op, Step, dissector, next};
+use crate::event::{DropReason, EventKind};
+use crate::packet::decode::{self, Network, protocol};
+use crate::packet::record::{dirty, flag};
+use crate::packet::{Layer, Malformed};
+use crate::proto::ip;
+
+mod stage {
+    pub const LINK: u8 = 0;
+    pub const CHOOSE_NETWORK: u8 = 1;
+    pub const NETWORK: u8 = 2;
+    pub const NETWORK_RECEIVED: u8 = 3;
+    pub const CHOOSE_TRANSPORT: u8 = 4;
+    pub const WHOLE_DATAGRAM: u8 = 5;
+    pub const TRANSPORT: u8 = 6;
+    pub const TRANSPORT_RECEIVED: u8 = 7;
+    pub const CONNECTION: u8 = 8;
+    pub const MALFORMED: u8 = 9;
+}
+
+/// Tunnels inside tunnels that are followed.
+const MAX_TUNNELS: u8 = 8;
+
+impl Engine {
+    /// Takes the packet of the top frame one stage further.
+    pub(super) fn receive(&mut self, frame: Frame) -> Option<Step> {
+        let slot = frame.packet;
+        if !self.core.alive(slot) {
+            self.core.stack.pop();
+            return None;
+        }
+        match frame.stage {
+            stage::LINK => self.received_frame(slot),
+            stage::CHOOSE_NETWORK => self.choose_network(slot),
+            stage::NETWORK => self.decode_network(slot),
+            stage::NETWORK_RECEIVED => self.network_received(slot),
+            stage::CHOOSE_TRANSPORT => self.choose_transport(slot),
+            stage::WHOLE_DATAGRAM => self.whole_datagram(slot),
+            stage::TRANSPORT => self.decode_transport(slot),
+            stage::TRANSPORT_RECEIVED => self.transport_received(slot),
+            stage::CONNECTION => self.to_connection(slot),
+            _ => self.after_malformed(slot, frame.detail),
+        }
+    }
+
+    fn go(&mut self, stage: u8) {
+        if let Some(frame) = self.core.stack.last_mut() {
+            frame.stage = stage;
+        }
+    }
+
+    /// Goes to `stage` next, after the event if somebody hears it.
+    fn raise(&mut self, kind: EventKind, slot: u32, stage: u8) -> Option<Step> {
+        self.go(stage);
+        self.event(kind, slot)
+    }
+
+    fn event(&mut self, kind: EventKind, slot: u32) -> Option<Step> {
+        if !self.core.hooks.hears(kind) {
+            return None;
+        }
+        self.core.current.packet = slot;
+        Some(Step::Event(kind, slot))
+    }
+
+    /// No dissector is left: the packet goes on its way out.
+    fn forward(&mut self, slot: u32) -> Option<Step> {
+        self.core.stack.pop();
+        self.send(slot);
+        None
+    }
+
+    fn received_frame(&mut self, slot: u32) -> Option<Step> {
+        let id = self.core.packet(slot).id;
+        self.core.debug("packet", || format!("received packet id={id}"));
+        self.raise(EventKind::PacketReceive, slot, stage::CHOOSE_NETWORK)
+    }
+
+    fn choose_network(&mut self, slot: u32) -> Option<Step> {
+        self.absorb_edits(slot, 0);
+        let found = self.locate_network(slot);
+        if let Err(malformed) = found {
+            return self.malformed(slot, malformed, EventKind::PacketError);
+        }
+        if self.core.extended.hears(EventKind::PacketNext) {
+            self.core.packet_mut(slot).next = next::NONE;
+            self.go(stage::NETWORK);
+            self.core.current.packet = slot;
+            return Some(Step::Event(EventKind::PacketNext, slot));
+        }
+        let version = self.core.packet(slot).ip_version;
+        let defaults = &self.core.settings.defaults;
+        let native = match version {
+            4 => !defaults.drop_unknown_dissector || self.core.has(dissector::IPV4),
+            6 => defaults.network_ipv6 || self.core.has(dissector::IPV6),
+            _ => false,
+        };
+        if version == 4 && !native {
+            self.core.alert("dropping unknown dissector 'ipv4'", false, None);
+            self.core.drop_packet(slot, DropReason::UnknownDissector);
+            self.core.stack.pop();
+            return None;
+        }
+        self.core.packet_mut(slot).next = if native { next::NATIVE } else { next::NONE };
+        self.go(stage::NETWORK);
+        None
+    }
+
+    /// Finds the network header. Sets `ip_version` to 0 for other protocols.
+    fn locate_network(&mut self, slot: u32) -> Result<(), Malformed> {
+        let packet = *self.core.packet(slot);
+        let below = decode::link(crate::packet::LinkType(packet.link), self.core.bytes(slot))?;
+        let packet = self.core.packet_mut(slot);
+        packet.ip_at = below.at as u32;
+        packet.vlan = below.vlans.discriminator() as u32;
+        packet.ip_version = match below.network {
+            Network::Ipv4 => 4,
+            Network::Ipv6 => 6,
+            _ => 0,
+        };
+        match below.network {
+            Network::Other(ethertype) => {
+                packet.ethertype = ethertype;
+                self.core.stats.unknown_protocol += 1;
+            }
+            Network::Unsupported => self.core.stats.undecoded_link += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn decode_network(&mut self, slot: u32) -> Option<Step> {
+        let packet = *self.core.packet(slot);
+        match packet.next {
+            next::NONE => return self.forward(slot),
+            next::SCRIPTED => {
+                self.core.stack.pop();
+                return None;
+            }
+            _ => {}
+        }
+        let error = if packet.ip_version == 6 { EventKind::Ipv6Error } else { EventKind::Ipv4Error };
+        if packet.ip_version == 0 {
+            return self.forward(slot);
+        }
+        match ip::locate(&mut self.core, slot) {
+            Ok(()) => {
+                let kind = if packet.ip_version == 6 { EventKind::Ipv6Receive } else { EventKind::Ipv4Receive };
+                self.raise(kind, slot, stage::NETWORK_RECEIVED)
+            }
+            Err(malformed) => self.malformed(slot, malformed, error),
+        }
+    }
+
+    fn network_received(&mut self, slot: u32) -> Option<Step> {
+        if self.absorb_edits(slot, 1) || self.core.packet(slot).dirty & dirty::NETWORK != 0 {
+            // A rule moved what lies below: read it again.
+            if let Err(malformed) = ip::relocate(&mut self.core, slot) {
+                return self.malformed(slot, malformed, EventKind::Ipv4Error);
+            }
+        }
+        let packet = *self.core.packet(slot);
+        if packet.flags & flag::FRAGMENT != 0 && packet.flags & flag::DONT_REASSEMBLE == 0 {
+            return match fragments::collect(self, slot) {
+                // The frame now stands for the whole datagram.
+                Some(whole) => {
+                    if let Some(frame) = self.core.stack.last_mut() {
+                        frame.packet = whole;
+                        frame.stage = stage::CHOOSE_TRANSPORT;
+                    }
+                    None
+                }
+                None => {
+                    self.core.stack.pop();
+                    None
+                }
+            };
+        }
+        self.go(stage::CHOOSE_TRANSPORT);
+        None
+    }
+
+    fn choose_transport(&mut self, slot: u32) -> Option<Step> {
+        let version = self.core.packet(slot).ip_version;
+        let policy = if version == 6 { EventKind::Ipv6Next } else { EventKind::Ipv4Next };
+        self.go(stage::WHOLE_DATAGRAM);
+        if self.core.extended.hears(policy) {
+            self.core.packet_mut(slot).next = next::NONE;
+            self.core.current.packet = slot;
+            return Some(Step::Event(policy, slot));
+        }
+        let bit = match self.core.packet(slot).protocol {
+            protocol::TCP => dissector::TCP,
+            protocol::UDP => dissector::UDP,
+            protocol::ICMP => dissector::ICMP,
+            protocol::ICMPV6 => dissector::ICMPV6,
+            _ => 0,
+        };
+        let defaults = &self.core.settings.defaults;
+        let native = bit != 0 && (self.core.has(bit) || !defaults.drop_unknown_dissector);
+        self.core.packet_mut(slot).next = if native { next::NATIVE } else { next::NONE };
+        None
+    }
+
+    fn whole_datagram(&mut self, slot: u32) -> Option<Step> {
+        let version = self.core.packet(slot).ip_version;
+        let kind = if version == 6 { EventKind::Ipv6Reassembled } else { EventKind::Ipv4Reassembled };
+        self.raise(kind, slot, stage::TRANSPORT)
+    }
+
+    fn decode_transport(&mut self, slot: u32) -> Option<Step> {
+        self.absorb_edits(slot, 1);
+        let packet = *self.core.packet(slot);
+        if packet.next == next::SCRIPTED {
+            self.core.stack.pop();
+            return None;
+        }
+        if self.core.settings.inspect_tunnels && packet.depth < MAX_TUNNELS && ip::enter_tunnel(&mut self.core, slot) {
+            self.core.stats.tunnels += 1;
+            self.core.packet_mut(slot).next = next::NATIVE;
+            self.go(stage::NETWORK);
+            return None;
+        }
+        if packet.next == next::NONE {
+            self.track_other(slot);
+            return self.forward(slot);
+        }
+        let (located, receive, error) = match packet.protocol {
+            protocol::TCP => (ip::locate_tcp(&mut self.core, slot), EventKind::TcpReceive, EventKind::TcpError),
+            protocol::UDP => (ip::locate_udp(&mut self.core, slot), EventKind::UdpReceive, EventKind::UdpError),
+            protocol::ICMP => (ip::locate_icmp(&mut self.core, slot), EventKind::IcmpReceive, EventKind::IcmpError),
+            protocol::ICMPV6 => (ip::locate_icmp(&mut self.core, slot), EventKind::Icmpv6Receive, EventKind::Icmpv6Error),
+            _ => return self.forward(slot),
+        };
+        match located {
+            Ok(()) => self.raise(receive, slot, stage::TRANSPORT_RECEIVED),
+            Err(malformed) => self.malformed(slot, malformed, error),
+        }
+    }
+
+    fn transport_received(&mut self, slot: u32) -> Option<Step> {
+        if self.absorb_edits(slot, 2) || self.core.packet(slot).dirty & dirty::TRANSPORT != 0 {
+            ip::relocate_transport(&mut self.core, slot);
+        }
+        let protocol = self.core.packet(slot).protocol;
+        let (policy, bit) = match protocol {
+            protocol::TCP => (EventKind::TcpNext, dissector::TCP_CONNECTION),
+            protocol::UDP => (EventKind::UdpNext, dissector::UDP_CONNECTION),
+            protocol::ICMP => (EventKind::IcmpNext, 0),
+            _ => (EventKind::Icmpv6Next, 0),
+        };
+        self.go(stage::CONNECTION);
+        if self.core.extended.hears(policy) {
+            self.core.packet_mut(slot).next = next::NONE;
+            self.core.current.packet = slot;
+            return Some(Step::Event(policy, slot));
+        }
+        let native = bit != 0 && (self.core.has(bit) || !self.core.settings.defaults.drop_unknown_dissector);
+        self.core.packet_mut(slot).next = if native { next::NATIVE } else { next::NONE };
+        None
+    }
+
+    fn to_connection(&mut self, slot: u32) -> Option<Step> {
+        let packet = *self.core.packet(slot);
+        match packet.next {
+            next::SCRIPTED => {
+                self.core.stack.pop();
+                None
+            }
+            next::NATIVE => {
+                let op = if packet.protocol == protocol::TCP { Op::Tcp } else { Op::Udp };
+                if let Some(frame) = self.core.stack.last_mut() {
+                    *frame = Frame::packet(op, slot);
+                }
+                None
+            }
+            _ => {
+                self.track_other(slot);
+                self.forward(slot)
+            }
+        }
+    }
+
+    /// A header that cannot be read: event, then the stance of the profile.
+    fn malformed(&mut self, slot: u32, malformed: Malformed, kind: EventKind) -> Option<Step> {
+        self.core.stats.malformed += 1;
+        self.core.current.detail = (malformed.layer as u32) << 8 | malformed.fault as u32;
+        if let Some(frame) = self.core.stack.last_mut() {
+            frame.stage = stage::MALFORMED;
+            frame.detail = malformed.layer as u8;
+        }
+        self.core.current.fresh = malformed.offset as u32;
+        if malformed.layer != Layer::Link && self.core.settings.defaults.drop_malformed {
+            ip::alert_malformed(&mut self.core, slot, malformed);
+        }
+        self.event(kind, slot)
+    }
+
+    fn after_malformed(&mut self, slot: u32, layer: u8) -> Option<Step> {
+        if layer != Layer::Link as u8 && self.core.settings.defaults.drop_malformed {
+            self.core.drop_packet(slot, DropReason::Malformed);
+            self.core.stack.pop();
+            return None;
+        }
+        self.core.packet_mut(slot).flags |= flag::OPAQUE;
+        self.forward(slot)
+    }
+}
