@@ -9,7 +9,7 @@ local host, lib = ...
 
 local type, pairs, tostring, error, xpcall = type, pairs, tostring, error, xpcall
 local rawget, rawset, setmetatable = rawget, rawset, setmetatable
-local byte, format = string.byte, string.format
+local byte, format, gsub = string.byte, string.format, string.gsub
 
 local class = lib.class
 local new_class, classof = class.class, class.classof
@@ -315,7 +315,7 @@ function dissector.native(definition)
 
   local policies = { next_dissector = new_policy(format('%s next dissector', name)) }
   for key, wanted in pairs(definition.policies or {}) do
-    local title = wanted.title or format('%s %s', name, (key:gsub('_', ' ')))
+    local title = wanted.title or format('%s %s', name, (gsub(key, '_', ' ')))
     policies[key] = new_policy(title)
     policies[key]._native = wanted.native
   end

@@ -6,6 +6,7 @@
 local host, lib = ...
 
 local type, pairs, tostring, setmetatable = type, pairs, tostring, setmetatable
+local pcall, error = pcall, error
 local format = string.format
 local log_enabled, write = host.log_enabled, host.log
 local check_error = lib.check.error
@@ -42,19 +43,24 @@ for _, name in pairs{
   log.declare(name)
 end
 
+-- A wrong format is an error of the line that logs.
 local function logger(level, section)
   return function (message, ...)
-    if log_enabled(level, section) then write(level, section, format(message, ...)) end
+    if not log_enabled(level, section) then return end
+    local ok, text = pcall(format, message, ...)
+    if not ok then error(text, 2) end
+    write(level, section, text)
   end
 end
 
--- A table of the five functions, itself callable as `info`.
+-- A table of the five functions, itself callable as `info` (by a tail call,
+-- so that level 2 is the same line either way).
 local function loggers(section)
   local functions = {}
   for name, level in pairs(LEVELS) do functions[name] = logger(level, section) end
   local info = functions.info
   return setmetatable(functions, {
-    __call = function (_, message, ...) info(message, ...) end,
+    __call = function (_, message, ...) return info(message, ...) end,
   })
 end
 

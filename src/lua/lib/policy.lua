@@ -55,20 +55,25 @@ local function action_list(action)
   return list
 end
 
--- Adds an entry and tells the host, which may evaluate natively a policy
--- that has only the entries it made itself.
+-- The host may evaluate natively a policy that has only the entries it made
+-- itself, and is told of every new one.
+local function append(self, name, criteria, actions)
+  self._entries[#self._entries + 1] = {
+    name = name,
+    criteria = criteria,
+    actions = actions,
+    builtin = host.builtin == true,
+  }
+  if self._native and host.policy_changed then host.policy_changed(self) end
+end
+
+-- Low-level form of `haka.policy{...}`: logs nothing, keeps the table.
 function Policy.method:insert(name, criteria, actions)
   local list, problem = criteria_list(criteria or {})
   if not list then check_error(problem) end
   actions = action_list(actions)
   check_assert(actions, 'policy action must be a function or a list of functions')
-  self._entries[#self._entries + 1] = {
-    name = name or UNNAMED,
-    criteria = list,
-    actions = actions,
-    builtin = host.builtin == true,
-  }
-  if self._native and host.policy_changed then host.policy_changed(self) end
+  append(self, name or UNNAMED, list, actions)
 end
 
 -- Whether rules added nothing of their own.
@@ -186,9 +191,9 @@ local function add(_, definition)
   check_assert(actions, 'policy action must be a function or a list of functions')
   local name = definition.name or UNNAMED
   definition.on, definition.name, definition.action = nil, nil, nil
-  local _, problem = criteria_list(definition)
-  if problem then check_error(problem) end
-  on:insert(name, definition, actions)
+  local criteria, problem = criteria_list(definition)
+  if not criteria then check_error(problem) end
+  append(on, name, criteria, actions)
   log.info("register policy '%s' on '%s'", name, on.name)
 end
 

@@ -203,7 +203,8 @@ end
 function pprint.format_error(err)
   if type(err) ~= 'string' or not log_enabled(DEBUG, 'lua') then return err end
   if find(err, '\nstack traceback:\n', 1, true) then return err end
-  return traceback(err, 2)
+  local text = traceback(err, 2) -- no tail call: level 2 leaves this frame out
+  return text
 end
 
 debug.pprint = pprint.pprint
