@@ -166,7 +166,7 @@ pub fn fragment(
     match (src, dst) {
         (IpAddr::V4(_), IpAddr::V4(_)) => {
             let more_fragments = u16::from(more) << 13;
-            ipv4(src, dst, id, more_fragments | offset / 8, protocol, part)
+            ipv4(src, dst, id, more_fragments | (offset / 8), protocol, part)
         }
         _ => {
             let mut bytes = vec![protocol, 0];

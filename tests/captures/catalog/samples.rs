@@ -8,7 +8,9 @@ use super::super::scenario::Scenario;
 use super::super::wire::flag::{FIN, PSH, SYN, URG};
 use super::Capture;
 
-const SAMPLES: [(&str, fn(&mut Scenario)); 9] = [
+type Play = fn(&mut Scenario);
+
+const SAMPLES: [(&str, Play); 9] = [
     ("hello-packet", hello_packet),
     ("ip-filter", ip_filter),
     ("port-filter", port_filter),
@@ -51,7 +53,11 @@ fn ip_filter(s: &mut Scenario) {
         "[2001:db8:bad::66]:41001",
         "[2001:db8:2::80]:80",
     ));
-    s.ping("2001:db8:bad::66", "2001:db8:2::80", 1, b"let me in");
+    s.udp(
+        "[2001:db8:bad::66]:5300",
+        "[2001:db8:2::80]:7000",
+        b"let me in",
+    );
 }
 
 fn port_filter(s: &mut Scenario) {
