@@ -266,7 +266,8 @@ local function gsub(subject, pattern, replacement, limit)
   local anchored = byte(pattern, 1) == 94
   local parts = kind == 'string' and template(replacement)
   -- copied: how much of the subject is in the pieces; from: where to search.
-  local pieces, count, copied, from, replaced = {}, 0, 0, 0, 0
+  -- Room for a few pieces at once, since most subjects need no more.
+  local pieces, count, copied, from, replaced = { '', '', '', '' }, 0, 0, 0, 0
   while replaced < limit and from <= #subject do
     local answer = search(program, subject, #subject, from, steps, found)
     if answer == 0 then break end

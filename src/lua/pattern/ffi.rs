@@ -12,6 +12,10 @@ use super::compile;
 use super::matcher::{Matcher, Program};
 use super::{Capture, MAX_CAPTURES, PatternError, is_plain};
 
+/// Longest pattern that Lua may have compiled, in bytes. Only absurd ones
+/// are longer, and the words are made in memory that Lua does not count.
+const MAX_PATTERN: u32 = 1 << 20;
+
 /// C declarations of everything in [`PatternApi`], for `ffi.cdef`.
 pub const CDEF: &str = "
 typedef struct { uint32_t count; uint32_t reserved; uint64_t words[?]; } wero_pattern;
@@ -146,6 +150,9 @@ unsafe extern "C" fn compile(
     words: *mut u64,
     capacity: u32,
 ) -> i32 {
+    if length > MAX_PATTERN {
+        return INTERNAL;
+    }
     // SAFETY: LuaJIT keeps a string argument alive during the call.
     let pattern = unsafe { bytes(pattern, length) };
     guarded(INTERNAL, || {
