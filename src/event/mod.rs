@@ -42,6 +42,8 @@ pub struct Current {
     pub finished: u32,
     /// Code of the fault, for `protocol_error` and handshake policies.
     pub detail: u32,
+    /// Number of the stream's piece with which this event's bytes begin.
+    pub piece: u32,
 }
 
 /// What the engine calls for every event that somebody hears.
