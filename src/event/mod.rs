@@ -1,1 +1,3 @@
 //! What can be hooked, and what comes of it.
+
+pub mod log;
