@@ -21,9 +21,8 @@ pub use tunnels::Tunnels;
 
 use crate::addr::Addr;
 use crate::buf::Store;
-use crate::event::log::LogFilter;
 use crate::event::notice::NativeAlert;
-use crate::event::{Current, DropReason, EventKind, HookSet, Level, Notice, Settings, Verdict};
+use crate::event::{Current, LogFilter, DropReason, EventKind, HookSet, Level, Notice, Settings, Verdict};
 use crate::packet::record::{PacketRecord, flag, state};
 use crate::time::Timestamp;
 
