@@ -469,7 +469,7 @@ fn check(piece: &Piece<'_>) -> Result<(), Refusal> {
     let end = piece.offset.saturating_add(len);
     if len == 0 {
         Err(Refusal::Empty)
-    } else if piece.offset % 8 != 0 || (piece.more && len % 8 != 0) {
+    } else if !piece.offset.is_multiple_of(8) || (piece.more && !len.is_multiple_of(8)) {
         Err(Refusal::Misaligned)
     } else if end.saturating_add(piece.header_len) > MAX_DATAGRAM {
         Err(Refusal::TooLong)
