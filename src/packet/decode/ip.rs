@@ -87,7 +87,9 @@ impl IpHeader {
     }
 }
 
-/// Reads an IP header of either version.
+/// Reads an IP header of either version, as its first nibble says: for packets
+/// that nothing else announces, such as those quoted by ICMP. Where the link
+/// layer does, use [`super::Below::ip_header`].
 ///
 /// `original` is the length of the frame before the capture cut it, if that is
 /// known; inside a tunnel, the declared end of the tunnel's payload. A length

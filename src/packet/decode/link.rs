@@ -6,6 +6,7 @@
 //! pseudowires inside MPLS are not followed, and no 802.11.
 
 use super::super::link::LinkType;
+use super::ip::{IpHeader, ipv4, ipv6};
 use super::{Fault, Layer, Malformed, be16, be32, chunk, fault, truncated};
 
 /// The headers that a frame may stack before its network header.
@@ -98,6 +99,22 @@ impl Below {
             vlans: Vlans::default(),
             mpls: 0,
             pppoe: false,
+        }
+    }
+
+    /// Reads the IP header, of the version that the link layer announced; a
+    /// header of the other version is a fault then. `None` if this is not IP.
+    /// For `original` and errors see [`super::ip()`].
+    #[inline]
+    pub fn ip_header(
+        &self,
+        bytes: &[u8],
+        original: Option<usize>,
+    ) -> Option<Result<IpHeader, Malformed>> {
+        match self.network {
+            Network::Ipv4 => Some(ipv4(bytes, self.at, original)),
+            Network::Ipv6 => Some(ipv6(bytes, self.at, original)),
+            Network::Other(_) | Network::Unsupported => None,
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Plain functions over `&[u8]` that answer with offsets into it: nothing is
 //! copied, allocated or changed, and no bytes make them panic. The caller
-//! walks: [`link()`] finds the network header, [`ip()`] the upper layer,
-//! [`tcp()`], [`udp()`], [`icmp()`] and [`icmpv6()`] the payload, and
-//! [`tunnel()`] a whole packet inside, where it starts again at [`ip()`]. How
-//! deep to follow tunnels is the caller's limit.
+//! walks: [`link()`] finds the network header, [`Below::ip_header`] the upper
+//! layer, [`tcp()`], [`udp()`], [`icmp()`] and [`icmpv6()`] the payload, and
+//! [`tunnel()`] a whole packet inside, where it starts again. How deep to
+//! follow tunnels is the caller's limit.
 //!
 //! All offsets count from the start of the slice given, so every function of
 //! one walk gets the same slice; only inside a tunnel it is cut at

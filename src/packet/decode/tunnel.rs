@@ -28,7 +28,7 @@ pub enum TunnelKind {
     Pptp,
     /// Mirrored Ethernet frames, types I to III.
     Erspan,
-    /// RFC 7348, and its group policy extension.
+    /// RFC 7348, and its group policy and generic protocol extensions.
     Vxlan,
     /// RFC 8926.
     Geneve,
@@ -115,6 +115,7 @@ fn by_udp_port(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader) -> Option<Inner> {
     let read: Reader = match (udp.dst_port, udp.src_port) {
         // 8472 is what Linux used before there was a number.
         (4789 | 8472, _) => vxlan,
+        (4790, _) => vxlan_gpe,
         (6081, _) => geneve,
         (2152, _) | (_, 2152) => gtpu,
         (3544, _) | (_, 3544) => teredo,
@@ -283,6 +284,29 @@ fn vxlan(bytes: &[u8], at: usize, end: usize) -> Option<Inner> {
     let id = u32::from_be_bytes([0, v0, v1, v2]);
     Some(Inner {
         kind: TunnelKind::Vxlan,
+        below,
+        id,
+        end,
+    })
+}
+
+/// VXLAN's generic protocol extension (draft-ietf-nvo3-vxlan-gpe, 3).
+fn vxlan_gpe(bytes: &[u8], at: usize, end: usize) -> Option<Inner> {
+    // The VNI is there, and a next protocol; version 0.
+    const VNI_AND_PROTOCOL: u8 = 0x0c;
+    let &[VNI_AND_PROTOCOL, 0, 0, next, v0, v1, v2, 0] = chunk::<8>(bytes, at)? else {
+        return None;
+    };
+    let below = match next {
+        1 => Below::direct(Network::Ipv4, at + 8),
+        2 => Below::direct(Network::Ipv6, at + 8),
+        3 => ethernet(bytes, at + 8).ok()?,
+        _ => return None,
+    };
+    let id = u32::from_be_bytes([0, v0, v1, v2]);
+    let kind = TunnelKind::Vxlan;
+    is_plausible(bytes, &below, end).then_some(Inner {
+        kind,
         below,
         id,
         end,

@@ -9,7 +9,8 @@
 //! - IPv4: the first copy of a byte wins. A fragment that brings nothing new
 //!   is refused; one that overlaps in part is used for the rest, and the
 //!   datagram is marked [`Datagram::overlapped`], so that its parts are sent
-//!   and not the fragments as they came.
+//!   and not the fragments as they came. The last fragment has the highest
+//!   offset: those at or behind its own are refused, whenever they came.
 //! - IPv6: any overlap but an exact copy kills the datagram, and all that
 //!   comes under its key until the time-out (RFC 5722, RFC 8200, 4.5).
 //!
@@ -44,8 +45,8 @@ pub struct Limits {
     pub max_datagrams: usize,
     /// Payload bytes of all incomplete datagrams; the oldest are given up.
     pub max_bytes: usize,
-    /// From a datagram's first fragment to giving it up. End hosts take 30 to
-    /// 120 seconds; what they have given up need not be kept here.
+    /// From a datagram's first fragment to giving it up. End hosts wait up to
+    /// 120 seconds (RFC 1122, 3.3.2); longer would be of no use to them.
     pub timeout: Duration,
     /// Fragments of one datagram; beyond, it is dropped as a whole.
     pub max_fragments_per_datagram: usize,
@@ -56,8 +57,8 @@ impl Default for Limits {
         Limits {
             max_datagrams: 4096,
             max_bytes: 16 << 20,
-            timeout: Duration::from_secs(30),
-            max_fragments_per_datagram: 256,
+            timeout: Duration::from_secs(120),
+            max_fragments_per_datagram: 1024,
         }
     }
 }
@@ -138,7 +139,7 @@ pub enum Refusal {
     Misaligned,
     /// The datagram would be longer than 65,535 bytes.
     TooLong,
-    /// Behind the datagram's last fragment, or a second and different end.
+    /// At or behind the datagram's last fragment, or a second end.
     BeyondEnd,
     /// All its bytes are there already.
     Duplicate,
@@ -186,6 +187,7 @@ pub struct Reassembler {
     counters: Counters,
     evicted: Vec<u32>,
     timed_out: Vec<u32>,
+    refused: Vec<u32>,
     pool: Vec<Vec<u8>>,
 }
 
@@ -201,6 +203,7 @@ impl Reassembler {
             counters: Counters::default(),
             evicted: Vec::new(),
             timed_out: Vec::new(),
+            refused: Vec::new(),
             pool: Vec::new(),
         }
     }
@@ -224,7 +227,8 @@ impl Reassembler {
     }
 
     /// Takes one fragment. Datagrams given up to make room are reported by
-    /// [`Reassembler::evicted`], never through the outcome.
+    /// [`Reassembler::evicted`], fragments that this one disproves by
+    /// [`Reassembler::refused`].
     pub fn insert(&mut self, now: Timestamp, key: FragmentKey, piece: Piece<'_>) -> Outcome {
         self.counters.fragments += 1;
         // Offset 0 and nothing to follow: not part of any set (RFC 6946).
@@ -242,9 +246,11 @@ impl Reassembler {
         let Some(set) = self.sets.get_mut(index as usize) else {
             return self.refuse(Refusal::OutOfMemory);
         };
-        let held = set.bytes();
-        let added = set.add(&piece, limit);
-        self.bytes += set.bytes() - held;
+        self.bytes -= set.bytes();
+        let known_refused = self.refused.len();
+        let added = set.add(&piece, limit, &mut self.refused);
+        self.bytes += set.bytes();
+        self.counters.invalid += (self.refused.len() - known_refused) as u64;
         let is_whole = set.is_whole();
         match added {
             Added::New { overlap, conflict } => {
@@ -295,6 +301,12 @@ impl Reassembler {
         self.evicted.drain(..)
     }
 
+    /// Hands out the tokens of IPv4 fragments held so far that lie at or
+    /// behind the last fragment, which came after them ([`Refusal::BeyondEnd`]).
+    pub fn refused(&mut self) -> impl Iterator<Item = u32> + '_ {
+        self.refused.drain(..)
+    }
+
     /// Gives up everything, for a shutdown; adds all tokens to `tokens`.
     pub fn clear(&mut self, tokens: &mut Vec<u32>) {
         while let Some(set) = self.remove(self.oldest) {
@@ -303,6 +315,7 @@ impl Reassembler {
         }
         tokens.append(&mut self.timed_out);
         tokens.append(&mut self.evicted);
+        tokens.append(&mut self.refused);
     }
 
     /// Takes a datagram's buffer back for the next one.

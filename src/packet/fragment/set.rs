@@ -24,8 +24,8 @@ pub(super) struct Set {
     parts: SmallVec<[Stored; 8]>,
     /// Fragments held, in order of arrival.
     tokens: Tokens,
-    /// Length of the datagram, once the last fragment is there.
-    total: Option<u32>,
+    /// Where the last fragment starts and ends, once it is there.
+    last: Option<(u32, u32)>,
     /// Where the furthest fragment ends.
     reach: u32,
     /// The longest header of all fragments.
@@ -37,6 +37,8 @@ pub(super) struct Set {
 #[derive(Clone, Copy)]
 struct Stored {
     part: Part,
+    /// Offset of the fragment that it is from.
+    start: u32,
     /// Where the bytes are in the store.
     from: u32,
 }
@@ -78,7 +80,7 @@ impl Set {
             store: buffer,
             parts: SmallVec::new(),
             tokens: Tokens::new(),
-            total: None,
+            last: None,
             reach: 0,
             header_len: 0,
             overlapped: false,
@@ -101,8 +103,8 @@ impl Set {
 
     /// Parts never overlap, so their sum reaches the total only without holes.
     pub fn is_whole(&self) -> bool {
-        self.total
-            .is_some_and(|total| total as usize == self.store.len())
+        self.last
+            .is_some_and(|(_, total)| total as usize == self.store.len())
     }
 
     /// Forgets everything but the key, and refuses from now on.
@@ -113,18 +115,25 @@ impl Set {
         std::mem::take(&mut self.store)
     }
 
-    /// Adds a fragment that is in itself well-formed.
-    pub fn add(&mut self, piece: &Piece<'_>, max_fragments: usize) -> Added {
+    /// Adds a fragment that is in itself well-formed. Held ones that turn out
+    /// to be impossible are put into `refused`.
+    pub fn add(&mut self, piece: &Piece<'_>, max_parts: usize, refused: &mut Vec<u32>) -> Added {
         if self.poisoned {
             return Added::No(Refusal::Overlap);
         }
         let end = piece.offset + piece.payload.len() as u32;
+        let is_v4 = self.key.version == 4;
+        if is_v4 && self.contradicts_end(piece, end) {
+            return Added::No(Refusal::BeyondEnd);
+        }
+        if is_v4 && !piece.more && self.last.is_none() {
+            self.cut_behind(piece.offset, refused);
+        }
         let fit = self.fit(piece, end);
-        let is_v6 = self.key.version == 6;
         // RFC 8200 (4.5) allows to ignore exact copies, and nothing else.
-        if is_v6 && fit.overlap {
-            let is_copy =
-                fit.same_place && !fit.conflict && piece.more != (self.total == Some(end));
+        if !is_v4 && fit.overlap {
+            let is_last = self.last == Some((piece.offset, end));
+            let is_copy = fit.same_place && !fit.conflict && piece.more != is_last;
             return match is_copy {
                 true => Added::Duplicate { conflict: false },
                 false => Added::Overlap {
@@ -132,7 +141,7 @@ impl Set {
                 },
             };
         }
-        if self.contradicts_end(piece, end) {
+        if !is_v4 && self.contradicts_end(piece, end) {
             return Added::No(Refusal::BeyondEnd);
         }
         if fit.holes.is_empty() {
@@ -144,7 +153,7 @@ impl Set {
         if header_len + self.reach.max(end) > MAX_DATAGRAM {
             return Added::No(Refusal::TooLong);
         }
-        if self.parts.len() + fit.holes.len() > max_fragments {
+        if self.parts.len() + fit.holes.len() > max_parts {
             return Added::TooMany;
         }
 
@@ -152,7 +161,7 @@ impl Set {
         self.reach = self.reach.max(end);
         self.overlapped |= fit.overlap;
         if !piece.more {
-            self.total = Some(end);
+            self.last = Some((piece.offset, end));
         }
         self.tokens.push(piece.token);
         for (from, to) in fit.holes {
@@ -164,14 +173,55 @@ impl Set {
         }
     }
 
-    /// Whether the fragment and those before it disagree about the end.
+    /// Whether the fragment cannot belong to the same datagram as those held,
+    /// for where it ends.
     fn contradicts_end(&self, piece: &Piece<'_>, end: u32) -> bool {
-        match self.total {
-            Some(total) if piece.more => end >= total,
-            Some(total) => end != total,
-            // All before announced more behind their own end.
-            None => !piece.more && end <= self.reach,
+        match self.last {
+            Some((start, total)) if piece.more => piece.offset >= start || end >= total,
+            Some((_, total)) => end != total,
+            // All held announced more behind their own end. Over IPv4, those
+            // that start behind the last fragment are not asked.
+            None if piece.more => false,
+            None if self.key.version == 4 => {
+                let before = self
+                    .parts
+                    .iter()
+                    .filter(|stored| stored.start < piece.offset);
+                before
+                    .map(Stored::end)
+                    .max()
+                    .is_some_and(|reach| reach >= end)
+            }
+            None => self.reach >= end,
         }
+    }
+
+    /// Takes out the fragments that start at `offset` or behind it.
+    fn cut_behind(&mut self, offset: u32, refused: &mut Vec<u32>) {
+        if self.reach <= offset || self.parts.iter().all(|stored| stored.start < offset) {
+            return;
+        }
+        let mut cut = Tokens::new();
+        let old = std::mem::take(&mut self.store);
+        self.reach = 0;
+        self.parts.retain(|stored| {
+            if stored.start >= offset {
+                cut.push(stored.part.token);
+                return false;
+            }
+            let bytes = old
+                .get(range(stored.from, stored.part.len))
+                .unwrap_or_default();
+            stored.from = self.store.len() as u32;
+            self.store.extend_from_slice(bytes);
+            self.reach = self.reach.max(stored.end());
+            true
+        });
+        // A fragment in several parts is one packet.
+        cut.sort_unstable();
+        cut.dedup();
+        self.tokens.retain(|token| !cut.contains(token));
+        refused.extend(cut);
     }
 
     /// Compares the fragment, which ends at `end`, with those before it.
@@ -218,6 +268,7 @@ impl Set {
         };
         let stored = Stored {
             part,
+            start: piece.offset,
             from: self.store.len() as u32,
         };
         let place = self

@@ -213,7 +213,7 @@ fn impossible_fragments_are_refused_alone() {
         refused(Refusal::TooLong, &[])
     );
     assert_eq!(
-        add(1, u32::MAX & !7, false, b"12345678"),
+        add(1, u32::MAX - 7, false, b"12345678"),
         refused(Refusal::TooLong, &[])
     );
 
@@ -231,19 +231,45 @@ fn impossible_fragments_are_refused_alone() {
 }
 
 #[test]
-fn an_end_below_earlier_fragments_is_refused() {
+fn an_end_inside_earlier_fragments_is_refused() {
     let mut all = reassembler();
     let mut add =
         |token, offset, more, bytes| all.insert(NOW, key(4, 7), piece(token, offset, more, bytes));
+    assert_eq!(add(1, 0, true, b"AAAAAAAABBBBBBBB"), Outcome::Held);
+    assert_eq!(
+        add(2, 8, false, b"BBBBBBBB"),
+        refused(Refusal::BeyondEnd, &[])
+    );
+    assert_eq!(add(3, 8, false, b"BB"), refused(Refusal::BeyondEnd, &[]));
+
+    let mut all = reassembler();
+    let mut add =
+        |token, offset, more, bytes| all.insert(NOW, key(6, 7), piece(token, offset, more, bytes));
     assert_eq!(add(1, 16, true, b"CCCCCCCC"), Outcome::Held);
     assert_eq!(
         add(2, 8, false, b"BBBBBBBB"),
         refused(Refusal::BeyondEnd, &[])
     );
+}
+
+#[test]
+fn the_last_fragment_disproves_those_behind_it() {
+    let mut all = reassembler();
+    let mut add =
+        |token, offset, more, bytes| all.insert(NOW, key(4, 7), piece(token, offset, more, bytes));
+    assert_eq!(add(1, 16, true, b"cccccccc"), Outcome::Held);
+    assert_eq!(add(2, 0, true, b"AAAAAAAA"), Outcome::Held);
+    assert_eq!(add(3, 8, true, b"bbbbbbbbccccccccdddddddd"), Outcome::Held);
+    let whole = complete(add(4, 8, false, b"BBBBBBBBCCCC"));
+    assert_eq!(whole.payload, b"AAAAAAAABBBBBBBBCCCC");
+    assert_eq!(parts(&whole), [(2, 0, 8), (4, 8, 12)]);
     assert_eq!(
-        add(3, 8, false, b"BBBBBBBBCCCCCCCC"),
-        refused(Refusal::BeyondEnd, &[])
+        all.refused().collect::<Vec<_>>(),
+        [1, 3],
+        "each once, parts or not"
     );
+    assert_eq!((all.counters().invalid, all.bytes()), (2, 0));
+    assert_eq!(all.refused().next(), None);
 }
 
 #[test]
@@ -289,7 +315,11 @@ fn an_atomic_fragment_is_complete_and_touches_no_other() {
 
 #[test]
 fn datagrams_time_out_from_their_first_fragment() {
-    let mut all = reassembler();
+    let timeout = Duration::from_secs(30);
+    let mut all = Reassembler::new(Limits {
+        timeout,
+        ..Limits::default()
+    });
     let at = |secs| Timestamp::new(secs, 0);
     assert_eq!(all.poll_timeout(), None);
     assert_eq!(

@@ -69,6 +69,31 @@ fn ipv4_faults() {
 }
 
 #[test]
+fn the_version_must_be_the_one_announced() {
+    let read = |kind, packet: &[u8]| {
+        let frame = ethernet_of(kind, packet);
+        let below = link(crate::packet::LinkType::ETHERNET, &frame).expect("good");
+        below
+            .ip_header(&frame, None)
+            .map(|header| header.map(|header| header.version))
+    };
+    let [v4, v6] = [ipv4_of(6, &[0; 40]), ipv6_of(6, &[0; 40])];
+    assert_eq!(
+        (read(0x0800, &v4), read(0x86dd, &v6)),
+        (Some(Ok(4)), Some(Ok(6)))
+    );
+    assert_eq!(
+        read(0x0800, &v6),
+        Some(Err(bad(Layer::Ipv4, 14, Fault::Version)))
+    );
+    assert_eq!(
+        read(0x86dd, &v4),
+        Some(Err(bad(Layer::Ipv6, 14, Fault::Version)))
+    );
+    assert_eq!(read(0x0806, &v4), None);
+}
+
+#[test]
 fn addresses_are_there_for_reports_about_bad_lengths() {
     let mut packet = ipv4_of(6, &[]);
     packet[2] = 0xff;

@@ -223,6 +223,19 @@ fn vxlan_must_look_like_it() {
 }
 
 #[test]
+fn vxlan_with_a_next_protocol() {
+    let gpe = |next, rest: &[u8]| bytes![[0x0c, 0, 0, next, 0, 0, 7, 0], rest];
+    let frame = ethernet_of(0x86dd, &v6());
+    let found = |network, at| Some(("vxlan", network, at, 7));
+    assert_eq!(over_udp(9, 4790, &gpe(1, &v4())), found(Network::Ipv4, 8));
+    assert_eq!(over_udp(9, 4790, &gpe(2, &v6())), found(Network::Ipv6, 8));
+    assert_eq!(over_udp(9, 4790, &gpe(3, &frame)), found(Network::Ipv6, 22));
+    assert_eq!(over_udp(9, 4790, &gpe(1, &v6())), None, "version");
+    assert_eq!(over_udp(9, 4790, &gpe(4, &v4())), None, "unknown protocol");
+    assert_eq!(over_udp(9, 4789, &gpe(1, &v4())), None, "not on that port");
+}
+
+#[test]
 fn geneve_passes_over_options() {
     let geneve = |start: [u8; 2], kind, rest: &[u8]| bytes![start, be(kind), [0, 0, 7, 0], rest];
     let frame = ethernet_of(0x86dd, &v6());
