@@ -7,23 +7,27 @@ use crate::event::{DropReason, EventKind, ListenerFailed};
 use crate::flow::Direction;
 use crate::packet::record::flag;
 
-/// Causes, in `Frame::detail`.
-pub const DROPPED: u8 = 0;
-pub const RESET_BY_RULE: u8 = 1;
-/// An RST of one of the ends.
-pub const RST_SEEN: u8 = 2;
-/// A new SYN on the same key.
-pub const REOPENED: u8 = 3;
-/// Idle for too long, or gone from a closed state.
-pub const EXPIRED: u8 = 4;
-/// Gave way to another in a full table.
-pub const EVICTED: u8 = 5;
-/// The state machine failed (profile `haka`), or a rule did.
-pub const FAILED: u8 = 6;
-/// The capture ended.
-pub const SHUTDOWN: u8 = 7;
-/// Both sides closed.
-pub const CLOSED: u8 = 8;
+/// Why a flow ends, in `Frame::detail`.
+pub mod cause {
+    pub const DROPPED: u8 = 0;
+    pub const RESET_BY_RULE: u8 = 1;
+    /// An RST of one of the ends.
+    pub const RST_SEEN: u8 = 2;
+    /// A new SYN on the same key.
+    pub const REOPENED: u8 = 3;
+    /// Idle for too long, or gone from a closed state.
+    pub const EXPIRED: u8 = 4;
+    /// Gave way to another in a full table.
+    pub const EVICTED: u8 = 5;
+    /// The state machine failed (profile `haka`), or a rule did.
+    pub const FAILED: u8 = 6;
+    /// The capture ended.
+    pub const SHUTDOWN: u8 = 7;
+    /// Both sides closed.
+    pub const CLOSED: u8 = 8;
+}
+
+use cause::*;
 
 /// Ends a connection: its packets first, then the event, then the entry.
 pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {

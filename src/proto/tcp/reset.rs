@@ -5,12 +5,13 @@
 //! deciding to reset (`rule`), sending (`engine`, `capture`).
 
 use super::receive::endpoints;
-use super::{Tcp, ending};
+use super::{Tcp, cause};
 use crate::core::{Frame, Op, Step};
 use crate::flow::Direction;
 use crate::packet::build;
 use crate::packet::decode::TcpHeader;
-use crate::packet::record::{dirty, state};
+use crate::packet::record::dirty;
+use crate::proto::ip;
 
 /// Who gets an RST: bits of `Frame::detail`.
 pub const TOWARDS_SERVER: u8 = 1;
@@ -23,7 +24,7 @@ pub fn reset(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
         1 => (Direction::ToServer, TOWARDS_SERVER),
         _ => {
             if let Some(top) = tcp.core.stack.last_mut() {
-                *top = Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::RESET_BY_RULE);
+                *top = Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RESET_BY_RULE);
             }
             return None;
         }
@@ -50,8 +51,8 @@ impl Tcp<'_> {
         let mut packet = Vec::with_capacity(60);
         build::tcp(&mut packet, source, target, seq, TcpHeader::RST);
         let slot = self.core.forge(&packet, frame.packet)?;
+        ip::adopt(self.core, slot);
         let packet = self.core.packet_mut(slot);
-        packet.state = state::FORGED;
         packet.dirty = dirty::NETWORK | dirty::TRANSPORT | dirty::REBUILT;
         Some(slot)
     }
