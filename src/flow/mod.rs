@@ -1,12 +1,13 @@
 //! Flows: keyed look-up, fixed-address records, timers.
 //!
 //! [`table::FlowTable`] is the way in: it ties together the records
-//! ([`arena`], [`record`]), the index over their keys ([`key`]) and the idle
-//! timers ([`timer`]). One worker owns one table; nothing is shared.
+//! ([`arena`], [`record`]), the index over their keys ([`key`], [`index`])
+//! and the idle timers ([`timer`]). One worker owns one table; nothing is shared.
 //! Not here: what a flow's protocol knows (it hangs off
 //! [`record::FlowRecord::side`]) and the decision what to drop.
 
 pub mod arena;
+pub mod index;
 pub mod key;
 pub mod record;
 pub mod table;
