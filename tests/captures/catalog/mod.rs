@@ -1,0 +1,50 @@
+//! Every capture of the project by path.
+//!
+//! [`streams`]: one small exchange over TCP in every condition that a stream
+//! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
+//! traffic of `sample/`.
+
+mod packets;
+mod samples;
+mod streams;
+
+use super::pcap::Recording;
+
+pub struct Capture {
+    /// Relative to the root of the source tree.
+    pub path: String,
+    pub recording: Recording,
+}
+
+pub fn all() -> Vec<Capture> {
+    let mut captures = streams::all();
+    captures.extend(packets::all());
+    captures.extend(samples::all());
+    captures
+}
+
+/// The captures that exist once per address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "v4",
+            Self::V6 => "v6",
+        }
+    }
+}
+
+/// A capture of `tests/captures`.
+fn fixture(name: &str, family: Family, recording: Recording) -> Capture {
+    Capture {
+        path: format!("tests/captures/{name}-{}.pcap", family.name()),
+        recording,
+    }
+}
