@@ -8,6 +8,7 @@
 pub mod kinds;
 pub mod log;
 pub mod notice;
+pub mod observe;
 pub mod outward;
 pub mod profile;
 pub mod verdict;
@@ -15,6 +16,7 @@ pub mod verdict;
 pub use kinds::{EventKind, EventRow, HookSet, Subject, EVENTS};
 pub use log::Level;
 pub use notice::Notice;
+pub use observe::{Ending, Observer, Sighting};
 pub use profile::{Profile, Settings};
 pub use outward::{Loader, Outward};
 pub use verdict::{DropReason, Verdict};
