@@ -9,6 +9,7 @@ pub mod flows;
 pub mod frame;
 pub mod packets;
 pub mod stats;
+pub mod tunnels;
 
 use std::collections::VecDeque;
 
@@ -16,6 +17,7 @@ pub use flows::{Flows, flow_state};
 pub use frame::{Frame, Op};
 pub use packets::Packets;
 pub use stats::Stats;
+pub use tunnels::Tunnels;
 
 use crate::addr::Addr;
 use crate::buf::Store;
@@ -84,6 +86,7 @@ pub struct Core {
     pub packets: Packets,
     pub bufs: Store,
     pub flows: Flows,
+    pub tunnels: Tunnels,
     pub stack: Vec<Frame>,
     pub outputs: VecDeque<Output>,
     pub notices: VecDeque<Notice>,
@@ -106,6 +109,7 @@ impl Core {
             packets: Packets::new(settings.max_packets)?,
             bufs: Store::default(),
             flows: Flows::new(settings.max_flows, settings.seed)?,
+            tunnels: Tunnels::default(),
             stack: Vec::with_capacity(32),
             outputs: VecDeque::with_capacity(64),
             notices: VecDeque::new(),
@@ -137,6 +141,14 @@ impl Core {
     pub fn bytes(&self, slot: u32) -> &[u8] {
         let packet = self.packets.get(slot);
         self.bufs.extents.bytes(packet.extent).get(..packet.len as usize).unwrap_or_default()
+    }
+
+    /// The frame of a packet, to be changed. The caller notes it in `dirty`.
+    #[inline(always)]
+    pub fn bytes_mut(&mut self, slot: u32) -> &mut [u8] {
+        let packet = self.packets.get(slot);
+        let (extent, len) = (packet.extent, packet.len as usize);
+        self.bufs.extents.bytes_mut(extent).get_mut(..len).unwrap_or_default()
     }
 
     /// Neither sent nor dropped yet.
@@ -176,6 +188,7 @@ impl Core {
             }
         }
         self.bufs.extents.release(extent);
+        self.tunnels.forget(slot);
         self.packets.free(slot);
     }
 

@@ -9,6 +9,7 @@ use super::Engine;
 use super::fragments;
 use crate::core::{Frame, Op, Step, dissector, next};
 use crate::event::{DropReason, EventKind};
+use crate::flow::key::fold_vlans;
 use crate::packet::decode::{self, Network, protocol};
 use crate::packet::record::{dirty, flag};
 use crate::packet::{Layer, Malformed};
@@ -121,7 +122,8 @@ impl Engine {
         let below = decode::link(crate::packet::LinkType(packet.link), self.core.bytes(slot))?;
         let packet = self.core.packet_mut(slot);
         packet.ip_at = below.at as u32;
-        packet.vlan = below.vlans.discriminator() as u32;
+        let ids = below.vlans.ids();
+        packet.vlan = fold_vlans(ids.first().copied().unwrap_or(0), ids.get(1).copied().unwrap_or(0));
         packet.ip_version = match below.network {
             Network::Ipv4 => 4,
             Network::Ipv6 => 6,

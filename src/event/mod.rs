@@ -9,6 +9,7 @@ pub mod kinds;
 pub mod log;
 pub mod notice;
 pub mod observe;
+pub mod ops;
 pub mod outward;
 pub mod profile;
 pub mod verdict;

@@ -1,0 +1,149 @@
+//! What the Lua library may ask of the engine: a table of C functions.
+//!
+//! Declared here, filled by `engine::ops`, called by `lua` through LuaJIT's
+//! FFI. Arguments are numbers and the engine's own pointer; every slot comes
+//! with the generation that the caller saw, so that a stale object is
+//! refused with [`Status::Stale`]. The functions never unwind, never call
+//! Lua, and take bounded time. [`CDEF`] says the same in C.
+
+use std::ffi::c_void;
+
+/// How an operation ended. The Lua library turns these into error texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Status {
+    Ok = 0,
+    /// The packet or flow is gone, sent or dropped.
+    Stale = 1,
+    /// Captured bytes may not be changed (pass-through).
+    ReadOnly = 2,
+    /// The object is not in a state for it ("operation not supported").
+    Unsupported = 3,
+    /// Nested too deep, or a cap was reached.
+    Full = 4,
+    /// Already dropped ("connection already dropped").
+    AlreadyDropped = 5,
+    /// Not established yet ("cannot reset a non-established connection").
+    NotEstablished = 6,
+    /// The field lies outside the packet.
+    OutOfPacket = 7,
+    /// The engine is borrowed elsewhere: a defect, reported as such.
+    Busy = 8,
+}
+
+/// Layers of a packet, as numbers in calls.
+pub mod layer {
+    /// The whole frame's network payload (`packet`).
+    pub const LINK: u32 = 0;
+    /// IPv4 or IPv6.
+    pub const NETWORK: u32 = 1;
+    /// TCP, UDP, ICMP or ICMPv6.
+    pub const TRANSPORT: u32 = 2;
+}
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $kind:ty = $c:literal),*) -> $ret:ty = $cret:literal;)*) => {
+        /// The functions, in the order of the C declaration.
+        #[derive(Clone, Copy)]
+        #[repr(C)]
+        pub struct Ops {
+            $($(#[$doc])* pub $name: extern "C" fn(engine: *mut c_void $(, $arg: $kind)*) -> $ret,)*
+        }
+
+        /// The C declarations of the table, the records and their types.
+        pub fn cdef() -> String {
+            let mut text = String::from(RECORDS);
+            text.push_str("typedef struct {\n");
+            $(text.push_str(concat!("  ", $cret, " (*", stringify!($name), ")(void *engine" $(, ", ", $c, " ", stringify!($arg))*, ");\n"));)*
+            text.push_str("} wero_ops;\n");
+            text
+        }
+    };
+}
+
+ops! {
+    /// Begins a nested drive; returns what `leave` must be given.
+    enter() -> u32 = "uint32_t";
+    /// Ends it, and abandons what it left unfinished.
+    leave(floor: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Goes on until somebody must hear an event: its kind, its subject in
+    /// `current`; -1 when the nested work is done.
+    step() -> i32 = "int32_t";
+    /// Refuses a packet. `listener` is the place in the list of the event
+    /// `kind` that refuses it (0: none), for reports.
+    packet_drop(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Begins sending from the given layer up. Drive afterwards.
+    packet_send(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Hands a forged packet back to the engine as if captured.
+    packet_inject(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Makes a forged packet with `size` zero bytes of network payload.
+    /// Returns its slot, or a negative status.
+    packet_create(size: u32 = "uint32_t") -> i64 = "int64_t";
+    /// Appends a header: network layer with `protocol` 4 or 6 as version,
+    /// transport layer with the protocol's number and `size` bytes.
+    layer_create(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t", protocol: u32 = "uint32_t", size: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Writes `width` (1, 2, 4) bytes, big endian, into the header of a
+    /// layer, keeping the bits outside `mask`.
+    write(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t", offset: u32 = "uint32_t", width: u32 = "uint32_t", mask: u32 = "uint32_t", value: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Writes source (0) or destination (1) address: 16 bytes as two
+    /// big-endian halves; an IPv4 address is in the low 32 bits of `low`.
+    write_address(slot: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", high: u64 = "uint64_t", low: u64 = "uint64_t") -> i32 = "int32_t";
+    /// Sets or clears "do not reassemble".
+    dont_reassemble(slot: u32 = "uint32_t", generation: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Opens the payload of a layer as a buffer. The record's `buffers` and
+    /// `buffer_generations` then name it.
+    payload(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Whether the checksum of the layer is right: 1 or 0, negative status.
+    verify_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Writes the right checksum into the layer now.
+    compute_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// What a next_dissector policy chose for a packet: 0 none, 1 native,
+    /// 2 a dissector in Lua.
+    choose(slot: u32 = "uint32_t", generation: u32 = "uint32_t", next: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Lets go what readers have passed: bit 0 to the server, bit 1 to the
+    /// client. Drive afterwards.
+    flow_send(flow: u32 = "uint32_t", generation: u32 = "uint32_t", directions: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Drops a flow. Drive afterwards.
+    flow_drop(flow: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Resets a connection: bit 0 towards the server, bit 1 towards the
+    /// client. Drive afterwards.
+    flow_reset(flow: u32 = "uint32_t", generation: u32 = "uint32_t", towards: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The stream buffer of a direction: index and generation packed as
+    /// generation * 2^32 + index; 0 when there is none.
+    flow_stream(flow: u32 = "uint32_t", generation: u32 = "uint32_t", direction: u32 = "uint32_t") -> u64 = "uint64_t";
+    /// A dissector in Lua reads the flow from now on.
+    flow_scripted(flow: u32 = "uint32_t", generation: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Whether anybody hears an event.
+    hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Whether rules added entries to a policy, named by its event.
+    extend(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Rule files asked for dissectors: bits of `core::dissector`.
+    load(bits: u32 = "uint32_t") -> i32 = "int32_t";
+}
+
+/// The records that Lua reads in place. `engine::ops` checks each offset.
+pub const RECORDS: &str = "
+typedef struct {
+  uint32_t generation; uint8_t state; uint8_t dirty; uint8_t ip_version; uint8_t protocol;
+  uint8_t *data;
+  uint32_t len; uint32_t ip_at; uint32_t transport_at; uint32_t payload_at; uint32_t end;
+  uint16_t flags; uint16_t link;
+  uint64_t id; int64_t timestamp;
+  uint32_t buffers[3]; uint32_t buffer_generations[3];
+  uint8_t next; uint8_t depth; uint16_t ethertype;
+  uint32_t wire_len; uint32_t vlan; uint32_t tunnel; uint32_t next_free; uint32_t extent[2];
+} wero_packet;
+typedef struct {
+  uint32_t generation; uint8_t state; uint8_t protocol; uint8_t family; uint8_t reserved;
+  uint16_t flags; uint16_t timer_bucket; uint16_t client_port; uint16_t server_port;
+  uint8_t client[16]; uint8_t server[16];
+  uint32_t vlan; uint32_t tunnel; uint32_t side; uint32_t timer_due;
+  int64_t last_seen; int64_t first_seen;
+  uint32_t packets[2]; uint64_t bytes[2];
+  uint64_t id; uint64_t first_frame; uint32_t timer_next; uint32_t timer_prev;
+} wero_flow;
+typedef struct {
+  uint32_t packet; uint32_t flow; uint32_t direction; uint32_t stream; uint32_t stream_generation;
+  uint32_t fresh; uint32_t finished; uint32_t detail;
+} wero_current;
+";

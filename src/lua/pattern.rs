@@ -1,1 +1,0 @@
-//! Lua patterns, step-limited.

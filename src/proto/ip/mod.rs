@@ -1,0 +1,182 @@
+//! Where the headers of a packet are, noted in its record.
+//!
+//! Both families share this: what the record holds of an IPv6 packet means
+//! the same as for IPv4. Not here: what a rule may read and write of a
+//! header (`fields`), reassembly (`engine::fragments`).
+
+pub mod checksums;
+pub mod fields;
+
+use crate::addr::Addr;
+use crate::core::Core;
+use crate::packet::decode::{self, IpHeader, TcpHeader, protocol};
+use crate::packet::record::{PacketRecord, flag};
+use crate::packet::{Fault, Layer, Malformed};
+
+/// Reads the IP header of a packet again, from its record's offset.
+///
+/// # Errors
+/// When the header cannot be read.
+pub fn header(core: &Core, slot: u32) -> Result<IpHeader, Malformed> {
+    let packet = core.packet(slot);
+    let original = (packet.flags & flag::SNAPPED != 0).then_some(packet.wire_len as usize);
+    let bytes = core.bytes(slot);
+    match packet.ip_version {
+        6 => decode::ipv6(bytes, packet.ip_at as usize, original),
+        _ => decode::ipv4(bytes, packet.ip_at as usize, original),
+    }
+}
+
+/// Reads the IP header and notes what lies where.
+///
+/// # Errors
+/// When the header cannot be read.
+pub fn locate(core: &mut Core, slot: u32) -> Result<(), Malformed> {
+    let header = header(core, slot)?;
+    let packet = core.packet_mut(slot);
+    packet.protocol = header.protocol;
+    packet.transport_at = header.payload_at() as u32;
+    packet.payload_at = packet.transport_at;
+    packet.end = (header.end as u32).min(packet.len).max(packet.transport_at.min(packet.len));
+    if header.captured_short {
+        packet.flags |= flag::SNAPPED;
+    }
+    packet.flags &= !flag::FRAGMENT;
+    if header.is_fragment() {
+        packet.flags |= flag::FRAGMENT;
+    }
+    Ok(())
+}
+
+/// As [`locate`], after a rule wrote into the header: a length that a rule
+/// broke on purpose does not hide the packet.
+///
+/// # Errors
+/// When the header cannot be read at all.
+pub fn relocate(core: &mut Core, slot: u32) -> Result<(), Malformed> {
+    let (before, flags) = (*core.packet(slot), core.packet(slot).flags);
+    match locate(core, slot) {
+        Ok(()) => Ok(()),
+        Err(Malformed { fault: Fault::Length | Fault::HeaderLength | Fault::Version, .. }) => {
+            let packet = core.packet_mut(slot);
+            *packet = before;
+            packet.flags = flags & !flag::FRAGMENT;
+            Ok(())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Reads the TCP header and notes where its payload begins.
+///
+/// # Errors
+/// When the header cannot be read.
+pub fn locate_tcp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
+    let packet = *core.packet(slot);
+    let tcp = decode::tcp(core.bytes(slot), packet.transport_at as usize, packet.end as usize)?;
+    core.packet_mut(slot).payload_at = (tcp.payload_at as u32).min(packet.end);
+    Ok(())
+}
+
+/// Reads the UDP header and notes where its payload begins.
+///
+/// # Errors
+/// When the header cannot be read.
+pub fn locate_udp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
+    let packet = *core.packet(slot);
+    let udp = decode::udp(core.bytes(slot), packet.transport_at as usize, packet.end as usize)?;
+    core.packet_mut(slot).payload_at = (udp.payload_at() as u32).min(packet.end);
+    Ok(())
+}
+
+/// Checks that an ICMP header is there; what follows its four bytes counts
+/// as payload.
+///
+/// # Errors
+/// When the header cannot be read.
+pub fn locate_icmp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
+    let packet = *core.packet(slot);
+    let (bytes, at, end) = (core.bytes(slot), packet.transport_at as usize, packet.end as usize);
+    if packet.protocol == protocol::ICMPV6 {
+        decode::icmpv6(bytes, at, end)?;
+    } else {
+        decode::icmp(bytes, at, end)?;
+    }
+    core.packet_mut(slot).payload_at = (packet.transport_at + 4).min(packet.end);
+    Ok(())
+}
+
+/// As `locate_tcp` and its like, after a rule wrote into the header.
+pub fn relocate_transport(core: &mut Core, slot: u32) {
+    // A header length that a rule broke leaves the payload where it was.
+    let _ = match core.packet(slot).protocol {
+        protocol::TCP => locate_tcp(core, slot),
+        protocol::UDP => locate_udp(core, slot),
+        _ => locate_icmp(core, slot),
+    };
+}
+
+/// The TCP header of a packet whose headers were located.
+pub fn tcp(core: &Core, slot: u32) -> Option<TcpHeader> {
+    let packet = core.packet(slot);
+    decode::tcp(core.bytes(slot), packet.transport_at as usize, packet.end as usize).ok()
+}
+
+/// Source and destination address of a packet whose IP header was located.
+#[inline]
+pub fn addresses(packet: &PacketRecord, bytes: &[u8]) -> Option<(Addr, Addr)> {
+    let ip = bytes.get(packet.ip_at as usize..)?;
+    if packet.ip_version == 6 {
+        let pair = ip.get(8..40)?.first_chunk::<32>()?;
+        let (src, dst) = pair.split_at(16);
+        Some((Addr::v6(src.try_into().ok()?), Addr::v6(dst.try_into().ok()?)))
+    } else {
+        let pair = ip.get(12..20)?.first_chunk::<8>()?;
+        Some((Addr::v4([pair[0], pair[1], pair[2], pair[3]]), Addr::v4([pair[4], pair[5], pair[6], pair[7]])))
+    }
+}
+
+/// Goes into the tunnel that the packet's payload is, if it is one: from
+/// here on the record describes the packet inside.
+pub fn enter_tunnel(core: &mut Core, slot: u32) -> bool {
+    let Ok(outer) = header(core, slot) else { return false };
+    let bytes = core.bytes(slot);
+    let udp = (outer.protocol == protocol::UDP)
+        .then(|| decode::udp(bytes, outer.payload_at(), outer.end.min(bytes.len())).ok())
+        .flatten();
+    let Some(inner) = decode::tunnel(bytes, &outer, udp.as_ref()) else { return false };
+    let version = match inner.below.network {
+        decode::Network::Ipv4 => 4,
+        decode::Network::Ipv6 => 6,
+        _ => return false,
+    };
+    let kind = inner.kind;
+    let folded = (kind as u32 + 1).rotate_left(24) ^ inner.id ^ core.packet(slot).tunnel.rotate_left(7);
+    let packet = core.packet_mut(slot);
+    packet.depth += 1;
+    packet.tunnel = folded.max(1);
+    packet.ip_at = inner.below.at as u32;
+    packet.ip_version = version;
+    core.tunnels.enter(slot, kind);
+    true
+}
+
+/// The alert that profile `haka` raises for a header it cannot read.
+pub fn alert_malformed(core: &mut Core, slot: u32, malformed: Malformed) {
+    let packet = *core.packet(slot);
+    let ends = || {
+        let (src, dst) = addresses(&packet, core.bytes(slot))?;
+        Some([(src, None), (dst, None)])
+    };
+    let (text, endpoints) = match (malformed.layer, malformed.fault) {
+        (Layer::Ipv4 | Layer::Ipv6, Fault::Truncated) => ("corrupted ip packet, size is too small", None),
+        (Layer::Ipv4 | Layer::Ipv6, Fault::Length) => ("invalid ip packet, invalid size is too small", ends()),
+        (Layer::Ipv4 | Layer::Ipv6, _) => ("corrupted ip packet", None),
+        (Layer::Tcp, Fault::Truncated) => ("corrupted tcp packet, size is too small", ends()),
+        (Layer::Tcp, _) => ("corrupted tcp packet, header length is too small", ends()),
+        (Layer::Udp, _) => ("corrupted udp packet, size is too small", ends()),
+        (Layer::Icmp | Layer::Icmpv6, _) => ("corrupted icmp packet, size is too small", ends()),
+        _ => return,
+    };
+    core.alert(text, true, endpoints);
+}

@@ -1,0 +1,162 @@
+//! What is remembered of one TCP connection.
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use super::kept::Kept;
+use crate::buf::BufId;
+use crate::flow::Direction;
+use crate::stream::assembler::Assembler;
+use crate::stream::offset_map::OffsetMap;
+
+/// The connections of one worker, found by `FlowRecord::side`.
+#[derive(Default)]
+pub struct Connections {
+    slab: Slab<Connection>,
+}
+
+impl Connections {
+    pub fn insert(&mut self, connection: Connection) -> u32 {
+        self.slab.insert(connection) as u32
+    }
+
+    #[inline(always)]
+    pub fn get_mut(&mut self, side: u32) -> Option<&mut Connection> {
+        self.slab.get_mut(side as usize)
+    }
+
+    pub fn remove(&mut self, side: u32) -> Option<Connection> {
+        self.slab.try_remove(side as usize)
+    }
+}
+
+/// One connection. Offsets count stream bytes of a direction from 0, the
+/// byte after its SYN, without ever wrapping.
+#[derive(Default)]
+pub struct Connection {
+    pub halves: [Half; 2],
+    /// The server closed first: it plays the "input" of the state table.
+    pub swapped: bool,
+    /// `end_connection` was raised.
+    pub ended: bool,
+    /// The policy `next_dissector` has been asked.
+    pub dissector_chosen: bool,
+    /// A dissector written in Lua reads the stream and releases it itself.
+    pub scripted: bool,
+}
+
+/// How far the checksums of a sender can be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sums {
+    #[default]
+    Unknown,
+    /// Its first segments were right: wrong ones are damaged or forged.
+    Right,
+    /// All were wrong so far: the capture was taken before offload.
+    Offloaded,
+}
+
+/// One direction of a connection.
+#[derive(Default)]
+pub struct Half {
+    /// Sequence number of offset 0.
+    pub base: u32,
+    /// `base` is known: from the SYN, or from the first segment seen.
+    pub started: bool,
+    /// The SYN of this direction was seen.
+    pub syn_seen: bool,
+    pub sums: Sums,
+    /// Shift of the windows this side announces (RFC 7323).
+    pub window_scale: u8,
+    /// Largest segment this side takes (RFC 9293, 3.7.1); 0 unknown.
+    pub mss: u16,
+    /// Window this side announced last, in bytes.
+    pub window: u32,
+    /// First offset that was not given to readers yet.
+    pub next: u64,
+    /// Offsets below this were acknowledged by the other side.
+    pub acked: u64,
+    /// Offset behind the last byte, once the FIN was seen.
+    pub fin: Option<u64>,
+    /// The FIN came in order: readers know that the stream ended.
+    pub finished: bool,
+    /// What only directions with queued, held or changed bytes need.
+    pub heavy: Option<Box<Heavy>>,
+}
+
+/// A segment in order whose bytes readers still hold, and the piece of the
+/// stream that is its part.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub packet: u32,
+    /// Offset and length of the piece in the stream as it was sent.
+    pub offset: u64,
+    pub len: u32,
+    /// Where the piece begins in the packet's payload.
+    pub skip: u32,
+    /// The packet leaves with this piece.
+    pub last: bool,
+    /// The piece lies in the stream buffer (and may have been changed).
+    pub in_stream: bool,
+}
+
+/// The rest of a direction's state.
+#[derive(Default)]
+pub struct Heavy {
+    pub assembler: Assembler,
+    /// The editable stream, when listeners want one.
+    pub stream: Option<BufId>,
+    pub held: VecDeque<Held>,
+    pub held_bytes: u32,
+    pub map: OffsetMap,
+    pub kept: Kept,
+}
+
+impl Half {
+    /// The stream offset of a sequence number, nearest to what is expected.
+    #[inline]
+    pub fn offset_of(&self, seq: u32) -> i64 {
+        let expected = self.base.wrapping_add(self.next as u32);
+        self.next as i64 + i64::from(seq.wrapping_sub(expected) as i32)
+    }
+
+    #[inline]
+    pub fn seq_at(&self, offset: u64) -> u32 {
+        self.base.wrapping_add(offset as u32)
+    }
+
+    pub fn heavy(&mut self) -> &mut Heavy {
+        self.heavy.get_or_insert_default()
+    }
+
+    /// Whether rules changed the length of this direction.
+    #[inline]
+    pub fn is_renumbered(&self) -> bool {
+        self.heavy.as_ref().is_some_and(|heavy| !heavy.map.is_identity())
+    }
+
+    /// Offset in the rewritten numbering.
+    #[inline]
+    pub fn to_new(&self, offset: u64) -> u64 {
+        self.heavy.as_ref().map_or(offset, |heavy| heavy.map.to_new(offset))
+    }
+
+    /// First offset that has not left yet.
+    pub fn released(&self) -> u64 {
+        self.heavy.as_ref().and_then(|heavy| heavy.held.front()).map_or(self.next, |held| held.offset)
+    }
+
+    /// The sequence number that the receiver of this direction expects
+    /// next, in the numbering it sees.
+    pub fn next_seq_on_wire(&self) -> u32 {
+        let fin = u32::from(self.finished && self.released() == self.next);
+        self.base.wrapping_add(self.to_new(self.released()) as u32).wrapping_add(fin)
+    }
+}
+
+impl Connection {
+    pub fn half(&mut self, direction: Direction) -> &mut Half {
+        &mut self.halves[direction.index()]
+    }
+}

@@ -1,0 +1,65 @@
+//! TCP connections: tracked, reassembled, judged, rewritten, reset.
+//!
+//! `receive` takes a segment through the life of its connection (`state`),
+//! `deliver` puts its bytes in order and in front of the listeners,
+//! `release` lets judged segments go, `renumber` translates sequence
+//! numbers once rules changed bytes, `reset` and `ending` end connections.
+//! Not here: the order of bytes (`stream::assembler`), the arithmetic of
+//! edits (`stream::offset_map`).
+
+mod connection;
+mod deliver;
+mod ending;
+mod kept;
+mod receive;
+mod release;
+mod renumber;
+mod reset;
+mod segment;
+pub mod state;
+
+pub use connection::{Connection, Connections, Half};
+pub use ending::{closing_down, end, expired, failed};
+pub use receive::receive;
+pub use release::release;
+pub use reset::reset;
+
+use crate::core::{Core, Step};
+use crate::event::EventKind;
+use crate::flow::Direction;
+
+/// What the TCP code works on.
+pub struct Tcp<'a> {
+    pub core: &'a mut Core,
+    pub connections: &'a mut Connections,
+}
+
+impl Tcp<'_> {
+    /// The connection of a flow. Every TCP flow that is tracked has one.
+    fn connection(&mut self, flow: u32) -> Option<&mut Connection> {
+        let side = self.core.flows.live(flow)?.side;
+        self.connections.get_mut(side)
+    }
+
+    fn half(&mut self, flow: u32, direction: Direction) -> Option<&mut Half> {
+        self.connection(flow).map(|connection| &mut connection.halves[direction.index()])
+    }
+
+    /// Raises an event about a flow if somebody hears it.
+    fn event(&mut self, kind: EventKind, flow: u32, packet: u32, direction: Direction) -> Option<Step> {
+        if !self.core.hooks.hears(kind) {
+            return None;
+        }
+        let current = &mut self.core.current;
+        current.flow = flow;
+        current.packet = packet;
+        current.direction = direction as u32;
+        Some(Step::Event(kind, flow))
+    }
+
+    fn goto(&mut self, stage: u8) {
+        if let Some(frame) = self.core.stack.last_mut() {
+            frame.stage = stage;
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! A segment at its connection: found or opened, announced, judged by the
+//! state machine.
+
+use super::connection::Connection;
+use super::segment::{Segment, announced};
+use super::state::{self, Move, Side, Unexpected};
+use super::{Tcp, ending};
+use crate::addr::Addr;
+use crate::core::{Core, Frame, Op, Step, flow_state};
+use crate::event::{DropReason, EventKind};
+use crate::flow::Direction;
+use crate::flow::key::FlowKey;
+use crate::flow::record::{FlowRecord, flags};
+use crate::flow::table::Opening;
+use crate::proto::ip;
+
+mod stage {
+    pub const LOOK_UP: u8 = 0;
+    pub const ANNOUNCED: u8 = 1;
+    pub const KNOWN: u8 = 2;
+    pub const SEEN: u8 = 3;
+    pub const JUDGED: u8 = 4;
+    pub const NO_CONNECTION: u8 = 5;
+}
+
+/// Takes the segment of the top frame one stage further.
+pub fn receive(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
+    if !tcp.core.alive(frame.packet) && frame.stage != stage::ANNOUNCED {
+        tcp.core.stack.pop();
+        return None;
+    }
+    let Some(segment) = Segment::read(tcp.core, frame.packet) else {
+        return tcp.forward(frame.packet);
+    };
+    match frame.stage {
+        stage::LOOK_UP => tcp.look_up(frame, &segment),
+        stage::ANNOUNCED => tcp.announced(frame),
+        stage::KNOWN => tcp.known(frame),
+        stage::SEEN => tcp.judge(frame, &segment),
+        stage::JUDGED => tcp.unexpected_decided(frame, &segment),
+        _ => tcp.no_connection_decided(frame, &segment),
+    }
+}
+
+/// The key of a packet whose transport header was located.
+pub fn key(core: &Core, slot: u32) -> Option<FlowKey> {
+    let packet = core.packet(slot);
+    let bytes = core.bytes(slot);
+    let (src, dst) = ip::addresses(packet, bytes)?;
+    let ports = bytes.get(packet.transport_at as usize..)?.first_chunk::<4>()?;
+    Some(FlowKey {
+        src: *src.bytes(),
+        dst: *dst.bytes(),
+        src_port: u16::from_be_bytes([ports[0], ports[1]]),
+        dst_port: u16::from_be_bytes([ports[2], ports[3]]),
+        vlan: packet.vlan,
+        tunnel: packet.tunnel,
+        protocol: packet.protocol,
+        family: packet.ip_version,
+    })
+}
+
+/// `a:p -> b:p`, as logs name a connection.
+pub fn ends(record: &FlowRecord) -> String {
+    let [(client, client_port), (server, server_port)] = endpoints(record);
+    format!("{client}:{client_port} -> {server}:{server_port}")
+}
+
+/// Client and server with their ports.
+pub fn endpoints(record: &FlowRecord) -> [(Addr, u16); 2] {
+    let addr = |bytes: &[u8; 16]| Addr::from_record(bytes, record.family);
+    [(addr(&record.client), record.client_port), (addr(&record.server), record.server_port)]
+}
+
+impl Tcp<'_> {
+    /// Sends the packet of the top frame on, as it is or renumbered.
+    pub(super) fn forward(&mut self, slot: u32) -> Option<Step> {
+        if let Some(frame) = self.core.stack.last_mut() {
+            *frame = Frame::packet(Op::Send, slot);
+        }
+        None
+    }
+
+    fn refuse(&mut self, slot: u32, reason: DropReason) -> Option<Step> {
+        self.core.stack.pop();
+        self.core.drop_packet(slot, reason);
+        None
+    }
+
+    fn look_up(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
+        let Some(key) = key(self.core, frame.packet) else { return self.forward(frame.packet) };
+        let opens = segment.syn() && !segment.ack_set() && !segment.rst();
+        let Some((flow, direction)) = self.core.flows.find(&key) else {
+            if opens {
+                return self.open(frame, &key, Opening::HalfOpen, flow_state::SYN);
+            }
+            return self.unknown(frame, segment, &key);
+        };
+        let state = self.core.flows.live(flow).map_or(0, |record| record.state);
+        if opens && self.begins_anew(flow, direction, state, segment) {
+            // The old connection ends first; then this is looked up again.
+            self.core.push(Frame::flow(Op::TcpEnd, flow, direction).with(ending::REOPENED));
+            return None;
+        }
+        match state {
+            flow_state::DROP => return self.refuse(frame.packet, DropReason::FlowDropped),
+            flow_state::RESET if self.core.settings.defaults.strict_handshake => {
+                return self.refuse(frame.packet, DropReason::FlowReset);
+            }
+            _ => {}
+        }
+        self.enter(flow, direction, stage::KNOWN);
+        None
+    }
+
+    /// Whether a SYN opens a new connection on the key of an old one.
+    fn begins_anew(&mut self, flow: u32, direction: Direction, state: u8, segment: &Segment) -> bool {
+        match state {
+            flow_state::DROP | flow_state::RESET | flow_state::TIMED_WAIT => true,
+            _ if self.core.settings.defaults.strict_handshake => false,
+            flow_state::SYN | flow_state::SYN_SENT => false,
+            // Port reuse after a close that was not seen.
+            _ => self.half(flow, direction).is_some_and(|half| half.syn_seen && half.base != segment.seq.wrapping_add(1)),
+        }
+    }
+
+    fn enter(&mut self, flow: u32, direction: Direction, stage: u8) {
+        if let Some(frame) = self.core.stack.last_mut() {
+            frame.flow = flow;
+            frame.direction = direction;
+            frame.stage = stage;
+        }
+    }
+
+    fn unknown(&mut self, frame: Frame, segment: &Segment, key: &FlowKey) -> Option<Step> {
+        if self.core.extended.hears(EventKind::TcpNoConnection) {
+            self.goto(stage::NO_CONNECTION);
+            self.core.current.packet = frame.packet;
+            return Some(Step::Event(EventKind::TcpNoConnection, frame.packet));
+        }
+        if self.core.settings.defaults.drop_unknown_connection {
+            let ends = [
+                (Addr::from_record(&key.src, key.family), Some(format!("tcp/{}", key.src_port))),
+                (Addr::from_record(&key.dst, key.family), Some(format!("tcp/{}", key.dst_port))),
+            ];
+            self.core.alert("no connection found for tcp packet", true, Some(ends));
+            return self.refuse(frame.packet, DropReason::NoConnection);
+        }
+        self.pick_up(frame, segment, key)
+    }
+
+    fn no_connection_decided(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
+        if self.core.settings.defaults.drop_unknown_connection {
+            return self.forward(frame.packet);
+        }
+        match key(self.core, frame.packet) {
+            Some(key) => self.pick_up(frame, segment, &key),
+            None => self.forward(frame.packet),
+        }
+    }
+
+    /// Follows a connection whose beginning was not seen.
+    fn pick_up(&mut self, frame: Frame, segment: &Segment, key: &FlowKey) -> Option<Step> {
+        let from_server = segment.syn() && segment.ack_set();
+        let oriented = if from_server { key.reversed() } else { *key };
+        self.core.stats.midstream_flows += 1;
+        let state = if from_server { flow_state::SYN_SENT } else { flow_state::ESTABLISHED };
+        self.open(frame, &oriented, Opening::Established, state)
+    }
+
+    fn open(&mut self, frame: Frame, key: &FlowKey, opening: Opening, state: u8) -> Option<Step> {
+        let (now, number) = (self.core.now, self.core.packet(frame.packet).id);
+        let flow = match self.core.flows.insert(key, opening, now, number, state) {
+            Ok(flow) => flow,
+            Err(_) => return self.no_room(frame, opening),
+        };
+        let side = self.connections.insert(Connection::default());
+        self.core.stats.flows += 1;
+        if let Some(record) = self.core.flows.live_mut(flow) {
+            record.side = side;
+            if opening == Opening::Established {
+                record.flags |= flags::MIDSTREAM;
+            }
+            let record = *record;
+            self.core.debug("conn", || format!("opening connection {}", ends(&record)));
+        }
+        // The table's key is the client's; a SYN/ACK picked up comes from the server.
+        let direction = match self::key(self.core, frame.packet) {
+            Some(own) if own == *key => Direction::ToServer,
+            _ => Direction::ToClient,
+        };
+        self.core.observe(|observer, core| observer.opened(core, flow));
+        self.enter(flow, direction, stage::ANNOUNCED);
+        self.event(EventKind::TcpNewConnection, flow, frame.packet, direction)
+    }
+
+    fn no_room(&mut self, frame: Frame, opening: Opening) -> Option<Step> {
+        if let Some(victim) = self.core.flows.victim(opening) {
+            self.core.stats.flows_evicted += 1;
+            match self.core.flows.live(victim).map(|record| record.protocol) {
+                Some(6) => self.core.push(Frame::flow(Op::TcpEnd, victim, Direction::ToServer).with(ending::EVICTED)),
+                _ => self.core.push(Frame::flow(Op::UdpEnd, victim, Direction::ToServer).with(ending::EVICTED)),
+            };
+            return None;
+        }
+        self.core.stats.flows_refused += 1;
+        self.forward(frame.packet)
+    }
+
+    /// Listeners of `new_connection` have spoken.
+    fn announced(&mut self, frame: Frame) -> Option<Step> {
+        let state = self.core.flows.live(frame.flow).map(|record| record.state);
+        if !self.core.alive(frame.packet) {
+            self.core.stack.pop();
+            if state.is_some_and(|state| state != flow_state::DROP) {
+                self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::DROPPED));
+            }
+            return None;
+        }
+        if state.is_none_or(|state| state == flow_state::DROP) {
+            return self.refuse(frame.packet, DropReason::FlowDropped);
+        }
+        self.goto(stage::KNOWN);
+        if !self.core.extended.hears(EventKind::TcpFlowNext) {
+            return None;
+        }
+        if let Some(connection) = self.connection(frame.flow) {
+            connection.dissector_chosen = true;
+        }
+        self.core.current.flow = frame.flow;
+        self.core.current.packet = frame.packet;
+        Some(Step::Event(EventKind::TcpFlowNext, frame.flow))
+    }
+
+    /// A packet of a known connection: counted and announced.
+    fn known(&mut self, frame: Frame) -> Option<Step> {
+        let packet = *self.core.packet(frame.packet);
+        let now = self.core.now;
+        let Some(record) = self.core.flows.live_mut(frame.flow) else { return self.forward(frame.packet) };
+        if record.state == flow_state::DROP {
+            return self.refuse(frame.packet, DropReason::FlowDropped);
+        }
+        record.count(frame.direction, packet.end.saturating_sub(packet.ip_at), now);
+        self.core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
+        self.goto(stage::SEEN);
+        self.event(EventKind::TcpReceivePacket, frame.flow, frame.packet, frame.direction)
+    }
+
+    fn judge(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
+        let Some(state) = self.core.flows.live(frame.flow).map(|record| record.state) else {
+            return self.refuse(frame.packet, DropReason::FlowDropped);
+        };
+        if state == flow_state::DROP {
+            return self.refuse(frame.packet, DropReason::FlowDropped);
+        }
+        if segment.rst() {
+            return self.rst(frame, segment);
+        }
+        let swapped = self.connection(frame.flow).is_some_and(|connection| connection.swapped);
+        let from_input = (frame.direction == Direction::ToServer) != swapped;
+        let side = if from_input { Side::Input } else { Side::Output };
+        match state::next(state, side, segment) {
+            Move::Stay => {}
+            Move::To(next) => self.move_to(frame.flow, next),
+            Move::ServerCloses => {
+                if let Some(connection) = self.connection(frame.flow) {
+                    connection.swapped = true;
+                }
+                self.move_to(frame.flow, flow_state::FIN_WAIT_1);
+            }
+            // A SYN of either side was dealt with when it was looked up.
+            Move::Reopen => {}
+            Move::Unexpected(why) => return self.unexpected(frame, segment, why),
+        }
+        self.deliver(frame, segment)
+    }
+
+    fn move_to(&mut self, flow: u32, next: u8) {
+        let now = self.core.now;
+        if next == flow_state::ESTABLISHED || next == flow_state::SYN_RECEIVED {
+            self.core.flows.establish(flow, now);
+        }
+        self.core.flows.set_state(flow, next, now);
+    }
+
+    fn unexpected(&mut self, frame: Frame, segment: &Segment, why: Unexpected) -> Option<Step> {
+        self.core.stats.unexpected_segments += 1;
+        self.core.current.detail = why as u32;
+        if let Some(top) = self.core.stack.last_mut() {
+            top.detail = why as u8;
+        }
+        if self.core.extended.hears(EventKind::TcpUnexpected) {
+            self.goto(stage::JUDGED);
+            self.core.current.flow = frame.flow;
+            self.core.current.packet = frame.packet;
+            return Some(Step::Event(EventKind::TcpUnexpected, frame.flow));
+        }
+        if !self.core.settings.defaults.strict_handshake {
+            return self.deliver(frame, segment);
+        }
+        let ends = self.core.flows.live(frame.flow).map(|record| {
+            let pair = endpoints(record).map(|(addr, port)| (addr, Some(format!("tcp/{port}"))));
+            if frame.direction == Direction::ToServer { pair } else { let [a, b] = pair; [b, a] }
+        });
+        self.core.alert(why.description(), false, ends);
+        self.core.drop_packet(frame.packet, DropReason::UnexpectedPacket);
+        self.unexpected_decided(frame, segment)
+    }
+
+    /// The policy for unexpected segments has spoken.
+    fn unexpected_decided(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
+        if self.core.settings.defaults.strict_handshake {
+            // The machine fails: the connection is forgotten.
+            self.core.stack.pop();
+            if self.core.alive(frame.packet) {
+                self.core.push(Frame::packet(Op::Send, frame.packet));
+            }
+            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::FAILED));
+            return None;
+        }
+        if !self.core.alive(frame.packet) {
+            self.core.stack.pop();
+            return None;
+        }
+        self.deliver(frame, segment)
+    }
+
+    /// An RST: forwarded always, believed only with the sequence number that
+    /// its receiver expects (RFC 5961, 3.2).
+    fn rst(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
+        let strict = self.core.settings.defaults.validate_rst;
+        let refused_syn = self.core.flows.live(frame.flow).is_some_and(|record| record.state == flow_state::SYN_SENT);
+        let opposite = self.half(frame.flow, frame.direction.opposite()).map_or((false, 0), |half| (half.started, half.base));
+        let half = self.half(frame.flow, frame.direction);
+        let credible = half.is_none_or(|half| {
+            !strict
+                || !half.started
+                || half.offset_of(segment.seq) == half.next as i64 + i64::from(half.finished)
+                || half.offset_of(segment.seq) == half.next as i64
+        }) || (refused_syn && segment.ack_set() && opposite.0 && segment.ack == opposite.1);
+        self.core.stack.pop();
+        if credible {
+            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::RST_SEEN));
+        } else {
+            self.core.stats.ignored_rst += 1;
+        }
+        self.core.observe(|observer, core| observer.reset(core, frame.flow, frame.direction, credible));
+        self.renumber(frame.flow, frame.direction, frame.packet, segment);
+        self.core.push(Frame::packet(Op::Send, frame.packet));
+        None
+    }
+
+    /// A SYN sets the numbering of its direction.
+    pub(super) fn begin_half(&mut self, frame: Frame, segment: &Segment) {
+        let (mss, scale) = announced(self.core, frame.packet);
+        let Some(half) = self.half(frame.flow, frame.direction) else { return };
+        let base = segment.seq.wrapping_add(1);
+        if !half.started || (half.next == 0 && half.fin.is_none()) {
+            half.base = base;
+            half.started = true;
+        }
+        half.syn_seen = true;
+        half.mss = mss;
+        half.window_scale = scale;
+    }
+}
