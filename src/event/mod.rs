@@ -1,4 +1,5 @@
 //! What can be hooked, and what comes of it.
+<<<<<<< HEAD
 //!
 //! An event is a number with a subject: a packet slot or a flow slot. The
 //! engine raises it only when somebody listens (`HookSet`), and everything
@@ -65,3 +66,7 @@ pub enum ListenerFailed {
     /// `haka.abort()`: processing stops silently.
     Abort,
 }
+=======
+
+pub mod log;
+>>>>>>> io
