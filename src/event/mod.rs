@@ -1,5 +1,4 @@
 //! What can be hooked, and what comes of it.
-<<<<<<< HEAD
 //!
 //! An event is a number with a subject: a packet slot or a flow slot. The
 //! engine raises it only when somebody listens (`HookSet`), and everything
@@ -8,6 +7,7 @@
 
 pub mod kinds;
 pub mod log;
+pub mod log_filter;
 pub mod notice;
 pub mod observe;
 pub mod ops;
@@ -17,6 +17,7 @@ pub mod verdict;
 
 pub use kinds::{EventKind, EventRow, HookSet, Subject, EVENTS};
 pub use log::Level;
+pub use log_filter::LogFilter;
 pub use notice::Notice;
 pub use observe::{Ending, Observer, Sighting};
 pub use profile::{Profile, Settings};
@@ -45,6 +46,8 @@ pub struct Current {
     pub finished: u32,
     /// Code of the fault, for `protocol_error` and handshake policies.
     pub detail: u32,
+    /// Number of the stream's piece with which this event's bytes begin.
+    pub piece: u32,
 }
 
 /// What the engine calls for every event that somebody hears.
@@ -66,7 +69,3 @@ pub enum ListenerFailed {
     /// `haka.abort()`: processing stops silently.
     Abort,
 }
-=======
-
-pub mod log;
->>>>>>> io
