@@ -9,4 +9,4 @@ pub mod log_line;
 pub use alert_json::alert_json;
 pub use alert_text::{AlertText, Layout};
 pub use ctime::{ctime, rfc3339_micros};
-pub use log_line::{LogFilter, LogLines};
+pub use log_line::LogLines;

@@ -136,6 +136,78 @@ pub fn addresses(packet: &PacketRecord, bytes: &[u8]) -> Option<(Addr, Addr)> {
     }
 }
 
+/// Notes the headers of a packet that we made ourselves.
+pub fn adopt(core: &mut Core, slot: u32) {
+    let packet = core.packet(slot);
+    let version = core.bytes(slot).get(packet.ip_at as usize).map_or(0, |byte| byte >> 4);
+    core.packet_mut(slot).ip_version = version;
+    if locate(core, slot).is_ok() {
+        relocate_transport(core, slot);
+    }
+}
+
+/// Writes the length field of the IP header from where the packet ends.
+pub fn write_length(core: &mut Core, slot: u32) {
+    let packet = *core.packet(slot);
+    let at = packet.ip_at as usize;
+    let total = packet.end.saturating_sub(packet.ip_at);
+    if packet.ip_version == 6 {
+        // Jumbograms (RFC 2675) keep their zero.
+        if total <= 40 + 0xffff {
+            checksums::put_u16(core, slot, at + 4, total.saturating_sub(40) as u16);
+        }
+        return;
+    }
+    let old = core.bytes(slot).get(at + 2..at + 4).map(<[u8]>::to_vec);
+    let new = (total.min(0xffff) as u16).to_be_bytes();
+    if old.as_deref() != Some(&new) {
+        checksums::put_u16(core, slot, at + 2, u16::from_be_bytes(new));
+        core.packet_mut(slot).dirty |= crate::packet::record::dirty::NETWORK;
+    }
+}
+
+/// Fixes lengths and checksums of the headers around a packet in a tunnel,
+/// outermost first, after what is inside changed.
+pub fn fix_outer_headers(core: &mut Core, slot: u32) {
+    let inner = *core.packet(slot);
+    let Ok(below) = decode::link(crate::packet::LinkType(inner.link), core.bytes(slot)) else { return };
+    let mut at = below.at;
+    let mut version = if below.network == decode::Network::Ipv6 { 6 } else { 4 };
+    for _ in 0..inner.depth {
+        let packet = core.packet_mut(slot);
+        packet.ip_at = at as u32;
+        packet.ip_version = version;
+        let Some(byte) = core.bytes(slot).get(at).copied() else { break };
+        let header_len = if version == 6 { 40 } else { usize::from(byte & 15) * 4 };
+        let protocol_at = at + if version == 6 { 6 } else { 9 };
+        let Some(protocol) = core.bytes(slot).get(protocol_at).copied() else { break };
+        write_length(core, slot);
+        checksums::write_header(core, slot);
+        let transport = at + header_len;
+        if protocol == protocol::UDP {
+            let packet = core.packet_mut(slot);
+            packet.protocol = protocol;
+            packet.transport_at = transport as u32;
+            let length = packet.end.saturating_sub(transport as u32) as u16;
+            let summed = core.bytes(slot).get(transport + 6..transport + 8).is_some_and(|sum| sum != [0, 0]);
+            checksums::put_u16(core, slot, transport + 4, length);
+            if summed {
+                checksums::write_transport(core, slot);
+            }
+        }
+        let Ok(outer) = header(core, slot) else { break };
+        let bytes = core.bytes(slot);
+        let udp = decode::udp(bytes, outer.payload_at(), outer.end.min(bytes.len())).ok();
+        let udp = udp.as_ref().filter(|_| outer.protocol == protocol::UDP);
+        let Some(next) = decode::tunnel(bytes, &outer, udp) else { break };
+        at = next.below.at;
+        version = if next.below.network == decode::Network::Ipv6 { 6 } else { 4 };
+    }
+    let packet = core.packet_mut(slot);
+    (packet.ip_at, packet.ip_version) = (inner.ip_at, inner.ip_version);
+    (packet.transport_at, packet.protocol) = (inner.transport_at, inner.protocol);
+}
+
 /// Goes into the tunnel that the packet's payload is, if it is one: from
 /// here on the record describes the packet inside.
 pub fn enter_tunnel(core: &mut Core, slot: u32) -> bool {

@@ -19,8 +19,8 @@ mod segment;
 pub mod state;
 
 pub use connection::{Connection, Connections, Half};
-pub use ending::{closing_down, end, expired, failed};
-pub use receive::receive;
+pub use ending::{cause, closing_down, end, expired, failed};
+pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
 
@@ -32,6 +32,17 @@ use crate::flow::Direction;
 pub struct Tcp<'a> {
     pub core: &'a mut Core,
     pub connections: &'a mut Connections,
+}
+
+/// The connection to which a held packet belongs.
+pub fn flow_of(core: &Core, packet: u32) -> Option<u32> {
+    let key = key(core, packet)?;
+    core.flows.find(&key).map(|(flow, _)| flow).filter(|_| key.protocol == 6)
+}
+
+/// Stops judging a connection; what it holds leaves as it came.
+pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
+    tcp.let_go(flow);
 }
 
 impl Tcp<'_> {
