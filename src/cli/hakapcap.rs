@@ -15,7 +15,7 @@ use clap::{ArgAction, Parser};
 use super::Failure;
 use super::replay::{open_to_append, refuse_to_overwrite};
 use crate::capture::file::CaptureWriter;
-use crate::event::log::LogFilter;
+use crate::event::LogFilter;
 use crate::event::{Level, Profile, Settings};
 use crate::lua::Limits;
 use crate::sink::{AlertText, Layout};
