@@ -66,6 +66,14 @@ impl Addr {
         }
     }
 
+    /// The address whose bytes stand in a flow's key or record; any family
+    /// but 4 is taken for IPv6.
+    #[inline]
+    pub const fn from_record(bytes: &[u8; 16], family: u8) -> Addr {
+        let family = if family == 4 { Family::V4 } else { Family::V6 };
+        Addr { bytes: *bytes, family }
+    }
+
     #[inline]
     pub const fn family(&self) -> Family {
         self.family

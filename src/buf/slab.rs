@@ -17,7 +17,13 @@ pub(crate) const NIL: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     pub(crate) index: u32,
-    generation: u32,
+    pub(crate) generation: u32,
+}
+
+impl Default for Key {
+    fn default() -> Key {
+        Key::NONE
+    }
 }
 
 impl Key {

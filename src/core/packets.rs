@@ -55,7 +55,7 @@ impl Packets {
     }
 
     pub fn free(&mut self, slot: u32) {
-        self.arena.at_mut(slot).state = state::FREE;
+        self.arena[slot].state = state::FREE;
         self.arena.free(slot);
     }
 

@@ -17,7 +17,6 @@ pub mod stage {
     pub const TRANSPORT: u8 = 0;
     pub const NETWORK: u8 = 1;
     pub const LINK: u8 = 2;
-    pub const OUT: u8 = 3;
 }
 
 const SEND_EVENTS: u64 = HookSet::mask(&[
@@ -96,7 +95,7 @@ impl Engine {
     }
 
     /// Applies edits of the payload, then the transport header's own fields.
-    fn finish_transport(&mut self, slot: u32) {
+    pub(super) fn finish_transport(&mut self, slot: u32) {
         self.absorb_edits(slot, 2);
         let packet = *self.core.packet(slot);
         if !transport_is_ours(&self.core, slot) {
@@ -190,7 +189,7 @@ impl Engine {
     }
 
     /// Fixes length and checksum of the network header.
-    fn finish_network(&mut self, slot: u32) {
+    pub(super) fn finish_network(&mut self, slot: u32) {
         if self.absorb_edits(slot, 1) {
             self.core.packet_mut(slot).dirty |= dirty::NETWORK;
         }

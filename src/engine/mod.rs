@@ -188,6 +188,31 @@ impl Engine {
         self.floor = floor;
     }
 
+    /// What a nested drive left unfinished is given up: its packets are
+    /// refused with everything else that nobody sends.
+    pub(crate) fn abandon_nested(&mut self) {
+        self.core.stack.truncate(self.floor);
+    }
+
+    /// A forged packet gets its lengths and checksums before it re-enters.
+    pub(crate) fn settle_forged(&mut self, slot: u32) {
+        self.finish_transport(slot);
+        self.finish_network(slot);
+        self.absorb_edits(slot, 0);
+    }
+
+    /// A rule wrote into the IP header: what the record says of it follows.
+    pub(crate) fn note_network_write(&mut self, slot: u32, offset: u32) {
+        let packet = self.core.packet(slot);
+        let protocol_at = if packet.ip_version == 6 { 6 } else { 9 };
+        if offset == protocol_at {
+            let at = (packet.ip_at + offset) as usize;
+            if let Some(&protocol) = self.core.bytes(slot).get(at) {
+                self.core.packet_mut(slot).protocol = protocol;
+            }
+        }
+    }
+
     /// A listener failed: whatever it had started is abandoned, and the
     /// failure policy applies to the subject of the event.
     pub fn event_failed(&mut self, kind: EventKind, subject: u32, depth: usize, failure: ListenerFailed, stopped: bool) {

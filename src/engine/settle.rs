@@ -3,7 +3,7 @@
 
 use super::Engine;
 use crate::core::flow_state;
-use crate::event::{DropReason, EventKind};
+use crate::event::DropReason;
 use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::table::Opening;
@@ -71,10 +71,9 @@ impl Engine {
         }
     }
 
-    /// A listener that ended normally left its packet without a verdict and
-    /// nobody holds it: it does not leave (a rule took it over).
-    pub(super) fn refuse_unsent(&mut self, kind: EventKind, slot: u32) {
-        let _ = kind;
+    /// A dissector written in Lua took a packet over and neither sent nor
+    /// dropped it: it does not leave.
+    pub(super) fn refuse_unsent(&mut self, slot: u32) {
         if self.core.packets.is_live(slot) && self.core.alive(slot) && self.core.packet(slot).flags & flag::HELD == 0 {
             self.core.drop_packet(slot, DropReason::NotSent);
         }

@@ -4,7 +4,7 @@
 //! library, so the layout is C's. All offsets count from the first byte of
 //! the frame; the link header starts at 0.
 
-use crate::buf::ExtId;
+use crate::buf::{ExtId, Key};
 use crate::flow::arena::Record;
 
 /// Where a packet stands.
@@ -145,7 +145,7 @@ impl Default for PacketRecord {
             vlan: 0,
             tunnel: 0,
             next_free: 0,
-            extent: ExtId::default(),
+            extent: ExtId(Key::NONE),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! header (`fields`), reassembly (`engine::fragments`).
 
 pub mod checksums;
-pub mod fields;
+
 
 use crate::addr::Addr;
 use crate::core::Core;
@@ -146,6 +146,66 @@ pub fn adopt(core: &mut Core, slot: u32) {
     }
 }
 
+/// Puts an empty IP header in front of the network payload of a forged
+/// packet, or makes one of what is there.
+pub fn create_network(core: &mut Core, slot: u32, version: u8) {
+    let packet = *core.packet(slot);
+    let (size, first) = if version == 6 { (40, 0x60) } else { (20, 0x45) };
+    let frame = core.bytes(slot);
+    let (head, tail) = frame.split_at((packet.ip_at as usize).min(frame.len()));
+    let mut bytes = head.to_vec();
+    bytes.resize(bytes.len() + size, 0);
+    if let Some(byte) = bytes.get_mut(head.len()) {
+        *byte = first;
+    }
+    bytes.extend_from_slice(tail);
+    // The link header says which version follows.
+    if packet.link == crate::packet::LinkType::ETHERNET.0
+        && version == 6
+        && let Some(ethertype) = bytes.get_mut(12..14)
+    {
+        ethertype.copy_from_slice(&[0x86, 0xdd]);
+    }
+    core.refill(slot, &bytes);
+    let packet = core.packet_mut(slot);
+    packet.ip_version = version;
+    packet.transport_at = packet.ip_at + size as u32;
+    packet.payload_at = packet.transport_at;
+    packet.end = packet.len;
+    packet.dirty |= crate::packet::record::dirty::NETWORK;
+    write_length(core, slot);
+}
+
+/// Puts an empty transport header of `size` bytes in front of the payload.
+pub fn create_transport(core: &mut Core, slot: u32, protocol: u8, size: usize) {
+    let packet = *core.packet(slot);
+    let frame = core.bytes(slot);
+    let (head, tail) = frame.split_at((packet.transport_at as usize).min(frame.len()));
+    let mut bytes = head.to_vec();
+    bytes.resize(bytes.len() + size, 0);
+    bytes.extend_from_slice(tail);
+    core.refill(slot, &bytes);
+    let header = match protocol {
+        protocol::TCP => 20,
+        protocol::UDP => 8,
+        _ => 4,
+    };
+    let at = packet.transport_at as usize;
+    if let Some(offset) = core.bytes_mut(slot).get_mut(at + 12).filter(|_| protocol == protocol::TCP) {
+        *offset = 0x50;
+    }
+    let protocol_at = packet.ip_at as usize + if packet.ip_version == 6 { 6 } else { 9 };
+    if let Some(field) = core.bytes_mut(slot).get_mut(protocol_at) {
+        *field = protocol;
+    }
+    let packet = core.packet_mut(slot);
+    packet.protocol = protocol;
+    packet.payload_at = packet.transport_at + header.min(size) as u32;
+    packet.end = packet.len;
+    packet.dirty |= crate::packet::record::dirty::NETWORK | crate::packet::record::dirty::TRANSPORT;
+    write_length(core, slot);
+}
+
 /// Writes the length field of the IP header from where the packet ends.
 pub fn write_length(core: &mut Core, slot: u32) {
     let packet = *core.packet(slot);
@@ -164,6 +224,19 @@ pub fn write_length(core: &mut Core, slot: u32) {
         checksums::put_u16(core, slot, at + 2, u16::from_be_bytes(new));
         core.packet_mut(slot).dirty |= crate::packet::record::dirty::NETWORK;
     }
+}
+
+/// Changes the length field of the IP header by what the packet grew.
+pub fn adjust_length(core: &mut Core, slot: u32, delta: i64) {
+    let packet = *core.packet(slot);
+    if packet.ip_version == 0 || delta == 0 {
+        return;
+    }
+    let at = packet.ip_at as usize + if packet.ip_version == 6 { 4 } else { 2 };
+    let Some(old) = core.bytes(slot).get(at..).and_then(|bytes| bytes.first_chunk::<2>().copied()) else { return };
+    let new = (i64::from(u16::from_be_bytes(old)) + delta).clamp(0, 0xffff) as u16;
+    checksums::put_u16(core, slot, at, new);
+    core.packet_mut(slot).dirty |= crate::packet::record::dirty::NETWORK;
 }
 
 /// Fixes lengths and checksums of the headers around a packet in a tunnel,

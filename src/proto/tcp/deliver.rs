@@ -122,8 +122,8 @@ impl Tcp<'_> {
         }
         let acked = match &other.heavy {
             Some(heavy) => {
-                let on_wire = other.base.wrapping_add(heavy.map.new_len() as u32);
-                let new = heavy.map.new_len() as i64 + i64::from(segment.ack.wrapping_sub(on_wire) as i32);
+                let on_wire = other.base.wrapping_add(heavy.map.new_end() as u32);
+                let new = heavy.map.new_end() as i64 + i64::from(segment.ack.wrapping_sub(on_wire) as i32);
                 heavy.map.ack_to_orig(new.max(0) as u64)
             }
             None => other.offset_of(segment.ack).max(0) as u64,
@@ -294,6 +294,7 @@ impl Tcp<'_> {
             number = self.core.bufs.stream_push(stream, packet.extent, from as usize, len, writable).ok();
         }
         let half = self.half(flow, direction)?;
+        let ends_stream = !half.finished && half.fin == Some(piece.end());
         let heavy = half.heavy();
         heavy.held_bytes += piece.len;
         heavy.held.push_back(Held {
@@ -302,6 +303,7 @@ impl Tcp<'_> {
             len: piece.len,
             skip: piece.skip,
             last: piece.last,
+            ends_stream,
             in_stream: number.is_some(),
         });
         number

@@ -24,6 +24,7 @@ pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
 
+use crate::buf::BufId;
 use crate::core::{Core, Step};
 use crate::event::EventKind;
 use crate::flow::Direction;
@@ -38,6 +39,18 @@ pub struct Tcp<'a> {
 pub fn flow_of(core: &Core, packet: u32) -> Option<u32> {
     let key = key(core, packet)?;
     core.flows.find(&key).map(|(flow, _)| flow).filter(|_| key.protocol == 6)
+}
+
+/// The stream that listeners of a direction edit, if there is one.
+pub fn stream_of(mut tcp: Tcp<'_>, flow: u32, direction: Direction) -> Option<BufId> {
+    tcp.half(flow, direction)?.heavy.as_ref()?.stream
+}
+
+/// A dissector written in Lua reads the connection from now on, or no more.
+pub fn set_scripted(mut tcp: Tcp<'_>, flow: u32, on: bool) {
+    if let Some(connection) = tcp.connection(flow) {
+        connection.scripted = on;
+    }
 }
 
 /// Stops judging a connection; what it holds leaves as it came.

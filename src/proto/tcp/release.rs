@@ -66,13 +66,17 @@ impl Tcp<'_> {
                 let extent = pool.alloc_packet(bytes);
                 heavy.kept.push(pool, held.offset, held.len, extent, 0, bytes.len() as u32, true);
                 pool.release(extent);
-                heavy.map.push(held.len, bytes.len() as u32);
+                heavy.map.push(u64::from(held.len), bytes.len() as u64);
             }
             None => {
                 let at = packet.payload_at + held.skip;
                 heavy.kept.push(pool, held.offset, held.len, packet.extent, at, held.len, false);
-                heavy.map.push(held.len, held.len);
+                heavy.map.push(u64::from(held.len), u64::from(held.len));
             }
+        }
+        if held.ends_stream {
+            // The FIN takes a sequence number too.
+            heavy.map.push(1, 1);
         }
         if heavy.kept.shrink_to(pool, cap) {
             self.core.stats.kept_caps += 1;

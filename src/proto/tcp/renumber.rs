@@ -82,19 +82,18 @@ fn forward(half: &Half, seq: u32) -> u32 {
 }
 
 /// An acknowledgement by the receiver in the numbering of the sender. It
-/// never passes what the sender sent; a FIN counts one more.
+/// never passes what the sender sent.
 fn backward(half: &Half, ack: u32) -> u32 {
     let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return ack };
     if heavy.map.is_identity() {
         return ack;
     }
-    let total = heavy.map.new_len();
+    let total = heavy.map.new_end();
     let new = total as i64 + i64::from(ack.wrapping_sub(half.base.wrapping_add(total as u32)) as i32);
     if new < 0 {
         return ack;
     }
-    let fin = u64::from(half.finished && new as u64 > total);
-    half.base.wrapping_add(heavy.map.ack_to_orig(new as u64) as u32).wrapping_add(fin as u32)
+    half.base.wrapping_add(heavy.map.ack_to_orig(new as u64) as u32)
 }
 
 /// A SACK block in the numbering of the sender; one that covers nothing
@@ -104,7 +103,7 @@ fn block_backward(half: &Half, left: u32, right: u32) -> (u32, u32) {
     if heavy.map.is_identity() {
         return (left, right);
     }
-    let total = heavy.map.new_len() as i64;
+    let total = heavy.map.new_end() as i64;
     let place = |seq: u32| total + i64::from(seq.wrapping_sub(half.base.wrapping_add(total as u32)) as i32);
     let (from, to) = (place(left), place(right));
     if from < 0 || to < from {

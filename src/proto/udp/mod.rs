@@ -152,6 +152,9 @@ fn read(core: &mut Core, frame: Frame) -> Option<Step> {
     // A dissector written in Lua sends what it was given, or does not.
     if core.scripted.contains(&frame.flow) {
         core.stack.pop();
+        if core.alive(frame.packet) {
+            core.drop_packet(frame.packet, DropReason::NotSent);
+        }
         return None;
     }
     forward(core, frame.packet)
