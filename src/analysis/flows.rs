@@ -1,21 +1,23 @@
 //! Follows every flow of a run and tells what it was.
 //!
-//! A [`Tracker`] observes the engine: who opened each flow, its packets and
+//! A [`Tracker`] is told by a [`super::Witness`] what the engine sees: who opened each flow, its packets and
 //! payload per direction, and for TCP the bytes that rules would have judged,
 //! as a running hash. Flows are handed out in the order of their first
 //! packets, each as soon as it and all before it are over. About 400 bytes a
 //! flow are kept, whatever it carries; no payload is.
 //!
-//! Not here: reassembly (the engine's), text and JSON (`cli::flows`).
+//! Not here: reassembly (the engine's), what is read where in the engine
+//! (`witness`), text and JSON (`cli::flows`).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::application;
 use super::history::{History, Mark};
-use crate::event::observe::{Ending, Endpoint, Observer, Sighting};
+use crate::addr::Addr;
 use crate::flow::Direction;
 use crate::packet::decode::{TcpHeader, TunnelKind, protocol};
 use crate::time::Timestamp;
@@ -100,7 +102,62 @@ impl StreamState {
     }
 }
 
-/// Observes the engine and collects flows.
+/// A packet as it was found on its flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting<'a> {
+    /// Number of the flow in this run: from 1, in order of the first packet,
+    /// never used twice.
+    pub flow: u64,
+    /// As the flow table sees the flow.
+    pub direction: Direction,
+    pub source: Endpoint,
+    pub destination: Endpoint,
+    /// Protocol number of the datagram: 6, 17, 1, 58 or another.
+    pub protocol: u8,
+    /// Number of the frame, from 1 over all captures of the run.
+    pub frame: u64,
+    pub timestamp: Timestamp,
+    /// The flag byte of a TCP header; 0 for other protocols.
+    pub tcp_flags: u8,
+    /// Payload above the transport header by its length fields, in bytes.
+    pub payload_len: u32,
+    /// What the capture has of the payload: shorter when the frame was cut.
+    pub payload: &'a [u8],
+    /// The transport checksum is wrong, and checksums are looked at.
+    pub bad_checksum: bool,
+    /// VLAN ids, outermost first.
+    pub vlans: &'a [u16],
+    /// Encapsulations around the packet, outermost first.
+    pub tunnels: &'a [TunnelKind],
+}
+
+/// One end of a flow. The port is 0 where the protocol has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub addr: Addr,
+    pub port: u16,
+}
+
+/// Why a flow is not followed any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Both sides closed it in order.
+    Closed,
+    /// By an RST that counted.
+    Reset,
+    /// No packet for as long as its state allows.
+    Timeout,
+    /// Given up so that another flow fits.
+    Evicted,
+    /// Dropped or reset by a rule.
+    Refused,
+    /// Another connection began between the same ends.
+    Reused,
+    /// The capture ended.
+    CaptureEnd,
+}
+
+/// Collects flows. The numbers it is told are [`Sighting::flow`].
 #[derive(Default)]
 pub struct Tracker {
     /// Flows not handed out yet, by number; the first has number `first`.
@@ -154,35 +211,49 @@ impl Tracker {
     }
 }
 
-impl Observer for Tracker {
-    fn packet(&mut self, sighting: &Sighting<'_>) {
+impl Tracker {
+    /// A packet belongs to a flow: once for each, in order of arrival.
+    pub fn packet(&mut self, sighting: &Sighting<'_>) {
         if let Some(open) = self.get_or_open(sighting) {
             open.count(sighting);
         }
     }
 
-    fn bytes(&mut self, flow: u64, direction: Direction, bytes: &[u8]) {
+    /// The next bytes in order of one direction, `wire_len` of them before
+    /// the capture cut the packet.
+    pub fn bytes(&mut self, flow: u64, direction: Direction, bytes: &[u8], wire_len: usize) {
         if let Some(open) = self.get(flow) {
-            open.half(direction).take(bytes);
+            open.half(direction).take(bytes, wire_len);
             open.name_by_stream(direction);
         }
     }
 
-    fn conflict(&mut self, flow: u64, direction: Direction) {
+    /// A retransmission or overlap brought other bytes than those judged.
+    pub fn conflict(&mut self, flow: u64, direction: Direction) {
         if let Some(open) = self.get(flow) {
             open.half(direction).conflict = true;
             open.history.add(direction, Mark::Conflict);
         }
     }
 
-    fn gap(&mut self, flow: u64, direction: Direction, missing: u64) {
+    /// The direction is over with a hole in it; these ranges of the stream
+    /// were seen beyond, in ascending order.
+    pub fn gap(&mut self, flow: u64, direction: Direction, beyond: impl Iterator<Item = Range<u64>>) {
         if let Some(open) = self.get(flow) {
-            open.half(direction).missing += missing;
-            open.history.add(direction, Mark::Gap);
+            open.half(direction).skip_to(beyond);
+            if open.half(direction).missing > 0 {
+                open.history.add(direction, Mark::Gap);
+            }
         }
     }
 
-    fn ended(&mut self, flow: u64, ending: Ending) {
+    /// An RST ended the flow.
+    pub fn reset(&mut self, flow: u64) {
+        self.ended(flow, Ending::Reset);
+    }
+
+    /// The flow is gone. The first cause told stands.
+    pub fn ended(&mut self, flow: u64, ending: Ending) {
         if let Some(open) = self.get(flow) {
             open.ending.get_or_insert(ending);
         }
@@ -231,23 +302,37 @@ struct Half {
     wire_bytes: u64,
     syn: bool,
     fin: bool,
+    /// Some packet was cut by the snap length.
+    snapped: bool,
+    /// Bytes in order were cut: what follows is not contiguous.
     cut: bool,
     conflict: bool,
     missing: u64,
+    /// Place in the stream behind the last byte told of.
+    next: u64,
     len: u64,
     hash: Sha256,
     start: SmallVec<[u8; application::ENOUGH]>,
 }
 
 impl Half {
-    fn take(&mut self, bytes: &[u8]) {
-        if self.missing > 0 {
+    fn take(&mut self, bytes: &[u8], wire_len: usize) {
+        self.next += wire_len as u64;
+        if self.missing > 0 || self.cut {
             return;
         }
+        self.cut = bytes.len() < wire_len;
         self.len += bytes.len() as u64;
         self.hash.update(bytes);
         let room = application::ENOUGH.saturating_sub(self.start.len());
         self.start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    fn skip_to(&mut self, beyond: impl Iterator<Item = Range<u64>>) {
+        for seen in beyond {
+            self.missing += seen.start.saturating_sub(self.next);
+            self.next = self.next.max(seen.end);
+        }
     }
 
     fn finish(self, tcp: bool) -> Side {
@@ -259,7 +344,7 @@ impl Half {
 
     fn state(&self) -> StreamState {
         match () {
-            () if self.cut => StreamState::Snap,
+            () if self.snapped || self.cut => StreamState::Snap,
             () if self.missing > 0 => StreamState::Gap,
             () if self.len == 0 => StreamState::None,
             () if self.conflict => StreamState::Conflict,
@@ -305,7 +390,7 @@ impl Open {
         let half = self.half(sighting.direction);
         half.packets += 1;
         half.wire_bytes += u64::from(sighting.payload_len);
-        half.cut |= sighting.payload.len() < sighting.payload_len as usize;
+        half.snapped |= sighting.payload.len() < sighting.payload_len as usize;
         if sighting.bad_checksum {
             self.history.add(sighting.direction, Mark::BadChecksum);
         }

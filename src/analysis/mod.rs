@@ -6,5 +6,7 @@
 mod application;
 pub mod flows;
 mod history;
+pub mod witness;
 
 pub use flows::{Flow, Side, Stream, StreamState, Tracker};
+pub use witness::Witness;

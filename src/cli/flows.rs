@@ -12,9 +12,8 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::addr::Addr;
-use crate::analysis::flows::{Flow, Side, Stream, StreamState, Tracker};
-use crate::event::{Ending, Observer, Profile, Settings, Sighting};
-use crate::flow::Direction;
+use crate::analysis::{Flow, Side, Stream, StreamState, Tracker, Witness};
+use crate::event::{Profile, Settings};
 use crate::packet::decode::protocol;
 use crate::sink::rfc3339_micros;
 use crate::worker::captures::Captures;
@@ -43,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cannot_start = |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
     let engine = shared_engine(settings).map_err(cannot_start)?;
     let tracker = Rc::new(RefCell::new(Tracker::default()));
-    engine.borrow_mut().core.observer = Some(Box::new(Watched(tracker.clone())));
+    engine.borrow_mut().core.observer = Some(Box::new(Witness::new(tracker.clone())));
     let journal = Rc::new(RefCell::new(Journal::default()));
     let mut worker = Worker::new(engine, Nobody, journal.clone(), Wanted::default());
 
@@ -66,27 +65,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     list.print_ended(&tracker)?;
     list.flush()?;
     Failure::of_captures(&read.faults).map_or(Ok(()), Err)
-}
-
-/// The tracker as the engine holds it; it is read between frames.
-struct Watched(Rc<RefCell<Tracker>>);
-
-impl Observer for Watched {
-    fn packet(&mut self, sighting: &Sighting<'_>) {
-        self.0.borrow_mut().packet(sighting);
-    }
-    fn bytes(&mut self, flow: u64, direction: Direction, bytes: &[u8]) {
-        self.0.borrow_mut().bytes(flow, direction, bytes);
-    }
-    fn conflict(&mut self, flow: u64, direction: Direction) {
-        self.0.borrow_mut().conflict(flow, direction);
-    }
-    fn gap(&mut self, flow: u64, direction: Direction, missing: u64) {
-        self.0.borrow_mut().gap(flow, direction, missing);
-    }
-    fn ended(&mut self, flow: u64, ending: Ending) {
-        self.0.borrow_mut().ended(flow, ending);
-    }
 }
 
 /// Prints flows as they end.
@@ -325,7 +303,7 @@ mod tests {
     use smallvec::smallvec;
 
     use super::*;
-    use crate::event::observe::Endpoint;
+    use crate::analysis::flows::Endpoint;
     use crate::time::Timestamp;
 
     fn flow() -> Flow {
