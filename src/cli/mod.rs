@@ -20,7 +20,13 @@ pub use failure::Failure;
 
 /// A Lua-scriptable inline traffic inspection engine.
 #[derive(Debug, Parser)]
-#[command(name = "wero", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(
+    name = "wero",
+    version,
+    about,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
