@@ -336,12 +336,35 @@ impl Store {
                 Ok(self.trim(start, len))
             }
             Span::Between(start, end) => {
+                if let Some(stretch) = self.stretch_in_node(start, end) {
+                    return Ok(stretch);
+                }
                 let start = self.resolve(start)?;
                 let end = self.resolve(end)?;
                 let len = self.distance(start, end)?;
                 Ok(self.trim(start, len))
             }
         }
+    }
+
+    /// The usual span: both ends in one node, the one its run knows best.
+    #[inline]
+    fn stretch_in_node(&self, start: Pos, end: Pos) -> Option<Stretch> {
+        let (Pos::Head { run, at }, Pos::Tail { run: same, at: to }) = (start, end) else {
+            return None;
+        };
+        let node = self.runs.get(run)?.hint;
+        let entry = self.nodes.at(node);
+        let data = entry.data()?;
+        let inside = run == same && data.at <= at && at < to && to - data.at <= data.len;
+        inside.then(|| Stretch {
+            start: Cursor {
+                buf: entry.buf,
+                node,
+                at: at - data.at,
+            },
+            len: u64::from(to - at),
+        })
     }
 
     fn trim(&self, start: Cursor, len: u64) -> Stretch {
@@ -402,7 +425,10 @@ impl Store {
     pub fn sub(&mut self, buf: BufId, offset: u64, count: Option<u64>) -> Result<Span, BufError> {
         let slot = self.slot(buf)?;
         let begin = self.first_byte(slot, self.buffers.at(slot).head);
-        let (mut start, _) = self.step(begin, offset);
+        if let Some(span) = self.sub_in_node(begin, offset, count) {
+            return Ok(span);
+        }
+        let (start, _) = self.step(begin, offset);
         let Some(count) = count else {
             let end = self.pos_of(Cursor {
                 buf: slot,
@@ -411,11 +437,28 @@ impl Store {
             });
             return Ok(Span::Between(self.pos_of(start), end));
         };
-        if count > 0 {
-            start = self.to_byte(start);
-        }
         let (_, len) = self.step(start, count);
-        Ok(self.span_of(Stretch { start, len }))
+        Ok(self.span_of(self.trim(start, len)))
+    }
+
+    /// The usual request: some bytes of the first node.
+    #[inline]
+    fn sub_in_node(&self, begin: Cursor, offset: u64, count: Option<u64>) -> Option<Span> {
+        let count = count.filter(|count| *count > 0)?;
+        if begin.node == NIL {
+            return None;
+        }
+        let data = self.node(begin.node).data()?;
+        let end = offset.checked_add(count)?;
+        if end > u64::from(data.len) {
+            return None;
+        }
+        let run = self.runs.key(data.run);
+        let (start, end) = (data.at + offset as u32, data.at + end as u32);
+        Some(Span::Between(
+            Pos::Head { run, at: start },
+            Pos::Tail { run, at: end },
+        ))
     }
 
     /// A position inside a span; its end if `offset` is none or past it.
