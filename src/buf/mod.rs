@@ -26,6 +26,7 @@ mod select;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use edit::{CloneMode, Inserted};
 pub use extent::{ExtId, ExtentPool, Owner};

@@ -441,6 +441,21 @@ fn write_protected_pieces_refuse_changes_but_not_marks() {
 }
 
 #[test]
+fn an_emptied_selection_that_comes_back_is_a_modification() {
+    let mut store = store();
+    let (stream, other) = (store.stream_new().unwrap(), store.stream_new().unwrap());
+    store.stream_push_bytes(stream, b"abc").unwrap();
+    let taken = store.select(Span::whole(stream)).unwrap();
+    store.erase(Span::whole(taken.content)).unwrap();
+    // What remembers the erasure moves on, twice.
+    store.stream_push_buffer(other, taken.content).unwrap();
+    store.stream_push_buffer(other, taken.content).unwrap();
+    store.restore(taken.place, taken.content).unwrap();
+    let popped = store.stream_pop(stream).unwrap();
+    assert_eq!((popped.len, popped.modified), (0, true));
+}
+
+#[test]
 fn an_empty_payload_can_be_protected() {
     let mut store = store();
     let ext = store.extents.alloc_packet(b"");
