@@ -11,10 +11,13 @@ pub mod alert;
 pub mod time;
 
 pub mod buf;
-pub mod event;
 pub mod flow;
 pub mod packet;
 pub mod stream;
+
+pub mod event;
+
+pub mod core;
 
 pub mod lua;
 pub mod proto;

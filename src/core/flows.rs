@@ -67,7 +67,7 @@ pub struct Flows {
 
 impl Flows {
     pub fn new(max_flows: u32, seed: u64) -> io::Result<Flows> {
-        let mut table = FlowTable::new(max_flows, seed)?;
+        let mut table = FlowTable::new(max_flows.next_power_of_two(), seed)?;
         table.set_max_half_open(max_flows / 4 * 3);
         let timeouts = Timeouts {
             half_open: Duration::from_secs(60),
@@ -176,6 +176,6 @@ impl Flows {
     /// For Lua: the first record, and the mask that keeps any number inside
     /// the arena.
     pub fn base(&self) -> (*const FlowRecord, u32) {
-        (self.table.base_ptr(), self.table.slot_mask())
+        (self.table.base_ptr(), self.table.capacity() - 1)
     }
 }

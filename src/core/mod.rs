@@ -7,25 +7,29 @@
 
 pub mod flows;
 pub mod frame;
+pub mod observe;
 pub mod packets;
 pub mod stats;
 pub mod tunnels;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 pub use flows::{Flows, flow_state};
 pub use frame::{Frame, Op};
+pub use observe::Observer;
 pub use packets::Packets;
 pub use stats::Stats;
 pub use tunnels::Tunnels;
 
 use crate::addr::Addr;
-use crate::buf::Store;
-use crate::event::log::LogFilter;
+use crate::buf::{BufId, Key, Store};
 use crate::event::notice::NativeAlert;
-use crate::event::{Current, DropReason, EventKind, HookSet, Level, Notice, Settings, Verdict};
-use crate::packet::record::{PacketRecord, flag, state};
+use crate::event::{Current, LogFilter, DropReason, EventKind, HookSet, Level, Notice, Settings, Verdict};
+use crate::packet::record::{PacketRecord, dirty, flag, state};
+use crate::packet::fragment::Part;
+use crate::packet::{LinkType, build};
 use crate::time::Timestamp;
+use smallvec::SmallVec;
 
 /// The dissectors that rule files have asked for, one bit each.
 pub mod dissector {
@@ -94,6 +98,14 @@ pub struct Core {
     pub stats: Stats,
     /// Packets that rules injected; they run after the current one.
     pub injected: VecDeque<u32>,
+    /// Link type of the packet captured last: forged ones get it too.
+    pub last_link: LinkType,
+    /// UDP flows that a dissector written in Lua answers for.
+    pub scripted: HashSet<u32>,
+    /// Somebody other than rules who watches.
+    pub observer: Option<Box<dyn Observer>>,
+    /// Parts of reassembled datagrams, by the slot that stands for them.
+    pub datagrams: HashMap<u32, SmallVec<[Part; 8]>>,
 }
 
 impl Core {
@@ -116,6 +128,10 @@ impl Core {
             log: LogFilter::default(),
             stats: Stats::default(),
             injected: VecDeque::new(),
+            last_link: LinkType::RAW,
+            scripted: HashSet::new(),
+            observer: None,
+            datagrams: HashMap::new(),
             settings,
         })
     }
@@ -163,12 +179,14 @@ impl Core {
         if !matches!(packet.state, state::NORMAL | state::FORGED) {
             return;
         }
-        let forged = packet.state == state::FORGED;
+        let (own, id, flags) = (packet.state == state::FORGED, packet.id, packet.flags);
         packet.state = state::DROPPED;
         packet.flags &= !flag::HELD;
-        let id = packet.id;
         self.debug("packet", || format!("dropping packet id={id}"));
-        if forged {
+        if flags & flag::REASSEMBLED != 0 {
+            self.drop_parts(slot, reason);
+        }
+        if own || flags & flag::REASSEMBLED != 0 {
             // Nobody outside knows of it: its end needs no verdict.
             self.packets.retire(slot);
             return;
@@ -178,15 +196,177 @@ impl Core {
         self.outputs.push_back(Output { packet: slot, verdict: Verdict::Drop(reason), listener });
     }
 
-    /// Frees a packet's slot, bytes and buffers.
-    pub fn release_packet(&mut self, slot: u32) {
+    /// The fragments of a datagram share its refusal.
+    fn drop_parts(&mut self, datagram: u32, reason: DropReason) {
+        let mut parts: SmallVec<[u32; 8]> =
+            self.datagrams.remove(&datagram).unwrap_or_default().iter().map(|part| part.token).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        for slot in parts {
+            self.drop_packet(slot, reason);
+        }
+    }
+
+    /// As [`Core::drop_packet`], for a slot that may have been freed.
+    pub fn drop_packet_with(&mut self, slot: u32, reason: DropReason) {
+        if self.packets.is_live(slot) {
+            self.drop_packet(slot, reason);
+        }
+    }
+
+    /// A packet of our own making: `network` is the IP packet, the link
+    /// header is that of the capture. `cause` lends its time and link.
+    pub fn forge(&mut self, network: &[u8], cause: u32) -> Option<u32> {
+        let (link, timestamp) = if self.packets.is_live(cause) {
+            let packet = self.packets.get(cause);
+            (LinkType(packet.link), packet.timestamp)
+        } else {
+            (self.last_link, self.now.0)
+        };
+        let version = network.first().map_or(4, |byte| byte >> 4);
+        let mut frame = Vec::with_capacity(network.len() + 18);
+        build::link_header(&mut frame, link, version);
+        let ip_at = frame.len() as u32;
+        frame.extend_from_slice(network);
+        let slot = self.packets.alloc()?;
+        self.fill(slot, &frame);
         let packet = self.packets.get_mut(slot);
-        let (extent, buffers, generations) = (packet.extent, packet.buffers, packet.buffer_generations);
-        for (&buffer, generation) in buffers.iter().zip(generations) {
-            if generation != 0 {
-                self.bufs.free_raw(buffer, generation);
+        packet.state = state::FORGED;
+        packet.link = link.0;
+        packet.timestamp = timestamp;
+        packet.ip_at = ip_at;
+        packet.transport_at = packet.len;
+        packet.payload_at = packet.len;
+        packet.end = packet.len;
+        packet.wire_len = packet.len;
+        packet.ip_version = 0;
+        Some(slot)
+    }
+
+    /// Puts bytes into a fresh packet record.
+    pub fn fill(&mut self, slot: u32, bytes: &[u8]) {
+        let extent = self.bufs.extents.alloc_packet(bytes);
+        let data = self.bufs.extents.ptr(extent).cast_mut();
+        let packet = self.packets.get_mut(slot);
+        packet.extent = extent;
+        packet.data = data;
+        packet.len = bytes.len() as u32;
+    }
+
+    /// Gives a packet other bytes. Its buffers are closed: their extents
+    /// stay alive as long as somebody refers to them.
+    pub fn refill(&mut self, slot: u32, bytes: &[u8]) {
+        let old = self.packets.get(slot).extent;
+        self.fill(slot, bytes);
+        self.bufs.extents.release(old);
+        let packet = self.packets.get_mut(slot);
+        packet.dirty |= dirty::REBUILT;
+        packet.wire_len = packet.len;
+    }
+
+    /// Where the payload of a layer lies in the frame.
+    pub fn payload_range(&self, slot: u32, layer: usize) -> std::ops::Range<usize> {
+        let packet = self.packets.get(slot);
+        let (from, to) = match layer {
+            0 => (packet.ip_at, packet.len),
+            1 => (packet.transport_at, packet.end),
+            _ => (packet.payload_at, packet.end),
+        };
+        from.min(to) as usize..to as usize
+    }
+
+    /// Opens the payload of a layer as a buffer, or finds it open.
+    pub fn open_payload(&mut self, slot: u32, layer: usize) -> Option<BufId> {
+        let range = self.payload_range(slot, layer);
+        let packet = *self.packets.get(slot);
+        let (&index, &generation) = (packet.buffers.get(layer)?, packet.buffer_generations.get(layer)?);
+        if generation != 0 {
+            let open = BufId(Key { index, generation });
+            if self.bufs.exists(open) {
+                return Some(open);
             }
         }
+        let writable = packet.flags & flag::READ_ONLY == 0;
+        let open = self.bufs.new_over(packet.extent, range.start, range.len(), writable).ok()?;
+        let packet = self.packets.get_mut(slot);
+        *packet.buffers.get_mut(layer)? = open.0.index;
+        *packet.buffer_generations.get_mut(layer)? = open.0.generation;
+        Some(open)
+    }
+
+    /// Takes the edits made in the open payload buffer of a layer into the
+    /// frame. The buffers of all layers are closed then. Returns whether
+    /// there were any edits.
+    pub fn absorb(&mut self, slot: u32, layer: usize) -> bool {
+        let packet = *self.packets.get(slot);
+        let (Some(&index), Some(&generation)) = (packet.buffers.get(layer), packet.buffer_generations.get(layer)) else {
+            return false;
+        };
+        let open = BufId(Key { index, generation });
+        if generation == 0 || !self.bufs.is_modified(open) {
+            return false;
+        }
+        let range = self.payload_range(slot, layer);
+        let frame = self.bytes(slot);
+        let mut bytes = frame.get(..range.start).unwrap_or_default().to_vec();
+        let tail = frame.get(range.end..).unwrap_or_default().to_vec();
+        if self.bufs.copy_out(open, &mut bytes).is_err() {
+            return false;
+        }
+        let end = bytes.len() as u32;
+        bytes.extend_from_slice(&tail);
+        self.close_buffers(slot);
+        self.refill(slot, &bytes);
+        let packet = self.packets.get_mut(slot);
+        packet.dirty |= match layer {
+            0 => 0,
+            1 => dirty::TRANSPORT,
+            _ => dirty::TRANSPORT | dirty::NETWORK,
+        };
+        if layer == 0 {
+            // A length in the IP header may no longer fit: it is fixed on
+            // the way out, if there is one.
+            packet.dirty |= dirty::NETWORK;
+        } else {
+            packet.end = end;
+        }
+        true
+    }
+
+    fn close_buffers(&mut self, slot: u32) {
+        let packet = self.packets.get_mut(slot);
+        let (buffers, generations) = (packet.buffers, packet.buffer_generations);
+        packet.buffers = [0; 3];
+        packet.buffer_generations = [0; 3];
+        for (index, generation) in buffers.into_iter().zip(generations) {
+            if generation != 0 {
+                self.bufs.free(BufId(Key { index, generation }));
+            }
+        }
+    }
+
+    /// Replaces the transport payload of a packet. Lengths and checksums
+    /// follow on its way out.
+    pub fn replace_payload(&mut self, slot: u32, payload: &[u8]) {
+        let packet = *self.packets.get(slot);
+        let frame = self.bytes(slot);
+        let (head, tail) = (packet.payload_at as usize, packet.end as usize);
+        let mut bytes = Vec::with_capacity(head + payload.len() + frame.len().saturating_sub(tail));
+        bytes.extend_from_slice(frame.get(..head).unwrap_or_default());
+        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(frame.get(tail..).unwrap_or_default());
+        self.refill(slot, &bytes);
+        let packet = self.packets.get_mut(slot);
+        packet.end = (head + payload.len()) as u32;
+        packet.dirty |= dirty::NETWORK | dirty::TRANSPORT;
+    }
+
+    /// Frees a packet's slot, bytes and buffers.
+    pub fn release_packet(&mut self, slot: u32) {
+        if self.packets.get(slot).buffer_generations != [0; 3] {
+            self.close_buffers(slot);
+        }
+        let extent = self.packets.get(slot).extent;
         self.bufs.extents.release(extent);
         self.tunnels.forget(slot);
         self.packets.free(slot);

@@ -14,8 +14,10 @@ pub struct Packets {
 }
 
 impl Packets {
+    /// Room for `max` packets, rounded up to a power of two, so that any
+    /// number masked stays inside.
     pub fn new(max: u32) -> io::Result<Packets> {
-        Ok(Packets { arena: Arena::new(max)?, retired: Vec::new() })
+        Ok(Packets { arena: Arena::new(max.next_power_of_two())?, retired: Vec::new() })
     }
 
     pub fn alloc(&mut self) -> Option<u32> {
@@ -24,18 +26,24 @@ impl Packets {
 
     #[inline(always)]
     pub fn get(&self, slot: u32) -> &PacketRecord {
-        self.arena.at(slot)
+        &self.arena[slot]
     }
 
     #[inline(always)]
     pub fn get_mut(&mut self, slot: u32) -> &mut PacketRecord {
-        self.arena.at_mut(slot)
+        &mut self.arena[slot]
     }
 
     /// Whether the slot still holds the packet of that generation.
     #[inline(always)]
     pub fn is_current(&self, slot: u32, generation: u32) -> bool {
         self.arena.get(slot, generation).is_some()
+    }
+
+    /// Whether the slot is in use.
+    #[inline(always)]
+    pub fn is_live(&self, slot: u32) -> bool {
+        self.arena.live(slot).is_some()
     }
 
     pub fn retire(&mut self, slot: u32) {
@@ -47,22 +55,28 @@ impl Packets {
     }
 
     pub fn free(&mut self, slot: u32) {
-        self.arena.at_mut(slot).state = state::FREE;
+        self.arena[slot].state = state::FREE;
         self.arena.free(slot);
     }
 
-    pub fn live(&self) -> usize {
-        self.arena.live()
+    pub fn len(&self) -> u32 {
+        self.arena.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.arena.is_empty()
     }
 
     /// For Lua: the first record, and the mask that keeps any number inside
     /// the arena.
     pub fn base(&self) -> (*const PacketRecord, u32) {
-        (self.arena.base_ptr(), self.arena.mask())
+        (self.arena.base_ptr(), self.arena.capacity() - 1)
     }
 
-    /// Slots of all packets in flight.
+    /// Slots of all packets in flight, in the order of capture.
     pub fn slots(&self) -> Vec<u32> {
-        self.arena.live_slots()
+        let mut slots: Vec<_> = self.arena.iter().map(|(slot, packet)| (packet.id, slot)).collect();
+        slots.sort_unstable();
+        slots.into_iter().map(|(_, slot)| slot).collect()
     }
 }

@@ -80,6 +80,20 @@ impl Engine {
         None
     }
 
+    /// A dissector written in Lua has dealt with the packet.
+    fn taken_over(&mut self, slot: u32) -> Option<Step> {
+        self.core.stack.pop();
+        self.refuse_unsent(slot);
+        None
+    }
+
+    /// Takes in edits of the whole network packet. Returns by how much it
+    /// grew, if there were any.
+    fn absorb_frame_edits(&mut self, slot: u32) -> Option<i64> {
+        let before = i64::from(self.core.packet(slot).len);
+        self.absorb_edits(slot, 0).then(|| i64::from(self.core.packet(slot).len) - before)
+    }
+
     fn received_frame(&mut self, slot: u32) -> Option<Step> {
         let id = self.core.packet(slot).id;
         self.core.debug("packet", || format!("received packet id={id}"));
@@ -87,7 +101,7 @@ impl Engine {
     }
 
     fn choose_network(&mut self, slot: u32) -> Option<Step> {
-        self.absorb_edits(slot, 0);
+        let grown = self.absorb_frame_edits(slot);
         let found = self.locate_network(slot);
         if let Err(malformed) = found {
             return self.malformed(slot, malformed, EventKind::PacketError);
@@ -99,6 +113,9 @@ impl Engine {
             return Some(Step::Event(EventKind::PacketNext, slot));
         }
         let version = self.core.packet(slot).ip_version;
+        if let Some(delta) = grown {
+            ip::adjust_length(&mut self.core, slot, delta);
+        }
         let defaults = &self.core.settings.defaults;
         let native = match version {
             4 => !defaults.drop_unknown_dissector || self.core.has(dissector::IPV4),
@@ -144,10 +161,7 @@ impl Engine {
         let packet = *self.core.packet(slot);
         match packet.next {
             next::NONE => return self.forward(slot),
-            next::SCRIPTED => {
-                self.core.stack.pop();
-                return None;
-            }
+            next::SCRIPTED => return self.taken_over(slot),
             _ => {}
         }
         let error = if packet.ip_version == 6 { EventKind::Ipv6Error } else { EventKind::Ipv4Error };
@@ -164,7 +178,14 @@ impl Engine {
     }
 
     fn network_received(&mut self, slot: u32) -> Option<Step> {
-        if self.absorb_edits(slot, 1) || self.core.packet(slot).dirty & dirty::NETWORK != 0 {
+        if let Some(delta) = self.absorb_frame_edits(slot) {
+            ip::adjust_length(&mut self.core, slot, delta);
+        }
+        if self.absorb_edits(slot, 1) {
+            // The length field follows at once, so that the header reads well.
+            ip::write_length(&mut self.core, slot);
+        }
+        if self.core.packet(slot).dirty != 0 {
             // A rule moved what lies below: read it again.
             if let Err(malformed) = ip::relocate(&mut self.core, slot) {
                 return self.malformed(slot, malformed, EventKind::Ipv4Error);
@@ -223,8 +244,7 @@ impl Engine {
         self.absorb_edits(slot, 1);
         let packet = *self.core.packet(slot);
         if packet.next == next::SCRIPTED {
-            self.core.stack.pop();
-            return None;
+            return self.taken_over(slot);
         }
         if self.core.settings.inspect_tunnels && packet.depth < MAX_TUNNELS && ip::enter_tunnel(&mut self.core, slot) {
             self.core.stats.tunnels += 1;
@@ -274,10 +294,7 @@ impl Engine {
     fn to_connection(&mut self, slot: u32) -> Option<Step> {
         let packet = *self.core.packet(slot);
         match packet.next {
-            next::SCRIPTED => {
-                self.core.stack.pop();
-                None
-            }
+            next::SCRIPTED => self.taken_over(slot),
             next::NATIVE => {
                 let op = if packet.protocol == protocol::TCP { Op::Tcp } else { Op::Udp };
                 if let Some(frame) = self.core.stack.last_mut() {

@@ -10,7 +10,6 @@
 mod dissect;
 mod forge;
 mod fragments;
-mod numbers;
 pub mod ops;
 mod settle;
 
@@ -18,7 +17,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use crate::core::{Core, Frame, Op, Output, Step, flow_state};
+use crate::core::{Core, Frame, Op, Output, Step};
 use crate::event::{DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict};
 use crate::packet::LinkType;
 use crate::packet::fragment::Reassembler;
@@ -38,6 +37,8 @@ pub struct Engine {
     pub(crate) reassembler: Reassembler,
     /// Frames below this depth belong to an outer listener.
     floor: usize,
+    /// Flows still to be ended at the end of the capture, oldest first.
+    closing: Vec<u32>,
 }
 
 /// A packet on its way out, or its refusal.
@@ -65,6 +66,7 @@ impl Engine {
             connections: Connections::default(),
             reassembler: Reassembler::new(fragments::LIMITS),
             floor: 0,
+            closing: Vec::new(),
         })
     }
 
@@ -77,7 +79,8 @@ impl Engine {
         let Some(slot) = self.core.packets.alloc() else {
             return self.no_room(id, now, link, bytes, wire_len);
         };
-        self.fill(slot, bytes);
+        self.core.fill(slot, bytes);
+        self.core.last_link = link;
         let read_only = self.core.settings.pass_through;
         let packet = self.core.packet_mut(slot);
         packet.state = state::NORMAL;
@@ -185,6 +188,31 @@ impl Engine {
         self.floor = floor;
     }
 
+    /// What a nested drive left unfinished is given up: its packets are
+    /// refused with everything else that nobody sends.
+    pub(crate) fn abandon_nested(&mut self) {
+        self.core.stack.truncate(self.floor);
+    }
+
+    /// A forged packet gets its lengths and checksums before it re-enters.
+    pub(crate) fn settle_forged(&mut self, slot: u32) {
+        self.finish_transport(slot);
+        self.finish_network(slot);
+        self.absorb_edits(slot, 0);
+    }
+
+    /// A rule wrote into the IP header: what the record says of it follows.
+    pub(crate) fn note_network_write(&mut self, slot: u32, offset: u32) {
+        let packet = self.core.packet(slot);
+        let protocol_at = if packet.ip_version == 6 { 6 } else { 9 };
+        if offset == protocol_at {
+            let at = (packet.ip_at + offset) as usize;
+            if let Some(&protocol) = self.core.bytes(slot).get(at) {
+                self.core.packet_mut(slot).protocol = protocol;
+            }
+        }
+    }
+
     /// A listener failed: whatever it had started is abandoned, and the
     /// failure policy applies to the subject of the event.
     pub fn event_failed(&mut self, kind: EventKind, subject: u32, depth: usize, failure: ListenerFailed, stopped: bool) {
@@ -227,16 +255,6 @@ impl Engine {
         self.release_oldest_held();
     }
 
-    /// Puts bytes into a fresh packet record.
-    pub(crate) fn fill(&mut self, slot: u32, bytes: &[u8]) {
-        let extent = self.core.bufs.extents.alloc_packet(bytes);
-        let data = self.core.bufs.extents.ptr(extent).cast_mut();
-        let packet = self.core.packet_mut(slot);
-        packet.extent = extent;
-        packet.data = data;
-        packet.len = bytes.len() as u32;
-    }
-
     fn timers(&mut self, _: Frame) -> Option<Step> {
         let now = self.core.now;
         self.expire_fragments(now);
@@ -258,15 +276,17 @@ impl Engine {
                 frame.stage = 1;
             }
             self.abandon_fragments();
+            self.closing = self.core.flows.newest_first();
+            self.closing.reverse();
         }
-        let Some(flow) = self.core.flows.newest() else {
+        let Some(flow) = self.closing.pop() else {
             self.core.stack.pop();
             self.refuse_leftovers();
             return None;
         };
-        match self.core.flows.live(flow).map(|record| (record.protocol, record.state)) {
-            Some((crate::packet::decode::protocol::TCP, _)) => tcp::closing_down(self.tcp(), flow),
-            Some((_, flow_state::UNTRACKED)) | None => self.core.flows.remove(flow),
+        match self.core.flows.live(flow).map(|record| record.protocol) {
+            Some(crate::packet::decode::protocol::TCP) => tcp::closing_down(self.tcp(), flow),
+            None => {}
             Some(_) => udp::closing_down(&mut self.core, flow),
         }
         None

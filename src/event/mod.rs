@@ -7,6 +7,7 @@
 
 pub mod kinds;
 pub mod log;
+pub mod log_filter;
 pub mod notice;
 pub mod ops;
 pub mod outward;
@@ -15,6 +16,7 @@ pub mod verdict;
 
 pub use kinds::{EventKind, EventRow, HookSet, Subject, EVENTS};
 pub use log::Level;
+pub use log_filter::LogFilter;
 pub use notice::Notice;
 pub use profile::{Profile, Settings};
 pub use outward::{Loader, Outward};
@@ -42,6 +44,8 @@ pub struct Current {
     pub finished: u32,
     /// Code of the fault, for `protocol_error` and handshake policies.
     pub detail: u32,
+    /// Number of the stream's piece with which this event's bytes begin.
+    pub piece: u32,
 }
 
 /// What the engine calls for every event that somebody hears.

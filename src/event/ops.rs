@@ -144,6 +144,6 @@ typedef struct {
 } wero_flow;
 typedef struct {
   uint32_t packet; uint32_t flow; uint32_t direction; uint32_t stream; uint32_t stream_generation;
-  uint32_t fresh; uint32_t finished; uint32_t detail;
+  uint32_t fresh; uint32_t finished; uint32_t detail; uint32_t piece;
 } wero_current;
 ";

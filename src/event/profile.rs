@@ -83,6 +83,8 @@ settings! {
         "Idle time after which an established TCP connection ends.";
     network_ipv6: bool = true, false,
         "IPv6 packets have a dissector; otherwise they are an unknown protocol and pass.";
+    warn_retransmissions: bool = false, true,
+        "A repeated TCP segment is logged as a warning; otherwise at level debug.";
     log_location: bool = true, false,
         "Errors of rules are logged with the rule, the packet and the flow; otherwise in Haka's fixed texts.";
 }

@@ -140,7 +140,7 @@ impl Host {
             let value: mlua::Value = self
                 .lua
                 .load(module.source)
-                .set_name(format!("=[{}]", module.name))
+                .set_name(format!("=[wero]/{}", module.name))
                 .call((host.clone(), lib.clone()))?;
             lib.set(module.name, value)?;
         }

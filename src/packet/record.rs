@@ -4,7 +4,7 @@
 //! library, so the layout is C's. All offsets count from the first byte of
 //! the frame; the link header starts at 0.
 
-use crate::buf::ExtId;
+use crate::buf::{ExtId, Key};
 use crate::flow::arena::Record;
 
 /// Where a packet stands.
@@ -95,11 +95,31 @@ pub struct PacketRecord {
     /// Folded VLAN ids and tunnel of the flow this packet belongs to.
     pub vlan: u32,
     pub tunnel: u32,
+    next_free: u32,
     pub extent: ExtId,
 }
 
 impl Record for PacketRecord {
-    fn empty() -> Self {
+    #[inline]
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+    #[inline]
+    fn set_generation(&mut self, generation: u32) {
+        self.generation = generation;
+    }
+    #[inline]
+    fn next_free(&self) -> u32 {
+        self.next_free
+    }
+    #[inline]
+    fn set_next_free(&mut self, slot: u32) {
+        self.next_free = slot;
+    }
+}
+
+impl Default for PacketRecord {
+    fn default() -> Self {
         PacketRecord {
             generation: 0,
             state: state::FREE,
@@ -124,7 +144,8 @@ impl Record for PacketRecord {
             wire_len: 0,
             vlan: 0,
             tunnel: 0,
-            extent: ExtId::default(),
+            next_free: 0,
+            extent: ExtId(Key::NONE),
         }
     }
 }

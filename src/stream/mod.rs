@@ -2,3 +2,4 @@
 
 pub mod assembler;
 pub mod offset_map;
+pub mod seq;

@@ -20,8 +20,9 @@ pub enum CaptureError {
     },
 
     /// The file is cut or its structure is wrong. `offset` is where the
-    /// broken structure starts, in bytes after decompression; `frame` the
-    /// last packet that was whole.
+    /// broken structure starts, in bytes after decompression (where the data
+    /// end, if they cannot be decompressed further); `frame` the last packet
+    /// that was whole.
     #[error("'{path}' is damaged at byte {offset}{}, {}: {what}", unpacked(*.compression), after(*.frame))]
     Damaged {
         path: String,

@@ -143,7 +143,7 @@ impl CaptureReader {
             }
         };
         let mut window = Window::new(bytes);
-        let start = window.peek_up_to(SNIFF_LENGTH.min(pcap::FILE_HEADER));
+        let start = window.peek_up_to(pcap::FILE_HEADER);
         let format = match FileKind::of(start) {
             FileKind::Pcap => Pcap::open(&mut window).map(Format::Pcap),
             FileKind::Pcapng => Pcapng::open(&mut window).map(Format::Pcapng),

@@ -183,11 +183,12 @@ impl<R: Read> ZstdReader<R> {
             if magic.is_empty() {
                 return Ok(false);
             }
-            match self.decoder.init(magic.chain(&mut self.source)) {
+            match self.decoder.init(magic.as_slice().chain(&mut self.source)) {
                 Ok(()) => {
                     self.in_frame = true;
                     return Ok(true);
                 }
+                // A frame of somebody's metadata.
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
                     length,
                     ..

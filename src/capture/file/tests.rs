@@ -1,9 +1,11 @@
-//! Reading and writing together: round trips, damage, compression.
+//! The readers against files built here, word by word, whole and damaged.
 
-use std::io::{Cursor, Write};
+mod compressed;
+mod corpus;
+mod round_trip;
+
+use std::io::Cursor;
 use std::path::Path;
-
-use proptest::prelude::*;
 
 use super::*;
 
@@ -166,14 +168,14 @@ fn small_pcapng(big: bool) -> Vec<u8> {
         .bytes
 }
 
-fn gzipped(data: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(data).expect("memory does not fail");
-    encoder.finish().expect("memory does not fail")
-}
-
-fn zstd(data: &[u8]) -> Vec<u8> {
-    ruzstd::encoding::compress_to_vec(data, ruzstd::encoding::CompressionLevel::Fastest)
+/// Numbers that do not compress, so that cuts fall into the data.
+fn noise(count: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let step = |_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..count).map(step).collect()
 }
 
 #[test]
@@ -438,7 +440,7 @@ fn what_is_no_capture_is_named() {
         "'mem' is not a capture file: it looks like Lua source text"
     );
     assert_eq!(
-        text(&gzipped(b"haka.log('hi')")),
+        text(&compressed::gzipped(b"haka.log('hi')")),
         "'mem' is not a capture file: it looks like gzip-compressed Lua source text"
     );
     let missing = CaptureReader::open(Path::new("/nowhere/a.pcap"))
@@ -450,91 +452,6 @@ fn what_is_no_capture_is_named() {
             .starts_with("cannot open '/nowhere/a.pcap': "),
         "{missing}"
     );
-}
-
-#[test]
-fn compressed_captures_read_like_plain_ones() {
-    for plain in [small_pcap(true, 0xa1b2_c3d4), small_pcapng(false)] {
-        let (expected, _) = read_all(&plain);
-        let split = plain.len() / 2;
-        let gzip = [gzipped(&plain[..split]), gzipped(&plain[split..])].concat();
-        // A skippable frame of three bytes between two frames of data.
-        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
-        let zstd = [
-            &zstd(&plain[..split])[..],
-            &skippable,
-            &zstd(&plain[split..]),
-        ]
-        .concat();
-        for (packed, kind) in [(gzip, Compression::Gzip), (zstd, Compression::Zstd)] {
-            let (packets, end) = read_all(&packed);
-            let reader = end.expect("sound");
-            assert_eq!((&packets, reader.compression()), (&expected, Some(kind)));
-            assert_eq!(reader.bytes_read(), packed.len() as u64);
-        }
-    }
-}
-
-/// Numbers that do not compress, so that cuts fall into the data.
-fn noise(count: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let step = |_| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..count).map(step).collect()
-}
-
-#[test]
-fn cut_compressed_captures_give_what_is_left() {
-    let mut file = pcap_header(false, 0xa1b2_c3d4, 1);
-    for second in 0..300 {
-        file = file.words(&[second, 0, 1_000, 1_000]).raw(&noise(1_000));
-    }
-    let third = |data: Vec<u8>| data[..data.len() / 3].to_vec();
-    let plain = read_all(&third(file.bytes.clone())).0.len();
-    assert_eq!(plain, 99);
-    // The zstd frame is of raw blocks of 128 KiB; the first survives the cut.
-    let raw_blocks = {
-        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x40];
-        let chunks: Vec<_> = file.bytes.chunks(50_000).collect();
-        for (index, chunk) in chunks.iter().enumerate() {
-            let last = u32::from(index + 1 == chunks.len());
-            frame.extend_from_slice(&((chunk.len() as u32) << 3 | last).to_le_bytes()[..3]);
-            frame.extend_from_slice(chunk);
-        }
-        frame
-    };
-    assert_eq!(read_all(&raw_blocks).0.len(), 300);
-    for (packed, at_least) in [(gzipped(&file.bytes), 2), (third(raw_blocks), 90)] {
-        let kept = if at_least == 2 {
-            packed[..packed.len() / 2].to_vec()
-        } else {
-            packed
-        };
-        let (packets, end) = read_all(&kept);
-        assert!(packets.len() >= at_least, "{} packets", packets.len());
-        match end {
-            Err(CaptureError::Damaged {
-                frame,
-                compression: Some(_),
-                what,
-                ..
-            }) => {
-                assert_eq!(frame, packets.len() as u64);
-                assert!(what.contains("data are cut or corrupt"), "{what}");
-            }
-            other => panic!("{:?}", other.err()),
-        }
-    }
-}
-
-#[test]
-fn zstd_windows_are_capped() {
-    // A frame that announces a window of a terabyte.
-    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 30 << 3, 1, 0, 0];
-    let error = read_all(&frame).1.err().expect("refused").to_string();
-    assert!(error.contains("zstd data are cut or corrupt"), "{error}");
 }
 
 #[test]
@@ -577,171 +494,4 @@ fn records_longer_than_the_buffer_are_read() {
     let (packets, end) = read_all(&file.bytes);
     assert!(end.is_ok());
     assert_eq!((packets.len(), packets[0].bytes == packet), (2, true));
-}
-
-/// Writes `packets` to a file called `name` and returns the open reader.
-fn written(
-    name: &str,
-    resolution: Resolution,
-    packets: &[(i64, u16, Vec<u8>)],
-) -> Result<Vec<u8>, CaptureError> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join(name);
-    let mut writer = CaptureWriter::create(&path, LinkType::ETHERNET, resolution)?;
-    for (nanos, link, packet) in packets {
-        writer.write(
-            Timestamp(*nanos),
-            LinkType(*link),
-            packet,
-            packet.len() as u32 + 7,
-        )?;
-    }
-    writer.finish()?;
-    Ok(std::fs::read(&path).expect("just written"))
-}
-
-#[test]
-fn a_pcap_refuses_another_link_type() {
-    let packets = [(0, 1, b"ether".to_vec()), (0, 101, b"raw".to_vec())];
-    let error = written("out.pcap", Resolution::Micro, &packets).expect_err("two link types");
-    assert!(matches!(
-        error,
-        CaptureError::LinkMismatch {
-            file: LinkType(1),
-            packet: LinkType(101),
-            ..
-        }
-    ));
-    assert!(
-        error
-            .to_string()
-            .ends_with("write to a file ending in .pcapng instead")
-    );
-    let both = written("out.PCAPNG", Resolution::Micro, &packets).expect("pcapng takes both");
-    let (read, end) = read_all(&both);
-    assert!(end.is_ok());
-    assert_eq!(
-        read.iter()
-            .map(|p| (p.link, p.interface))
-            .collect::<Vec<_>>(),
-        [(1, 0), (101, 1)]
-    );
-}
-
-proptest! {
-    #[test]
-    fn what_is_written_is_read_again(
-        packets in prop::collection::vec(
-            (0..4_000_000_000_000_000_000_i64, Just(1_u16), prop::collection::vec(any::<u8>(), 1..40)),
-            0..8,
-        ),
-        form in 0..3_usize,
-    ) {
-        let (name, resolution, unit) = [
-            ("a.pcap", Resolution::Micro, 1_000),
-            ("b.cap", Resolution::Nano, 1),
-            ("c.ntar", Resolution::Micro, 1),
-        ][form];
-        let file = written(name, resolution, &packets).expect("written");
-        prop_assert_eq!(FileKind::of(&file) == FileKind::Pcapng, form == 2);
-        let (read, end) = read_all(&file);
-        prop_assert!(end.is_ok());
-        prop_assert_eq!(read.len(), packets.len());
-        for (read, (nanos, link, packet)) in read.iter().zip(&packets) {
-            prop_assert_eq!(read.nanos, nanos - nanos % unit);
-            prop_assert_eq!((read.link, read.orig_len), (*link, packet.len() as u32 + 7));
-            prop_assert_eq!(&read.bytes, packet);
-        }
-    }
-
-    #[test]
-    fn damaged_captures_are_survived(
-        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
-        cut in any::<prop::sample::Index>(),
-        kind in 0..6_usize,
-    ) {
-        let mut data = match kind {
-            0 => small_pcap(false, 0xa1b2_c3d4),
-            1 => small_pcap(true, 0xa1b2_3c4d),
-            2 => small_pcapng(false),
-            3 => small_pcapng(true),
-            4 => gzipped(&small_pcapng(false)),
-            _ => zstd(&small_pcap(false, 0xa1b2_c3d4)),
-        };
-        for (at, value) in &flips {
-            let at = at.index(data.len());
-            data[at] = *value;
-        }
-        data.truncate(cut.index(data.len() + 1));
-        fuzz_reader(&data);
-    }
-
-    #[test]
-    fn any_bytes_are_survived(data in prop::collection::vec(any::<u8>(), 0..300), pcapng: bool) {
-        fuzz_reader(&data);
-        let mut framed = if pcapng { section(false, &[]).bytes } else { pcap_header(false, 0xa1b2_c3d4, 1).bytes };
-        framed.extend(&data);
-        fuzz_reader(&framed);
-    }
-}
-
-/// Captures whose frames tshark counts differently: it numbers pcapng custom
-/// blocks, which hold no packet, and follows a damaged record length that is
-/// refused here.
-const COUNTED_OTHERWISE: [&str; 5] = [
-    "gopacket--le_test017.pcapng",
-    "gopacket--le_test018.pcapng",
-    "gopacket--le_test102.pcapng",
-    "gopacket--le_test202.pcapng",
-    "sv--bug-6875-01_fuzz.pcap",
-];
-
-/// Frame counts of real captures, as tshark counts them.
-#[test]
-fn corpus_frame_counts_agree() {
-    let corpus = std::env::var("WERO_CORPUS").unwrap_or_else(|_| "../shared/corpus".to_owned());
-    let Ok(captures) = std::fs::read_dir(Path::new(&corpus).join("captures")) else {
-        println!("skipped: no corpus at {corpus}");
-        return;
-    };
-    let mut compared = 0;
-    let mut wrong = Vec::new();
-    for capture in captures.flatten() {
-        let name = capture.file_name().to_string_lossy().into_owned();
-        if COUNTED_OTHERWISE.contains(&name.as_str()) {
-            continue;
-        }
-        let Some((frames, warned)) = oracle_frames(&corpus, &name) else {
-            continue;
-        };
-        let data = std::fs::read(capture.path()).expect("readable");
-        let (packets, end) = read_all(&data);
-        let frame = match &end {
-            Ok(reader) => packets.len() as u64 + reader.skipped(),
-            Err(CaptureError::Damaged { frame, .. }) => *frame,
-            Err(_) => 0,
-        };
-        if frame != frames || end.is_err() != warned {
-            wrong.push(format!(
-                "{name}: {frame} frames, not {frames}; {:?}",
-                end.err()
-            ));
-        }
-        compared += 1;
-    }
-    assert!(compared > 0, "the corpus has no answers");
-    assert!(
-        wrong.is_empty(),
-        "{} of {compared} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
-}
-
-/// The frame count of the `file` row, and whether tshark complained.
-fn oracle_frames(corpus: &str, name: &str) -> Option<(u64, bool)> {
-    let rows = std::fs::read_to_string(format!("{corpus}/oracle/{name}.tsv")).ok()?;
-    let row = rows.lines().find(|row| row.starts_with("file\t"))?;
-    let columns: Vec<&str> = row.split('\t').collect();
-    Some((columns.get(5)?.parse().ok()?, columns.last() != Some(&"-")))
 }

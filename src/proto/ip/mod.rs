@@ -7,6 +7,7 @@
 pub mod checksums;
 pub mod fields;
 
+
 use crate::addr::Addr;
 use crate::core::Core;
 use crate::packet::decode::{self, IpHeader, TcpHeader, protocol};
@@ -134,6 +135,151 @@ pub fn addresses(packet: &PacketRecord, bytes: &[u8]) -> Option<(Addr, Addr)> {
         let pair = ip.get(12..20)?.first_chunk::<8>()?;
         Some((Addr::v4([pair[0], pair[1], pair[2], pair[3]]), Addr::v4([pair[4], pair[5], pair[6], pair[7]])))
     }
+}
+
+/// Notes the headers of a packet that we made ourselves.
+pub fn adopt(core: &mut Core, slot: u32) {
+    let packet = core.packet(slot);
+    let version = core.bytes(slot).get(packet.ip_at as usize).map_or(0, |byte| byte >> 4);
+    core.packet_mut(slot).ip_version = version;
+    if locate(core, slot).is_ok() {
+        relocate_transport(core, slot);
+    }
+}
+
+/// Puts an empty IP header in front of the network payload of a forged
+/// packet, or makes one of what is there.
+pub fn create_network(core: &mut Core, slot: u32, version: u8) {
+    let packet = *core.packet(slot);
+    let (size, first) = if version == 6 { (40, 0x60) } else { (20, 0x45) };
+    let frame = core.bytes(slot);
+    let (head, tail) = frame.split_at((packet.ip_at as usize).min(frame.len()));
+    let mut bytes = head.to_vec();
+    bytes.resize(bytes.len() + size, 0);
+    if let Some(byte) = bytes.get_mut(head.len()) {
+        *byte = first;
+    }
+    bytes.extend_from_slice(tail);
+    // The link header says which version follows.
+    if packet.link == crate::packet::LinkType::ETHERNET.0
+        && version == 6
+        && let Some(ethertype) = bytes.get_mut(12..14)
+    {
+        ethertype.copy_from_slice(&[0x86, 0xdd]);
+    }
+    core.refill(slot, &bytes);
+    let packet = core.packet_mut(slot);
+    packet.ip_version = version;
+    packet.transport_at = packet.ip_at + size as u32;
+    packet.payload_at = packet.transport_at;
+    packet.end = packet.len;
+    packet.dirty |= crate::packet::record::dirty::NETWORK;
+    write_length(core, slot);
+}
+
+/// Puts an empty transport header of `size` bytes in front of the payload.
+pub fn create_transport(core: &mut Core, slot: u32, protocol: u8, size: usize) {
+    let packet = *core.packet(slot);
+    let frame = core.bytes(slot);
+    let (head, tail) = frame.split_at((packet.transport_at as usize).min(frame.len()));
+    let mut bytes = head.to_vec();
+    bytes.resize(bytes.len() + size, 0);
+    bytes.extend_from_slice(tail);
+    core.refill(slot, &bytes);
+    let header = match protocol {
+        protocol::TCP => 20,
+        protocol::UDP => 8,
+        _ => 4,
+    };
+    let at = packet.transport_at as usize;
+    if let Some(offset) = core.bytes_mut(slot).get_mut(at + 12).filter(|_| protocol == protocol::TCP) {
+        *offset = 0x50;
+    }
+    let protocol_at = packet.ip_at as usize + if packet.ip_version == 6 { 6 } else { 9 };
+    if let Some(field) = core.bytes_mut(slot).get_mut(protocol_at) {
+        *field = protocol;
+    }
+    let packet = core.packet_mut(slot);
+    packet.protocol = protocol;
+    packet.payload_at = packet.transport_at + header.min(size) as u32;
+    packet.end = packet.len;
+    packet.dirty |= crate::packet::record::dirty::NETWORK | crate::packet::record::dirty::TRANSPORT;
+    write_length(core, slot);
+}
+
+/// Writes the length field of the IP header from where the packet ends.
+pub fn write_length(core: &mut Core, slot: u32) {
+    let packet = *core.packet(slot);
+    let at = packet.ip_at as usize;
+    let total = packet.end.saturating_sub(packet.ip_at);
+    if packet.ip_version == 6 {
+        // Jumbograms (RFC 2675) keep their zero.
+        if total <= 40 + 0xffff {
+            checksums::put_u16(core, slot, at + 4, total.saturating_sub(40) as u16);
+        }
+        return;
+    }
+    let old = core.bytes(slot).get(at + 2..at + 4).map(<[u8]>::to_vec);
+    let new = (total.min(0xffff) as u16).to_be_bytes();
+    if old.as_deref() != Some(&new) {
+        checksums::put_u16(core, slot, at + 2, u16::from_be_bytes(new));
+        core.packet_mut(slot).dirty |= crate::packet::record::dirty::NETWORK;
+    }
+}
+
+/// Changes the length field of the IP header by what the packet grew.
+pub fn adjust_length(core: &mut Core, slot: u32, delta: i64) {
+    let packet = *core.packet(slot);
+    if packet.ip_version == 0 || delta == 0 {
+        return;
+    }
+    let at = packet.ip_at as usize + if packet.ip_version == 6 { 4 } else { 2 };
+    let Some(old) = core.bytes(slot).get(at..).and_then(|bytes| bytes.first_chunk::<2>().copied()) else { return };
+    let new = (i64::from(u16::from_be_bytes(old)) + delta).clamp(0, 0xffff) as u16;
+    checksums::put_u16(core, slot, at, new);
+    core.packet_mut(slot).dirty |= crate::packet::record::dirty::NETWORK;
+}
+
+/// Fixes lengths and checksums of the headers around a packet in a tunnel,
+/// outermost first, after what is inside changed.
+pub fn fix_outer_headers(core: &mut Core, slot: u32) {
+    let inner = *core.packet(slot);
+    let Ok(below) = decode::link(crate::packet::LinkType(inner.link), core.bytes(slot)) else { return };
+    let mut at = below.at;
+    let mut version = if below.network == decode::Network::Ipv6 { 6 } else { 4 };
+    for _ in 0..inner.depth {
+        let packet = core.packet_mut(slot);
+        packet.ip_at = at as u32;
+        packet.ip_version = version;
+        let Some(byte) = core.bytes(slot).get(at).copied() else { break };
+        let header_len = if version == 6 { 40 } else { usize::from(byte & 15) * 4 };
+        let protocol_at = at + if version == 6 { 6 } else { 9 };
+        let Some(protocol) = core.bytes(slot).get(protocol_at).copied() else { break };
+        write_length(core, slot);
+        checksums::write_header(core, slot);
+        let transport = at + header_len;
+        if protocol == protocol::UDP {
+            let packet = core.packet_mut(slot);
+            packet.protocol = protocol;
+            packet.transport_at = transport as u32;
+            let length = packet.end.saturating_sub(transport as u32) as u16;
+            let summed = core.bytes(slot).get(transport + 6..transport + 8).is_some_and(|sum| sum != [0, 0]);
+            checksums::put_u16(core, slot, transport + 4, length);
+            if summed {
+                checksums::write_transport(core, slot);
+            }
+        }
+        let Ok(outer) = header(core, slot) else { break };
+        let bytes = core.bytes(slot);
+        let udp = decode::udp(bytes, outer.payload_at(), outer.end.min(bytes.len())).ok();
+        let udp = udp.as_ref().filter(|_| outer.protocol == protocol::UDP);
+        let Some(next) = decode::tunnel(bytes, &outer, udp) else { break };
+        at = next.below.at;
+        version = if next.below.network == decode::Network::Ipv6 { 6 } else { 4 };
+    }
+    let packet = core.packet_mut(slot);
+    (packet.ip_at, packet.ip_version) = (inner.ip_at, inner.ip_version);
+    (packet.transport_at, packet.protocol) = (inner.transport_at, inner.protocol);
 }
 
 /// Goes into the tunnel that the packet's payload is, if it is one: from

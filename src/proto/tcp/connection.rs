@@ -97,6 +97,8 @@ pub struct Held {
     pub skip: u32,
     /// The packet leaves with this piece.
     pub last: bool,
+    /// The FIN follows this piece.
+    pub ends_stream: bool,
     /// The piece lies in the stream buffer (and may have been changed).
     pub in_stream: bool,
 }
@@ -150,8 +152,9 @@ impl Half {
     /// The sequence number that the receiver of this direction expects
     /// next, in the numbering it sees.
     pub fn next_seq_on_wire(&self) -> u32 {
-        let fin = u32::from(self.finished && self.released() == self.next);
-        self.base.wrapping_add(self.to_new(self.released()) as u32).wrapping_add(fin)
+        let released = self.released();
+        let fin = u64::from(self.finished && released == self.next);
+        self.base.wrapping_add(self.to_new(released + fin) as u32)
     }
 }
 

@@ -10,6 +10,7 @@
 mod connection;
 mod deliver;
 mod ending;
+pub mod fields;
 mod kept;
 mod receive;
 mod release;
@@ -19,11 +20,12 @@ mod segment;
 pub mod state;
 
 pub use connection::{Connection, Connections, Half};
-pub use ending::{closing_down, end, expired, failed};
-pub use receive::receive;
+pub use ending::{cause, closing_down, end, expired, failed};
+pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
 
+use crate::buf::BufId;
 use crate::core::{Core, Step};
 use crate::event::EventKind;
 use crate::flow::Direction;
@@ -32,6 +34,29 @@ use crate::flow::Direction;
 pub struct Tcp<'a> {
     pub core: &'a mut Core,
     pub connections: &'a mut Connections,
+}
+
+/// The connection to which a held packet belongs.
+pub fn flow_of(core: &Core, packet: u32) -> Option<u32> {
+    let key = key(core, packet)?;
+    core.flows.find(&key).map(|(flow, _)| flow).filter(|_| key.protocol == 6)
+}
+
+/// The stream that listeners of a direction edit, if there is one.
+pub fn stream_of(mut tcp: Tcp<'_>, flow: u32, direction: Direction) -> Option<BufId> {
+    tcp.half(flow, direction)?.heavy.as_ref()?.stream
+}
+
+/// A dissector written in Lua reads the connection from now on, or no more.
+pub fn set_scripted(mut tcp: Tcp<'_>, flow: u32, on: bool) {
+    if let Some(connection) = tcp.connection(flow) {
+        connection.scripted = on;
+    }
+}
+
+/// Stops judging a connection; what it holds leaves as it came.
+pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
+    tcp.let_go(flow);
 }
 
 impl Tcp<'_> {

@@ -4,7 +4,7 @@
 use super::connection::Connection;
 use super::segment::{Segment, announced};
 use super::state::{self, Move, Side, Unexpected};
-use super::{Tcp, ending};
+use super::{Tcp, cause};
 use crate::addr::Addr;
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind};
@@ -99,7 +99,7 @@ impl Tcp<'_> {
         let state = self.core.flows.live(flow).map_or(0, |record| record.state);
         if opens && self.begins_anew(flow, direction, state, segment) {
             // The old connection ends first; then this is looked up again.
-            self.core.push(Frame::flow(Op::TcpEnd, flow, direction).with(ending::REOPENED));
+            self.core.push(Frame::flow(Op::TcpEnd, flow, direction).with(cause::REOPENED));
             return None;
         }
         match state {
@@ -198,8 +198,8 @@ impl Tcp<'_> {
         if let Some(victim) = self.core.flows.victim(opening) {
             self.core.stats.flows_evicted += 1;
             match self.core.flows.live(victim).map(|record| record.protocol) {
-                Some(6) => self.core.push(Frame::flow(Op::TcpEnd, victim, Direction::ToServer).with(ending::EVICTED)),
-                _ => self.core.push(Frame::flow(Op::UdpEnd, victim, Direction::ToServer).with(ending::EVICTED)),
+                Some(6) => self.core.push(Frame::flow(Op::TcpEnd, victim, Direction::ToServer).with(cause::EVICTED)),
+                _ => self.core.push(Frame::flow(Op::UdpEnd, victim, Direction::ToServer).with(cause::EVICTED)),
             };
             return None;
         }
@@ -213,7 +213,7 @@ impl Tcp<'_> {
         if !self.core.alive(frame.packet) {
             self.core.stack.pop();
             if state.is_some_and(|state| state != flow_state::DROP) {
-                self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::DROPPED));
+                self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::DROPPED));
             }
             return None;
         }
@@ -315,7 +315,7 @@ impl Tcp<'_> {
             if self.core.alive(frame.packet) {
                 self.core.push(Frame::packet(Op::Send, frame.packet));
             }
-            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::FAILED));
+            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::FAILED));
             return None;
         }
         if !self.core.alive(frame.packet) {
@@ -340,7 +340,7 @@ impl Tcp<'_> {
         }) || (refused_syn && segment.ack_set() && opposite.0 && segment.ack == opposite.1);
         self.core.stack.pop();
         if credible {
-            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(ending::RST_SEEN));
+            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RST_SEEN));
         } else {
             self.core.stats.ignored_rst += 1;
         }

@@ -64,10 +64,10 @@ impl Segment {
 pub fn announced(core: &Core, slot: u32) -> (u16, u8) {
     let (mut mss, mut scale) = (0, 0);
     if let Some(header) = ip::tcp(core, slot) {
-        for option in header.options(core.bytes(slot)) {
+        for (_, _, option) in header.options(core.bytes(slot)) {
             match option {
-                TcpOption::Mss { value, .. } => mss = value,
-                TcpOption::WindowScale { shift, .. } => scale = shift.min(14),
+                TcpOption::Mss(value) => mss = value,
+                TcpOption::WindowScale(shift) => scale = shift.min(14),
                 _ => {}
             }
         }

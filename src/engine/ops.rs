@@ -1,0 +1,422 @@
+//! The engine's side of `event::ops`: the C functions that the Lua library
+//! calls, and the pointer they are called with.
+//!
+//! Each function borrows the engine for its own duration. A listener runs
+//! while nobody else does, so the borrow succeeds; if it ever did not, the
+//! caller gets [`Status::Busy`] instead of two views of one engine.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::{Engine, Shared, forge};
+use crate::core::{Frame, Op, Step, flow_state};
+use crate::event::ops::{Ops, Status, layer};
+use crate::event::{DropReason, EventKind};
+use crate::flow::Direction;
+use crate::packet::decode::protocol;
+use crate::packet::record::{dirty, flag};
+use crate::proto::ip::{self, checksums};
+use crate::proto::tcp::{self, cause};
+
+/// Work frames that rules may stack up: 32 levels of four.
+const MAX_NESTING: usize = 96;
+/// Packets that may wait to be injected.
+const MAX_INJECTED: usize = 1024;
+/// Bytes of a forged packet.
+const MAX_FORGED: u32 = 65_535;
+
+/// What the functions of [`table`] take as their first argument. The engine
+/// must outlive every call: whoever owns the Lua state owns a `Shared` too.
+pub fn pointer(engine: &Shared) -> *mut c_void {
+    Rc::as_ptr(engine).cast_mut().cast()
+}
+
+/// The functions.
+pub fn table() -> &'static Ops {
+    &TABLE
+}
+
+/// Runs `body` on the engine behind the pointer.
+fn with<R>(engine: *mut c_void, failed: R, body: impl FnOnce(&mut Engine) -> R) -> R {
+    // SAFETY: the Lua library passes the pointer that `pointer` made; the
+    // runtime keeps a `Shared` alive as long as its Lua state, and both stay
+    // on one thread.
+    let cell = unsafe { &*engine.cast::<RefCell<Engine>>() };
+    let Ok(mut engine) = cell.try_borrow_mut() else { return failed };
+    // Unwinding into LuaJIT frames is undefined: a defect ends the call only.
+    catch_unwind(AssertUnwindSafe(|| body(&mut engine))).unwrap_or(failed)
+}
+
+fn status(engine: *mut c_void, body: impl FnOnce(&mut Engine) -> Result<(), Status>) -> i32 {
+    with(engine, Status::Busy as i32, |engine| match body(engine) {
+        Ok(()) => Status::Ok as i32,
+        Err(status) => status as i32,
+    })
+}
+
+impl Engine {
+    fn current_packet(&self, slot: u32, generation: u32) -> Result<(), Status> {
+        if self.core.packets.is_current(slot, generation) { Ok(()) } else { Err(Status::Stale) }
+    }
+
+    fn packet_in_hand(&self, slot: u32, generation: u32) -> Result<(), Status> {
+        self.current_packet(slot, generation)?;
+        if self.core.alive(slot) { Ok(()) } else { Err(Status::Stale) }
+    }
+
+    fn writable_packet(&self, slot: u32, generation: u32) -> Result<(), Status> {
+        self.packet_in_hand(slot, generation)?;
+        if self.core.packet(slot).flags & flag::READ_ONLY != 0 { Err(Status::ReadOnly) } else { Ok(()) }
+    }
+
+    fn current_flow(&self, flow: u32, generation: u32) -> Result<u8, Status> {
+        match self.core.flows.live(flow) {
+            Some(record) if record.generation() == generation => Ok(record.protocol),
+            _ => Err(Status::Stale),
+        }
+    }
+
+    fn blame(&mut self, kind: u32, listener: u32) {
+        if listener != 0 {
+            self.core.listener = EventKind::from_number(kind as u8).map(|kind| (kind, listener));
+        }
+    }
+
+    fn begin(&mut self, frame: Frame) -> Result<(), Status> {
+        if self.core.stack.len() >= MAX_NESTING || !self.core.push(frame) {
+            return Err(Status::Full);
+        }
+        Ok(())
+    }
+
+    /// Offset in the frame where the header of a layer begins, and ends.
+    fn header(&self, slot: u32, at: u32) -> (usize, usize) {
+        let packet = self.core.packet(slot);
+        match at {
+            layer::LINK => (0, packet.ip_at as usize),
+            layer::NETWORK => (packet.ip_at as usize, packet.transport_at as usize),
+            _ => (packet.transport_at as usize, packet.end as usize),
+        }
+    }
+}
+
+extern "C" fn enter(engine: *mut c_void) -> u32 {
+    with(engine, u32::MAX, |engine| engine.enter() as u32)
+}
+
+extern "C" fn leave(engine: *mut c_void, floor: u32) -> i32 {
+    status(engine, |engine| {
+        engine.abandon_nested();
+        engine.leave(floor as usize);
+        Ok(())
+    })
+}
+
+extern "C" fn step(engine: *mut c_void) -> i32 {
+    with(engine, -1, |engine| match engine.step() {
+        Step::Event(kind, _) => i32::from(kind as u8),
+        Step::Done => -1,
+    })
+}
+
+extern "C" fn packet_drop(engine: *mut c_void, slot: u32, generation: u32, kind: u32, listener: u32) -> i32 {
+    status(engine, |engine| {
+        engine.current_packet(slot, generation)?;
+        engine.blame(kind, listener);
+        engine.core.drop_packet(slot, DropReason::Rule);
+        Ok(())
+    })
+}
+
+extern "C" fn packet_send(engine: *mut c_void, slot: u32, generation: u32, from: u32) -> i32 {
+    status(engine, |engine| {
+        engine.packet_in_hand(slot, generation).map_err(|_| Status::Unsupported)?;
+        if engine.core.packet(slot).flags & flag::HELD != 0 {
+            return Err(Status::Unsupported);
+        }
+        let stage = match from {
+            layer::LINK => forge::stage::LINK,
+            layer::NETWORK => forge::stage::NETWORK,
+            _ => forge::stage::TRANSPORT,
+        };
+        engine.begin(Frame::packet(Op::Send, slot).at(stage))
+    })
+}
+
+extern "C" fn packet_inject(engine: *mut c_void, slot: u32, generation: u32, _from: u32) -> i32 {
+    status(engine, |engine| {
+        engine.packet_in_hand(slot, generation)?;
+        if engine.core.packet(slot).state != crate::packet::record::state::FORGED {
+            return Err(Status::Unsupported);
+        }
+        if engine.core.injected.len() >= MAX_INJECTED {
+            return Err(Status::Full);
+        }
+        engine.settle_forged(slot);
+        let packet = engine.core.packet_mut(slot);
+        packet.state = crate::packet::record::state::NORMAL;
+        packet.dirty = 0;
+        engine.core.injected.push_back(slot);
+        Ok(())
+    })
+}
+
+extern "C" fn packet_create(engine: *mut c_void, size: u32) -> i64 {
+    with(engine, -(Status::Busy as i64), |engine| {
+        if size > MAX_FORGED {
+            return -(Status::Full as i64);
+        }
+        let cause = engine.core.current.packet;
+        match engine.core.forge(&vec![0; size as usize], cause) {
+            Some(slot) => i64::from(slot),
+            None => -(Status::Full as i64),
+        }
+    })
+}
+
+extern "C" fn layer_create(engine: *mut c_void, slot: u32, generation: u32, at: u32, number: u32, size: u32) -> i32 {
+    status(engine, |engine| {
+        engine.writable_packet(slot, generation)?;
+        if size > MAX_FORGED {
+            return Err(Status::Full);
+        }
+        if at == layer::NETWORK {
+            engine.core.absorb(slot, 0);
+            ip::create_network(&mut engine.core, slot, number as u8);
+        } else {
+            engine.core.absorb(slot, 1);
+            ip::create_transport(&mut engine.core, slot, number as u8, size as usize);
+        }
+        Ok(())
+    })
+}
+
+#[allow(clippy::too_many_arguments)]
+extern "C" fn write(engine: *mut c_void, slot: u32, generation: u32, at: u32, offset: u32, width: u32, mask: u32, value: u32) -> i32 {
+    status(engine, |engine| {
+        engine.writable_packet(slot, generation)?;
+        let (from, end) = engine.header(slot, at);
+        let place = from + offset as usize;
+        let width = width as usize;
+        if place + width > end || !matches!(width, 1 | 2 | 4) {
+            return Err(Status::OutOfPacket);
+        }
+        let Some(field) = engine.core.bytes_mut(slot).get_mut(place..place + width) else {
+            return Err(Status::OutOfPacket);
+        };
+        let old = field.iter().fold(0u32, |sum, &byte| sum << 8 | u32::from(byte));
+        let new = old & !mask | value & mask;
+        for (number, byte) in field.iter_mut().enumerate() {
+            *byte = (new >> (8 * (width - 1 - number))) as u8;
+        }
+        engine.core.packet_mut(slot).dirty |= if at == layer::NETWORK { dirty::NETWORK } else { dirty::TRANSPORT };
+        if at == layer::NETWORK {
+            engine.note_network_write(slot, offset);
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn write_address(engine: *mut c_void, slot: u32, generation: u32, which: u32, high: u64, low: u64) -> i32 {
+    status(engine, |engine| {
+        engine.writable_packet(slot, generation)?;
+        let packet = *engine.core.packet(slot);
+        let (at, width) = match (packet.ip_version, which) {
+            (6, 0) => (8, 16),
+            (6, _) => (24, 16),
+            (_, 0) => (12, 4),
+            _ => (16, 4),
+        };
+        let mut bytes = [0; 16];
+        let (upper, lower) = bytes.split_at_mut(8);
+        upper.copy_from_slice(&high.to_be_bytes());
+        lower.copy_from_slice(&low.to_be_bytes());
+        let place = packet.ip_at as usize + at;
+        let own = bytes.get(16 - width..).unwrap_or_default();
+        let Some(field) = engine.core.bytes_mut(slot).get_mut(place..place + width) else {
+            return Err(Status::OutOfPacket);
+        };
+        field.copy_from_slice(own);
+        engine.core.packet_mut(slot).dirty |= dirty::NETWORK;
+        Ok(())
+    })
+}
+
+extern "C" fn dont_reassemble(engine: *mut c_void, slot: u32, generation: u32, on: u32) -> i32 {
+    status(engine, |engine| {
+        engine.packet_in_hand(slot, generation)?;
+        let packet = engine.core.packet_mut(slot);
+        if on != 0 { packet.flags |= flag::DONT_REASSEMBLE } else { packet.flags &= !flag::DONT_REASSEMBLE }
+        Ok(())
+    })
+}
+
+extern "C" fn payload(engine: *mut c_void, slot: u32, generation: u32, at: u32) -> i32 {
+    status(engine, |engine| {
+        engine.current_packet(slot, generation)?;
+        engine.core.open_payload(slot, at as usize).map(|_| ()).ok_or(Status::Full)
+    })
+}
+
+extern "C" fn verify_checksum(engine: *mut c_void, slot: u32, generation: u32, at: u32) -> i32 {
+    with(engine, -(Status::Busy as i32), |engine| {
+        if engine.current_packet(slot, generation).is_err() {
+            return -(Status::Stale as i32);
+        }
+        let right = match at {
+            layer::NETWORK => checksums::header_is_right(&engine.core, slot),
+            _ => {
+                engine.core.absorb(slot, 2);
+                checksums::transport_is_right(&engine.core, slot)
+            }
+        };
+        i32::from(right)
+    })
+}
+
+extern "C" fn compute_checksum(engine: *mut c_void, slot: u32, generation: u32, at: u32) -> i32 {
+    status(engine, |engine| {
+        engine.writable_packet(slot, generation)?;
+        if at == layer::NETWORK {
+            checksums::write_header(&mut engine.core, slot);
+            engine.core.packet_mut(slot).dirty |= dirty::NETWORK;
+        } else {
+            engine.core.absorb(slot, 2);
+            checksums::write_transport(&mut engine.core, slot);
+            engine.core.packet_mut(slot).dirty |= dirty::TRANSPORT;
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn choose(engine: *mut c_void, slot: u32, generation: u32, next: u32) -> i32 {
+    status(engine, |engine| {
+        engine.current_packet(slot, generation)?;
+        engine.core.packet_mut(slot).next = next.min(2) as u8;
+        Ok(())
+    })
+}
+
+extern "C" fn flow_send(engine: *mut c_void, flow: u32, generation: u32, directions: u32) -> i32 {
+    status(engine, |engine| {
+        if engine.current_flow(flow, generation)? != protocol::TCP {
+            return Ok(());
+        }
+        for direction in Direction::BOTH {
+            if directions & (1 << direction.index()) != 0 {
+                engine.begin(Frame::flow(Op::TcpRelease, flow, direction))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn flow_drop(engine: *mut c_void, flow: u32, generation: u32, kind: u32, listener: u32) -> i32 {
+    status(engine, |engine| {
+        let protocol = engine.current_flow(flow, generation)?;
+        if engine.core.flows.live(flow).is_none_or(|record| record.state == flow_state::DROP) {
+            return Err(Status::AlreadyDropped);
+        }
+        engine.blame(kind, listener);
+        let op = if protocol == protocol::TCP { Op::TcpEnd } else { Op::UdpEnd };
+        engine.begin(Frame::flow(op, flow, Direction::ToServer).with(cause::DROPPED))
+    })
+}
+
+extern "C" fn flow_reset(engine: *mut c_void, flow: u32, generation: u32, towards: u32, kind: u32, listener: u32) -> i32 {
+    status(engine, |engine| {
+        if engine.current_flow(flow, generation)? != protocol::TCP {
+            return Err(Status::Unsupported);
+        }
+        let state = engine.core.flows.live(flow).map_or(0, |record| record.state);
+        if state == flow_state::DROP {
+            return Err(Status::AlreadyDropped);
+        }
+        if state < flow_state::ESTABLISHED {
+            return Err(Status::NotEstablished);
+        }
+        engine.blame(kind, listener);
+        let mut frame = Frame::flow(Op::TcpReset, flow, Direction::ToServer).with(towards as u8 & 3);
+        frame.packet = engine.core.current.packet;
+        engine.begin(frame)
+    })
+}
+
+extern "C" fn flow_stream(engine: *mut c_void, flow: u32, generation: u32, direction: u32) -> u64 {
+    with(engine, 0, |engine| {
+        if engine.current_flow(flow, generation) != Ok(protocol::TCP) {
+            return 0;
+        }
+        let direction = if direction == 0 { Direction::ToServer } else { Direction::ToClient };
+        tcp::stream_of(engine.tcp(), flow, direction)
+            .map_or(0, |stream| u64::from(stream.0.generation) << 32 | u64::from(stream.0.index))
+    })
+}
+
+extern "C" fn flow_scripted(engine: *mut c_void, flow: u32, generation: u32, on: u32) -> i32 {
+    status(engine, |engine| {
+        if engine.current_flow(flow, generation)? == protocol::TCP {
+            tcp::set_scripted(engine.tcp(), flow, on != 0);
+            engine.core.streams |= on != 0;
+        } else if on != 0 {
+            engine.core.scripted.insert(flow);
+        } else {
+            engine.core.scripted.remove(&flow);
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn hook(engine: *mut c_void, kind: u32, on: u32) -> i32 {
+    status(engine, |engine| {
+        let kind = EventKind::from_number(kind as u8).ok_or(Status::Unsupported)?;
+        engine.core.hooks.set(kind, on != 0);
+        if kind == EventKind::TcpReceiveData && on != 0 {
+            engine.core.streams = true;
+        }
+        Ok(())
+    })
+}
+
+extern "C" fn extend(engine: *mut c_void, kind: u32, on: u32) -> i32 {
+    status(engine, |engine| {
+        let kind = EventKind::from_number(kind as u8).ok_or(Status::Unsupported)?;
+        engine.core.extended.set(kind, on != 0);
+        Ok(())
+    })
+}
+
+extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
+    status(engine, |engine| {
+        engine.core.loaded |= bits as u16;
+        Ok(())
+    })
+}
+
+static TABLE: Ops = Ops {
+    enter,
+    leave,
+    step,
+    packet_drop,
+    packet_send,
+    packet_inject,
+    packet_create,
+    layer_create,
+    write,
+    write_address,
+    dont_reassemble,
+    payload,
+    verify_checksum,
+    compute_checksum,
+    choose,
+    flow_send,
+    flow_drop,
+    flow_reset,
+    flow_stream,
+    flow_scripted,
+    hook,
+    extend,
+    load,
+};

@@ -1,0 +1,81 @@
+//! Verdicts for what nobody claims: flows of other protocols, packets left
+//! at the end, and room when every slot is taken.
+
+use super::Engine;
+use crate::core::flow_state;
+use crate::event::DropReason;
+use crate::flow::Direction;
+use crate::flow::key::FlowKey;
+use crate::flow::table::Opening;
+use crate::packet::record::flag;
+use crate::proto::ip;
+
+impl Engine {
+    /// Counts a packet of a protocol that has no connections as a flow of
+    /// its two addresses.
+    pub(super) fn track_other(&mut self, slot: u32) {
+        let core = &mut self.core;
+        if core.settings.defaults.drop_unknown_dissector || core.packet(slot).ip_version == 0 {
+            return;
+        }
+        let packet = *core.packet(slot);
+        let Some((src, dst)) = ip::addresses(&packet, core.bytes(slot)) else { return };
+        let key = FlowKey {
+            src: *src.bytes(),
+            dst: *dst.bytes(),
+            src_port: 0,
+            dst_port: 0,
+            vlan: packet.vlan,
+            tunnel: packet.tunnel,
+            protocol: packet.protocol,
+            family: packet.ip_version,
+        };
+        let now = core.now;
+        let (flow, direction) = match core.flows.find(&key) {
+            Some(found) => found,
+            None => {
+                let Ok(flow) = core.flows.insert(&key, Opening::HalfOpen, now, packet.id, flow_state::UNTRACKED) else {
+                    core.stats.flows_refused += 1;
+                    return;
+                };
+                core.stats.flows += 1;
+                core.observe(|observer, core| observer.opened(core, flow));
+                (flow, Direction::ToServer)
+            }
+        };
+        if let Some(record) = core.flows.live_mut(flow) {
+            record.count(direction, packet.end.saturating_sub(packet.ip_at), now);
+        }
+        core.observe(|observer, core| observer.packet(core, flow, direction, slot));
+    }
+
+    /// Packets that are still held when all flows are gone.
+    pub(super) fn refuse_leftovers(&mut self) {
+        for slot in self.core.packets.slots() {
+            if self.core.alive(slot) {
+                self.core.drop_packet(slot, DropReason::Shutdown);
+            }
+        }
+    }
+
+    /// Frees a slot by letting the flow go whose packet waits longest.
+    pub(super) fn release_oldest_held(&mut self) {
+        let oldest = self.core.packets.slots().into_iter().find(|&slot| {
+            self.core.packet(slot).flags & flag::HELD != 0 && self.core.alive(slot)
+        });
+        let Some(slot) = oldest else { return };
+        let flow = crate::proto::tcp::flow_of(&self.core, slot);
+        match flow {
+            Some(flow) => crate::proto::tcp::let_go(self.tcp(), flow),
+            None => self.core.drop_packet(slot, DropReason::PacketCap),
+        }
+    }
+
+    /// A dissector written in Lua took a packet over and neither sent nor
+    /// dropped it: it does not leave.
+    pub(super) fn refuse_unsent(&mut self, slot: u32) {
+        if self.core.packets.is_live(slot) && self.core.alive(slot) && self.core.packet(slot).flags & flag::HELD == 0 {
+            self.core.drop_packet(slot, DropReason::NotSent);
+        }
+    }
+}

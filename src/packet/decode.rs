@@ -1,1 +1,0 @@
-//! Where the headers of a frame are.

@@ -1,1 +1,0 @@
-//! Reassembly of IPv4 and IPv6 fragments.

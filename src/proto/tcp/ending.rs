@@ -1,0 +1,188 @@
+//! How connections end: by their own packets, by rules, by time.
+
+use super::receive::ends;
+use super::{Connection, Tcp};
+use crate::core::{Core, Frame, Op, Step, flow_state};
+use crate::event::{DropReason, EventKind, ListenerFailed};
+use crate::flow::Direction;
+use crate::packet::record::flag;
+
+/// Why a flow ends, in `Frame::detail`.
+pub mod cause {
+    pub const DROPPED: u8 = 0;
+    pub const RESET_BY_RULE: u8 = 1;
+    /// An RST of one of the ends.
+    pub const RST_SEEN: u8 = 2;
+    /// A new SYN on the same key.
+    pub const REOPENED: u8 = 3;
+    /// Idle for too long, or gone from a closed state.
+    pub const EXPIRED: u8 = 4;
+    /// Gave way to another in a full table.
+    pub const EVICTED: u8 = 5;
+    /// The state machine failed (profile `haka`), or a rule did.
+    pub const FAILED: u8 = 6;
+    /// The capture ended.
+    pub const SHUTDOWN: u8 = 7;
+    /// Both sides closed.
+    pub const CLOSED: u8 = 8;
+}
+
+use cause::*;
+
+/// Ends a connection: its packets first, then the event, then the entry.
+pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
+    let Some(record) = tcp.core.flows.live(frame.flow).copied() else {
+        tcp.core.stack.pop();
+        return None;
+    };
+    if frame.stage == 0 {
+        tcp.goto(1);
+        return tcp.begin_end(frame, record.state);
+    }
+    tcp.core.stack.pop();
+    let now = tcp.core.now;
+    match frame.detail {
+        DROPPED | RESET_BY_RULE => {}
+        RST_SEEN => {
+            if tcp.core.settings.defaults.strict_handshake {
+                tcp.core.debug("conn", || format!("dropping connection {}", ends(&record)));
+            }
+            tcp.core.flows.set_state(frame.flow, flow_state::RESET, now);
+        }
+        CLOSED => {}
+        _ => tcp.forget(frame.flow, frame.detail),
+    }
+    None
+}
+
+/// A timer of the connection expired.
+pub fn expired(tcp: Tcp<'_>, flow: u32) {
+    tcp.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(EXPIRED));
+}
+
+/// The capture ended with the connection still there.
+pub fn closing_down(tcp: Tcp<'_>, flow: u32) {
+    tcp.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(SHUTDOWN));
+}
+
+/// A listener of the connection failed.
+pub fn failed(mut tcp: Tcp<'_>, flow: u32, reason: DropReason, failure: ListenerFailed) {
+    let packet = tcp.core.current.packet;
+    if failure == ListenerFailed::Abort {
+        // Processing stops silently; what was not sent does not leave.
+        tcp.core.drop_packet_with(packet, DropReason::NotSent);
+        return;
+    }
+    for direction in Direction::BOTH {
+        tcp.abandon(flow, direction, Some(reason));
+    }
+    tcp.core.drop_packet_with(packet, reason);
+    let close = tcp.core.settings.defaults.close_on_error;
+    let detail = if close { FAILED } else { DROPPED };
+    tcp.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(detail));
+}
+
+impl Tcp<'_> {
+    fn begin_end(&mut self, frame: Frame, state: u8) -> Option<Step> {
+        let flow = frame.flow;
+        let now = self.core.now;
+        match frame.detail {
+            DROPPED | RESET_BY_RULE => {
+                if state == flow_state::DROP {
+                    self.core.stack.pop();
+                    return None;
+                }
+                let reason = if frame.detail == DROPPED { DropReason::FlowDropped } else { DropReason::FlowReset };
+                for direction in Direction::BOTH {
+                    self.abandon(flow, direction, Some(reason));
+                }
+                if let Some(record) = self.core.flows.live(flow).copied() {
+                    self.core.debug("conn", || format!("dropping connection {}", ends(&record)));
+                }
+                self.core.flows.set_state(flow, flow_state::DROP, now);
+            }
+            RST_SEEN | REOPENED | EXPIRED | EVICTED | CLOSED => {
+                // What nobody has judged passes, unless rules must judge it.
+                let strict = self.core.settings.defaults.strict_handshake;
+                for direction in Direction::BOTH {
+                    self.abandon(flow, direction, strict.then_some(DropReason::FlowReset));
+                }
+            }
+            _ => {
+                let strict = self.core.settings.defaults.strict_handshake;
+                for direction in Direction::BOTH {
+                    self.abandon(flow, direction, strict.then_some(DropReason::Shutdown));
+                }
+            }
+        }
+        self.raise_end(flow)
+    }
+
+    /// Raises `end_connection`, once.
+    pub(super) fn raise_end(&mut self, flow: u32) -> Option<Step> {
+        let connection = self.connection(flow)?;
+        if std::mem::replace(&mut connection.ended, true) {
+            return None;
+        }
+        let packet = self.core.current.packet;
+        self.event(EventKind::TcpEndConnection, flow, packet, Direction::ToServer)
+    }
+
+    /// Removes the connection from the table.
+    fn forget(&mut self, flow: u32, cause: u8) {
+        let Some(record) = self.core.flows.live(flow).copied() else { return };
+        let word = if cause == SHUTDOWN && !matches!(record.state, flow_state::ESTABLISHED) { "release" } else { "closing" };
+        self.core.debug("conn", || format!("{word} connection {}", ends(&record)));
+        self.core.observe(|observer, core| observer.closed(core, flow, cause));
+        if let Some(mut connection) = self.connections.remove(record.side) {
+            free_buffers(self.core, &mut connection);
+        }
+        self.core.flows.remove(flow);
+    }
+
+    /// Gives everything that a direction holds its verdict: refused with a
+    /// reason, or sent as it came. Its stream is gone afterwards.
+    pub(super) fn abandon(&mut self, flow: u32, direction: Direction, reason: Option<DropReason>) {
+        let side = self.core.flows.live(flow).map(|record| record.side);
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
+        let half = connection.half(direction);
+        let missing = half.heavy.as_ref().and_then(|heavy| heavy.assembler.first_gap(half.next));
+        let Some(heavy) = half.heavy.as_mut() else { return };
+        let mut packets: Vec<u32> = heavy.held.drain(..).filter(|held| held.last).map(|held| held.packet).collect();
+        heavy.held_bytes = 0;
+        let queued: Vec<_> = heavy.assembler.drain().collect();
+        packets.extend(queued.iter().filter(|piece| piece.last).map(|piece| piece.token));
+        heavy.kept.clear(&mut self.core.bufs.extents);
+        if let Some(stream) = heavy.stream.take() {
+            self.core.bufs.free(stream);
+        }
+        if missing.is_some() {
+            self.core.observe(|observer, core| observer.gap(core, flow, direction, &queued));
+        }
+        // The last sent frame goes first: a stack.
+        for slot in packets.into_iter().rev() {
+            self.core.packet_mut(slot).flags &= !flag::HELD;
+            match reason {
+                Some(reason) => self.core.drop_packet_with(slot, reason),
+                None => {
+                    self.core.stats.unjudged += 1;
+                    if let Some(segment) = super::segment::Segment::read(self.core, slot) {
+                        self.renumber(flow, direction, slot, &segment);
+                    }
+                    self.core.push(Frame::packet(Op::Send, slot));
+                }
+            }
+        }
+    }
+}
+
+fn free_buffers(core: &mut Core, connection: &mut Connection) {
+    for half in &mut connection.halves {
+        if let Some(heavy) = half.heavy.as_mut() {
+            heavy.kept.clear(&mut core.bufs.extents);
+            if let Some(stream) = heavy.stream.take() {
+                core.bufs.free(stream);
+            }
+        }
+    }
+}

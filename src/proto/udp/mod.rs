@@ -1,0 +1,234 @@
+//! UDP flows: found by key, announced, ended by time or by a rule.
+
+pub mod fields;
+
+use crate::core::{Core, Frame, Op, Step, flow_state};
+use crate::event::{DropReason, EventKind};
+use crate::flow::Direction;
+use crate::flow::table::Opening;
+use crate::proto::tcp::{cause, ends, key};
+
+mod stage {
+    pub const LOOK_UP: u8 = 0;
+    pub const ANNOUNCED: u8 = 1;
+    pub const CHOSEN: u8 = 2;
+    pub const KNOWN: u8 = 3;
+    pub const SEEN: u8 = 4;
+    pub const READ: u8 = 5;
+}
+
+/// Takes the datagram of the top frame one stage further.
+pub fn receive(core: &mut Core, frame: Frame) -> Option<Step> {
+    let slot = frame.packet;
+    match frame.stage {
+        stage::LOOK_UP => look_up(core, slot),
+        stage::ANNOUNCED => announced(core, frame),
+        stage::CHOSEN => {
+            go(core, frame.flow, frame.direction, stage::KNOWN);
+            None
+        }
+        stage::KNOWN => known(core, frame),
+        stage::SEEN => seen(core, frame),
+        _ => read(core, frame),
+    }
+}
+
+fn go(core: &mut Core, flow: u32, direction: Direction, stage: u8) {
+    if let Some(frame) = core.stack.last_mut() {
+        frame.flow = flow;
+        frame.direction = direction;
+        frame.stage = stage;
+    }
+}
+
+fn forward(core: &mut Core, slot: u32) -> Option<Step> {
+    if let Some(frame) = core.stack.last_mut() {
+        *frame = Frame::packet(Op::Send, slot);
+    }
+    None
+}
+
+fn refuse(core: &mut Core, slot: u32, reason: DropReason) -> Option<Step> {
+    core.stack.pop();
+    core.drop_packet(slot, reason);
+    None
+}
+
+fn event(core: &mut Core, kind: EventKind, frame: Frame) -> Option<Step> {
+    if !core.hooks.hears(kind) {
+        return None;
+    }
+    core.current.flow = frame.flow;
+    core.current.packet = frame.packet;
+    core.current.direction = frame.direction as u32;
+    Some(Step::Event(kind, frame.flow))
+}
+
+fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
+    let Some(key) = key(core, slot) else { return forward(core, slot) };
+    if let Some((flow, direction)) = core.flows.find(&key) {
+        let now = core.now;
+        match core.flows.live(flow).map(|record| (record.state, record.has(crate::flow::record::flags::HALF_OPEN))) {
+            // The drop is forgotten when its time is over, not before.
+            Some((flow_state::DROP, _)) => return refuse(core, slot, DropReason::FlowDropped),
+            Some((_, true)) if direction == Direction::ToClient => core.flows.establish(flow, now),
+            _ => {}
+        }
+        go(core, flow, direction, stage::KNOWN);
+        return None;
+    }
+    let (now, number) = (core.now, core.packet(slot).id);
+    let flow = match core.flows.insert(&key, Opening::HalfOpen, now, number, flow_state::ESTABLISHED) {
+        Ok(flow) => flow,
+        Err(_) => {
+            let Some(victim) = core.flows.victim(Opening::HalfOpen) else {
+                core.stats.flows_refused += 1;
+                return forward(core, slot);
+            };
+            core.stats.flows_evicted += 1;
+            let op = if core.flows.live(victim).is_some_and(|record| record.protocol == 6) { Op::TcpEnd } else { Op::UdpEnd };
+            core.push(Frame::flow(op, victim, Direction::ToServer).with(cause::EVICTED));
+            return None;
+        }
+    };
+    core.stats.flows += 1;
+    core.observe(|observer, core| observer.opened(core, flow));
+    go(core, flow, Direction::ToServer, stage::ANNOUNCED);
+    let frame = Frame { flow, ..Frame::packet(Op::Udp, slot) };
+    event(core, EventKind::UdpNewConnection, frame)
+}
+
+/// Listeners of `new_connection` have spoken: a datagram that they refused
+/// leaves no trace.
+fn announced(core: &mut Core, frame: Frame) -> Option<Step> {
+    let state = core.flows.live(frame.flow).map(|record| record.state);
+    if !core.alive(frame.packet) {
+        core.stack.pop();
+        if state.is_some_and(|state| state != flow_state::DROP) {
+            core.observe(|observer, core| observer.closed(core, frame.flow, cause::DROPPED));
+            core.flows.remove(frame.flow);
+        }
+        return None;
+    }
+    if state.is_none_or(|state| state == flow_state::DROP) {
+        return refuse(core, frame.packet, DropReason::FlowDropped);
+    }
+    if let Some(record) = core.flows.live(frame.flow).copied() {
+        core.debug("conn", || format!("opening connection {}", ends(&record)));
+    }
+    go(core, frame.flow, frame.direction, stage::CHOSEN);
+    if core.extended.hears(EventKind::UdpFlowNext) {
+        core.current.flow = frame.flow;
+        core.current.packet = frame.packet;
+        return Some(Step::Event(EventKind::UdpFlowNext, frame.flow));
+    }
+    None
+}
+
+fn known(core: &mut Core, frame: Frame) -> Option<Step> {
+    if !core.alive(frame.packet) {
+        core.stack.pop();
+        return None;
+    }
+    let packet = *core.packet(frame.packet);
+    let now = core.now;
+    let Some(record) = core.flows.live_mut(frame.flow) else { return forward(core, frame.packet) };
+    record.count(frame.direction, packet.end.saturating_sub(packet.ip_at), now);
+    core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
+    go(core, frame.flow, frame.direction, stage::SEEN);
+    event(core, EventKind::UdpReceivePacket, frame)
+}
+
+fn seen(core: &mut Core, frame: Frame) -> Option<Step> {
+    if let Some(step) = gone(core, frame) {
+        return step;
+    }
+    go(core, frame.flow, frame.direction, stage::READ);
+    event(core, EventKind::UdpReceiveData, frame)
+}
+
+fn read(core: &mut Core, frame: Frame) -> Option<Step> {
+    if let Some(step) = gone(core, frame) {
+        return step;
+    }
+    // A dissector written in Lua sends what it was given, or does not.
+    if core.scripted.contains(&frame.flow) {
+        core.stack.pop();
+        if core.alive(frame.packet) {
+            core.drop_packet(frame.packet, DropReason::NotSent);
+        }
+        return None;
+    }
+    forward(core, frame.packet)
+}
+
+/// Ends the datagram's way if a listener dropped it or its flow.
+fn gone(core: &mut Core, frame: Frame) -> Option<Option<Step>> {
+    if !core.alive(frame.packet) {
+        core.stack.pop();
+        return Some(None);
+    }
+    if core.flows.live(frame.flow).is_none_or(|record| record.state == flow_state::DROP) {
+        return Some(refuse(core, frame.packet, DropReason::FlowDropped));
+    }
+    None
+}
+
+/// Ends a flow: dropped by a rule, or forgotten.
+pub fn end(core: &mut Core, frame: Frame) -> Option<Step> {
+    let Some(record) = core.flows.live(frame.flow).copied() else {
+        core.stack.pop();
+        return None;
+    };
+    let now = core.now;
+    let dropped_before = record.state == flow_state::DROP;
+    if frame.stage == 0 {
+        if let Some(top) = core.stack.last_mut() {
+            top.stage = 1;
+        }
+        if frame.detail == cause::DROPPED {
+            if dropped_before {
+                core.stack.pop();
+                return None;
+            }
+            core.debug("conn", || format!("dropping connection {}", ends(&record)));
+            core.flows.set_state(frame.flow, flow_state::DROP, now);
+        }
+        // A flow that was dropped has ended already.
+        if dropped_before || record.state == flow_state::UNTRACKED {
+            return None;
+        }
+        let frame = Frame { packet: core.current.packet, ..frame };
+        return event(core, EventKind::UdpEndConnection, frame);
+    }
+    core.stack.pop();
+    if frame.detail != cause::DROPPED {
+        if record.state != flow_state::UNTRACKED {
+            let word = if frame.detail == cause::SHUTDOWN { "release" } else { "closing" };
+            core.debug("conn", || format!("{word} connection {}", ends(&record)));
+        }
+        core.observe(|observer, core| observer.closed(core, frame.flow, frame.detail));
+        core.scripted.remove(&frame.flow);
+        core.flows.remove(frame.flow);
+    }
+    None
+}
+
+/// The flow was idle for too long.
+pub fn expired(core: &mut Core, flow: u32) {
+    core.push(Frame::flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::EXPIRED));
+}
+
+/// The capture ended with the flow still there.
+pub fn closing_down(core: &mut Core, flow: u32) {
+    core.push(Frame::flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::SHUTDOWN));
+}
+
+/// A listener of the flow failed: the datagram and the flow are dropped.
+pub fn failed(core: &mut Core, flow: u32, reason: DropReason) {
+    let packet = core.current.packet;
+    core.drop_packet_with(packet, reason);
+    if reason != DropReason::NotSent {
+        core.push(Frame::flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::DROPPED));
+    }
+}
