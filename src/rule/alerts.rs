@@ -26,7 +26,11 @@ pub fn next_alert_id() -> u64 {
 /// Passes on what the engine itself has to say.
 pub fn report(notice: Notice, now: Timestamp, out: &mut dyn Outward) {
     match notice {
-        Notice::Log { level, section, text } => out.log(level, section, &text),
+        Notice::Log {
+            level,
+            section,
+            text,
+        } => out.log(level, section, &text),
         Notice::Alert(native) => out.alert(&from_native(native, now)),
     }
 }
@@ -47,8 +51,14 @@ fn from_native(native: NativeAlert, now: Timestamp) -> Alert {
 }
 
 fn nodes_of((address, service): (Addr, Option<String>)) -> Vec<Node> {
-    let mut nodes = vec![Node { kind: NodeKind::Address, values: vec![address.to_string()] }];
-    nodes.extend(service.map(|service| Node { kind: NodeKind::Service, values: vec![service] }));
+    let mut nodes = vec![Node {
+        kind: NodeKind::Address,
+        values: vec![address.to_string()],
+    }];
+    nodes.extend(service.map(|service| Node {
+        kind: NodeKind::Service,
+        values: vec![service],
+    }));
     nodes
 }
 
@@ -80,11 +90,16 @@ fn text(table: &Table, key: &str) -> mlua::Result<Option<String>> {
 }
 
 fn texts(table: &Table) -> mlua::Result<Vec<String>> {
-    table.sequence_values::<mlua::LuaString>().map(|value| Ok(value?.to_string_lossy())).collect()
+    table
+        .sequence_values::<mlua::LuaString>()
+        .map(|value| Ok(value?.to_string_lossy()))
+        .collect()
 }
 
 fn time(table: &Table, key: &str) -> mlua::Result<Option<Timestamp>> {
-    let Some(time) = table.get::<Option<Table>>(key)? else { return Ok(None) };
+    let Some(time) = table.get::<Option<Table>>(key)? else {
+        return Ok(None);
+    };
     let (secs, nanos): (f64, f64) = (time.get("secs")?, time.get("nsecs")?);
     Ok(Some(Timestamp((secs * 1e9 + nanos) as i64)))
 }
@@ -99,16 +114,23 @@ fn confidence(table: &Table) -> mlua::Result<Option<Confidence>> {
 }
 
 fn method(table: &Table) -> mlua::Result<Option<Method>> {
-    let Some(method) = table.get::<Option<Table>>("method")? else { return Ok(None) };
+    let Some(method) = table.get::<Option<Table>>("method")? else {
+        return Ok(None);
+    };
     let refs = method.get::<Option<Table>>("ref")?;
     Ok(Some(Method {
         description: text(&method, "description")?,
-        refs: refs.map(|refs| texts(&refs)).transpose()?.unwrap_or_default(),
+        refs: refs
+            .map(|refs| texts(&refs))
+            .transpose()?
+            .unwrap_or_default(),
     }))
 }
 
 fn nodes(table: &Table, key: &str) -> mlua::Result<Option<Vec<Node>>> {
-    let Some(list) = table.get::<Option<Table>>(key)? else { return Ok(None) };
+    let Some(list) = table.get::<Option<Table>>(key)? else {
+        return Ok(None);
+    };
     let mut nodes = Vec::new();
     for node in list.sequence_values::<Table>() {
         let node = node?;
@@ -116,7 +138,10 @@ fn nodes(table: &Table, key: &str) -> mlua::Result<Option<Vec<Node>>> {
             Some("service") => NodeKind::Service,
             _ => NodeKind::Address,
         };
-        nodes.push(Node { kind, values: texts(&node.get("values")?)? });
+        nodes.push(Node {
+            kind,
+            values: texts(&node.get("values")?)?,
+        });
     }
     Ok(Some(nodes))
 }
@@ -125,7 +150,11 @@ fn nodes(table: &Table, key: &str) -> mlua::Result<Option<Vec<Node>>> {
 pub fn context(core: &Core) -> (Option<u64>, Option<FlowContext>) {
     let packet = core.packet(core.current.packet);
     let id = (packet.generation & 1 == 1 && packet.id != 0).then_some(packet.id);
-    let flow = core.flows.live(core.current.flow).filter(|_| id.is_some()).map(flow_context);
+    let flow = core
+        .flows
+        .live(core.current.flow)
+        .filter(|_| id.is_some())
+        .map(flow_context);
     (id, flow)
 }
 
@@ -186,6 +215,11 @@ mod tests {
 
     #[test]
     fn text_that_is_no_utf8_does_no_harm() {
-        assert_eq!(alert(r"return { description = 'a\255b' }").description.as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(
+            alert(r"return { description = 'a\255b' }")
+                .description
+                .as_deref(),
+            Some("a\u{fffd}b")
+        );
     }
 }

@@ -86,7 +86,10 @@ pub fn events(lua: &Lua) -> mlua::Result<(Table, Table)> {
 /// When Lua is out of memory.
 pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
     let all = lua.create_table()?;
-    for protocol in PROTOCOLS.iter().filter(|protocol| !protocol.require.is_empty()) {
+    for protocol in PROTOCOLS
+        .iter()
+        .filter(|protocol| !protocol.require.is_empty())
+    {
         let row = lua.create_table()?;
         row.set("name", protocol.name)?;
         row.set("chunk", protocol.chunk)?;
@@ -114,7 +117,10 @@ mod tests {
         let offset: Table = ipv4
             .sequence_values::<Table>()
             .map(|row| row.expect("rows are tables"))
-            .find(|row| row.get::<String>("name").is_ok_and(|name| name == "frag_offset"))
+            .find(|row| {
+                row.get::<String>("name")
+                    .is_ok_and(|name| name == "frag_offset")
+            })
             .expect("the field is there");
         assert_eq!(offset.get::<u32>("mask").expect("a number"), 0x1fff);
         assert_eq!(offset.get::<u32>("unit").expect("a number"), 8);
@@ -122,7 +128,10 @@ mod tests {
         let (list, kinds) = events(&lua).expect("tables can be made");
         assert_eq!(list.raw_len(), EVENTS.len());
         let tcp: Table = kinds.get("tcp").expect("tcp has events");
-        assert_eq!(tcp.get::<u8>("receive_packet").expect("a number"), crate::event::EventKind::TcpReceive as u8);
+        assert_eq!(
+            tcp.get::<u8>("receive_packet").expect("a number"),
+            crate::event::EventKind::TcpReceive as u8
+        );
     }
 
     #[test]
@@ -131,7 +140,10 @@ mod tests {
         for (ipv6, expected) in [(true, 2), (false, 1)] {
             let modules = modules(&lua, ipv6).expect("tables can be made");
             let tcp: Table = modules.get("protocol/tcp").expect("it can be required");
-            assert_eq!(tcp.get::<Table>("needs").expect("a list").raw_len(), expected);
+            assert_eq!(
+                tcp.get::<Table>("needs").expect("a list").raw_len(),
+                expected
+            );
         }
     }
 }

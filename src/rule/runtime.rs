@@ -97,11 +97,19 @@ impl Runtime {
         loader: Box<dyn Loader>,
         out: Rc<RefCell<dyn Outward>>,
     ) -> Result<Runtime, LoadError> {
-        let services = Rc::new(Services::new(Rc::clone(engine), out, loader, options.time_text));
+        let services = Rc::new(Services::new(
+            Rc::clone(engine),
+            out,
+            loader,
+            options.time_text,
+        ));
         let source = read_rules(&services, options)?;
         let mut runtime = Runtime::open(engine, options, services).map_err(LoadError::State)?;
         runtime.run_rules(&source, options)?;
-        runtime.host.arm().map_err(|error| LoadError::State(error.to_string()))?;
+        runtime
+            .host
+            .arm()
+            .map_err(|error| LoadError::State(error.to_string()))?;
         Ok(runtime)
     }
 
@@ -112,17 +120,32 @@ impl Runtime {
         // alive and which its cell never moves; nobody holds a borrow of the
         // engine while Lua runs.
         let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
-        let (library, entries) = prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
+        let (library, entries) =
+            prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
         let log_location = engine.borrow().core.settings.defaults.log_location;
-        Ok(Runtime { library, entries, host, _buffers: buffers, services, engine: Rc::clone(engine), log_location })
+        Ok(Runtime {
+            library,
+            entries,
+            host,
+            _buffers: buffers,
+            services,
+            engine: Rc::clone(engine),
+            log_location,
+        })
     }
 
     fn run_rules(&mut self, source: &[u8], options: &Options) -> Result<(), LoadError> {
         self.host.cap_memory();
         let name = format!("@{}", options.rule_file.display());
         let result = self.host.guarded(|lua| {
-            lua.load(source).set_name(name).set_mode(ChunkMode::Text).exec()?;
-            let summary: Function = lua.load("return haka.rule_summary").set_name("=[wero]").eval()?;
+            lua.load(source)
+                .set_name(name)
+                .set_mode(ChunkMode::Text)
+                .exec()?;
+            let summary: Function = lua
+                .load("return haka.rule_summary")
+                .set_name("=[wero]")
+                .eval()?;
             summary.call::<()>(())
         });
         result.map_err(|failure| {
@@ -147,7 +170,8 @@ impl Runtime {
     fn signal(&mut self, event: &Function) {
         if let Err(failure) = self.host.guarded(|_| event.call::<()>(())) {
             if let Some(text) = failure.message() {
-                self.services.log(Level::Error, "lua", &format!("lua: {text}"));
+                self.services
+                    .log(Level::Error, "lua", &format!("lua: {text}"));
                 self.engine.borrow_mut().core.stats.rule_errors += 1;
             }
         }
@@ -156,7 +180,8 @@ impl Runtime {
     /// Where a listener was registered: `rules.lua:12`, with its name if it
     /// has one.
     pub fn location(&self, (kind, place): (EventKind, u32)) -> Option<String> {
-        let found: (Option<String>, Option<String>) = self.library.location.call((kind as u8, place)).ok()?;
+        let found: (Option<String>, Option<String>) =
+            self.library.location.call((kind as u8, place)).ok()?;
         let (location, name) = (found.0?, found.1);
         Some(name.map_or_else(|| location.clone(), |name| format!("{location} ({name})")))
     }
@@ -175,12 +200,18 @@ impl Runtime {
     fn failed(&mut self, kind: EventKind, failure: Failure) -> Result<(), (ListenerFailed, bool)> {
         let message = failure.message().unwrap_or_default().to_owned();
         let fault = &self.library.fault;
-        let (at, place, stopped): (u8, u32, bool) =
-            self.host.guarded(|_| fault.call(message.as_str())).unwrap_or((kind as u8, 0, false));
+        let (at, place, stopped): (u8, u32, bool) = self
+            .host
+            .guarded(|_| fault.call(message.as_str()))
+            .unwrap_or((kind as u8, 0, false));
         let at = EventKind::from_number(at).unwrap_or(kind);
         if failure == Failure::Abort {
             // After a drop or send, an abort only ends the delivery.
-            return if stopped { Ok(()) } else { Err((ListenerFailed::Abort, false)) };
+            return if stopped {
+                Ok(())
+            } else {
+                Err((ListenerFailed::Abort, false))
+            };
         }
         let listener = (at, place);
         if place > 0 {
@@ -220,7 +251,8 @@ impl Runtime {
             parts.push(format!("packet {packet}"));
         }
         if let Some(flow) = flow {
-            let port = |port: Option<u16>| port.map(|port| format!(" port {port}")).unwrap_or_default();
+            let port =
+                |port: Option<u16>| port.map(|port| format!(" port {port}")).unwrap_or_default();
             parts.push(format!(
                 "flow {} from {}{} to {}{}",
                 flow.id,
@@ -230,17 +262,28 @@ impl Runtime {
                 port(flow.destination_port)
             ));
         }
-        if parts.is_empty() { String::new() } else { format!(" [{}]", parts.join(", ")) }
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", parts.join(", "))
+        }
     }
 
     /// Takes a rule that used up the memory out of service.
     fn suspend(&mut self, listener: (EventKind, u32)) {
         let (kind, place) = (listener.0 as u8, listener.1);
         let suspend = &self.library.suspend;
-        let suspended = self.host.guarded(|_| suspend.call::<bool>((kind, place))).unwrap_or(false);
+        let suspended = self
+            .host
+            .guarded(|_| suspend.call::<bool>((kind, place)))
+            .unwrap_or(false);
         if suspended {
             let location = self.location(listener).unwrap_or_default();
-            self.services.log(Level::Warn, "lua", &format!("rule {location} is suspended: it ran out of memory"));
+            self.services.log(
+                Level::Warn,
+                "lua",
+                &format!("rule {location} is suspended: it ran out of memory"),
+            );
         }
     }
 }
@@ -248,7 +291,9 @@ impl Runtime {
 impl Hooks for Runtime {
     #[inline]
     fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), (ListenerFailed, bool)> {
-        let Some(&entry) = self.entries.get(kind as usize) else { return Ok(()) };
+        let Some(&entry) = self.entries.get(kind as usize) else {
+            return Ok(());
+        };
         match self.host.call(entry, subject, 0) {
             Ok(()) => Ok(()),
             Err(failure) => self.failed(kind, failure),
@@ -272,7 +317,12 @@ fn read_rules(services: &Services, options: &Options) -> Result<Vec<u8>, LoadErr
 }
 
 /// Loads the library and seals the globals.
-fn prepare(host: &Host, engine: &Shared, options: &Options, services: &Rc<Services>) -> mlua::Result<(Library, Vec<Entry>)> {
+fn prepare(
+    host: &Host,
+    engine: &Shared,
+    options: &Options,
+    services: &Rc<Services>,
+) -> mlua::Result<(Library, Vec<Entry>)> {
     let lua = host.lua();
     let table = lua.create_table()?;
     services::install(lua, &table, services)?;
@@ -285,7 +335,10 @@ fn prepare(host: &Host, engine: &Shared, options: &Options, services: &Rc<Servic
     table.set("seed", settings.seed as u32)?;
     table.set("fixed_texts", !defaults.log_location)?;
     table.set("library_prefix", "=[wero]")?;
-    table.set("package_path", services::package_path(&options.module_dirs, &options.rule_file))?;
+    table.set(
+        "package_path",
+        services::package_path(&options.module_dirs, &options.rule_file),
+    )?;
     let colour = options.colour;
     table.set("isatty", lua.create_function(move |_, ()| Ok(colour))?)?;
 
@@ -316,7 +369,10 @@ fn protocol_chunks() -> Vec<Module> {
     let mut chunks: Vec<Module> = Vec::new();
     for protocol in PROTOCOLS {
         if !chunks.iter().any(|chunk| chunk.name == protocol.chunk) {
-            chunks.push(Module { name: protocol.chunk, source: protocol.source });
+            chunks.push(Module {
+                name: protocol.chunk,
+                source: protocol.source,
+            });
         }
     }
     chunks
@@ -344,7 +400,10 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
 
 fn entries(host: &Host, dispatch: &Table) -> mlua::Result<Vec<Entry>> {
     let functions: Table = dispatch.get("entries")?;
-    EVENTS.iter().map(|row| host.entry(&functions.get::<Function>(row.kind as u8)?)).collect()
+    EVENTS
+        .iter()
+        .map(|row| host.entry(&functions.get::<Function>(row.kind as u8)?))
+        .collect()
 }
 
 /// Addresses and declarations of what the library reads in place.
@@ -366,8 +425,23 @@ fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Resu
     address("buf_api", (&raw const buf_api::BUF_API).cast())?;
     address("pattern_api", (&raw const PATTERN_API).cast())?;
     host.set("addresses", addresses)?;
-    host.set("declarations", [crate::event::ops::cdef().as_str(), buf_api::CDEF, pattern::CDEF].concat())?;
+    host.set(
+        "declarations",
+        [
+            crate::event::ops::cdef().as_str(),
+            buf_api::CDEF,
+            pattern::CDEF,
+        ]
+        .concat(),
+    )?;
     host.set("packet_mask", packet_mask)?;
     host.set("flow_mask", flow_mask)?;
-    host.set("buffer_scale", crate::buf::Key { index: 0, generation: 1 }.to_f64())
+    host.set(
+        "buffer_scale",
+        crate::buf::Key {
+            index: 0,
+            generation: 1,
+        }
+        .to_f64(),
+    )
 }

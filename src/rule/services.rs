@@ -31,14 +31,26 @@ pub struct Services {
     parked: Cell<u32>,
 }
 
-const LEVELS: [Level; 6] = [Level::Fatal, Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+const LEVELS: [Level; 6] = [
+    Level::Fatal,
+    Level::Error,
+    Level::Warn,
+    Level::Info,
+    Level::Debug,
+    Level::Trace,
+];
 
 fn level(number: usize) -> Level {
     LEVELS.get(number).copied().unwrap_or(Level::Trace)
 }
 
 impl Services {
-    pub fn new(engine: Shared, out: Rc<RefCell<dyn Outward>>, loader: Box<dyn Loader>, time_text: TimeText) -> Services {
+    pub fn new(
+        engine: Shared,
+        out: Rc<RefCell<dyn Outward>>,
+        loader: Box<dyn Loader>,
+        time_text: TimeText,
+    ) -> Services {
         Services {
             engine,
             out,
@@ -55,7 +67,9 @@ impl Services {
         loop {
             let mut engine = self.engine.borrow_mut();
             let now = engine.core.now;
-            let Some(notice) = engine.take_notice() else { return };
+            let Some(notice) = engine.take_notice() else {
+                return;
+            };
             drop(engine);
             report(notice, now, &mut *self.out.borrow_mut());
         }
@@ -83,8 +97,17 @@ impl Services {
     }
 
     fn set_level(&self, name: &str, section: Option<&str>) -> bool {
-        let level = if name == "default" { None } else { name.parse().ok() };
-        self.engine.borrow_mut().core.log.set(level, section).is_ok()
+        let level = if name == "default" {
+            None
+        } else {
+            name.parse().ok()
+        };
+        self.engine
+            .borrow_mut()
+            .core
+            .log
+            .set(level, section)
+            .is_ok()
     }
 
     /// The text of the first file that exists among the patterns of `path`;
@@ -134,64 +157,117 @@ pub fn install(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result
     let share = || Rc::clone(services);
 
     let own = share();
-    host.set("log", lua.create_function(move |_, (number, section, text): (usize, mlua::LuaString, mlua::LuaString)| {
-        own.log(level(number), &section.to_string_lossy(), &text.to_string_lossy());
-        Ok(())
-    })?)?;
+    host.set(
+        "log",
+        lua.create_function(
+            move |_, (number, section, text): (usize, mlua::LuaString, mlua::LuaString)| {
+                own.log(
+                    level(number),
+                    &section.to_string_lossy(),
+                    &text.to_string_lossy(),
+                );
+                Ok(())
+            },
+        )?,
+    )?;
     let own = share();
-    host.set("log_enabled", lua.create_function(move |_, (number, section): (usize, mlua::LuaString)| {
-        Ok(own.engine.borrow().core.log.enabled(level(number), &section.to_string_lossy()))
-    })?)?;
+    host.set(
+        "log_enabled",
+        lua.create_function(move |_, (number, section): (usize, mlua::LuaString)| {
+            Ok(own
+                .engine
+                .borrow()
+                .core
+                .log
+                .enabled(level(number), &section.to_string_lossy()))
+        })?,
+    )?;
     let own = share();
-    host.set("set_log_level", lua.create_function(move |_, (name, section): (String, Option<String>)| {
-        Ok(own.set_level(&name, section.as_deref()))
-    })?)?;
+    host.set(
+        "set_log_level",
+        lua.create_function(move |_, (name, section): (String, Option<String>)| {
+            Ok(own.set_level(&name, section.as_deref()))
+        })?,
+    )?;
     let own = share();
-    host.set("alert", lua.create_function(move |_, (id, record): (Option<u64>, Table)| own.alert(id, &record))?)?;
+    host.set(
+        "alert",
+        lua.create_function(move |_, (id, record): (Option<u64>, Table)| own.alert(id, &record))?,
+    )?;
     let own = share();
-    host.set("write_to", lua.create_function(move |_, (descriptor, text): (u32, mlua::LuaString)| {
-        own.flush();
-        own.out.borrow_mut().print(&text.as_bytes(), descriptor == 2);
-        Ok(())
-    })?)?;
+    host.set(
+        "write_to",
+        lua.create_function(move |_, (descriptor, text): (u32, mlua::LuaString)| {
+            own.flush();
+            own.out
+                .borrow_mut()
+                .print(&text.as_bytes(), descriptor == 2);
+            Ok(())
+        })?,
+    )?;
     let own = share();
-    host.set("now", lua.create_function(move |_, ()| {
-        // Before the first packet there is no time yet.
-        let now = own.engine.borrow().core.now.max(Timestamp(0));
-        Ok((now.secs(), now.subsec_nanos()))
-    })?)?;
+    host.set(
+        "now",
+        lua.create_function(move |_, ()| {
+            // Before the first packet there is no time yet.
+            let now = own.engine.borrow().core.now.max(Timestamp(0));
+            Ok((now.secs(), now.subsec_nanos()))
+        })?,
+    )?;
     let own = share();
-    host.set("time_text", lua.create_function(move |_, secs: f64| {
-        Ok((own.time_text)(Timestamp::new(secs as i64, 0)))
-    })?)?;
+    host.set(
+        "time_text",
+        lua.create_function(move |_, secs: f64| {
+            Ok((own.time_text)(Timestamp::new(secs as i64, 0)))
+        })?,
+    )?;
     let own = share();
-    host.set("exit", lua.create_function(move |_, ()| {
-        own.exit.set(true);
-        Ok(())
-    })?)?;
+    host.set(
+        "exit",
+        lua.create_function(move |_, ()| {
+            own.exit.set(true);
+            Ok(())
+        })?,
+    )?;
     let own = share();
-    host.set("flow_slots", lua.create_function(move |_, ()| Ok(own.engine.borrow().core.flows.newest_first()))?)?;
+    host.set(
+        "flow_slots",
+        lua.create_function(move |_, ()| Ok(own.engine.borrow().core.flows.newest_first()))?,
+    )?;
     let own = share();
-    host.set("coroutine_parked", lua.create_function(move |_, change: i32| Ok(own.park(change)))?)?;
+    host.set(
+        "coroutine_parked",
+        lua.create_function(move |_, change: i32| Ok(own.park(change)))?,
+    )?;
     files(lua, host, services)
 }
 
 fn files(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
     let own = Rc::clone(services);
-    host.set("read_file", lua.create_function(move |lua, name: String| {
-        let text = own.loader.borrow_mut().read(&name);
-        match text {
-            Ok(text) => (lua.create_string(text)?, format!("@{name}")).into_lua_multi(lua),
-            Err(error) => (Value::Nil, format!("cannot open {name}: {error}")).into_lua_multi(lua),
-        }
-    })?)?;
+    host.set(
+        "read_file",
+        lua.create_function(move |lua, name: String| {
+            let text = own.loader.borrow_mut().read(&name);
+            match text {
+                Ok(text) => (lua.create_string(text)?, format!("@{name}")).into_lua_multi(lua),
+                Err(error) => {
+                    (Value::Nil, format!("cannot open {name}: {error}")).into_lua_multi(lua)
+                }
+            }
+        })?,
+    )?;
     let own = Rc::clone(services);
-    host.set("read_module", lua.create_function(move |lua, (name, path): (String, String)| -> mlua::Result<MultiValue> {
-        match own.find_module(&name, &path) {
-            Ok((text, chunk)) => (lua.create_string(text)?, chunk).into_lua_multi(lua),
-            Err(tried) => (Value::Nil, tried).into_lua_multi(lua),
-        }
-    })?)
+    host.set(
+        "read_module",
+        lua.create_function(
+            move |lua, (name, path): (String, String)| -> mlua::Result<MultiValue> {
+                match own.find_module(&name, &path) {
+                    Ok((text, chunk)) => (lua.create_string(text)?, chunk).into_lua_multi(lua),
+                    Err(tried) => (Value::Nil, tried).into_lua_multi(lua),
+                }
+            },
+        )?,
+    )
 }
 
 #[cfg(test)]
@@ -203,7 +279,10 @@ mod tests {
         let folders = [PathBuf::from("/opt/wero")];
         let path = package_path(&folders, Path::new("rules/main.lua"));
         let places: Vec<&str> = path.split(';').collect();
-        assert_eq!(places[..3], ["/opt/wero/?.lua", "/opt/wero/?/init.lua", "rules/?.lua"]);
+        assert_eq!(
+            places[..3],
+            ["/opt/wero/?.lua", "/opt/wero/?/init.lua", "rules/?.lua"]
+        );
         assert!(package_path(&[], Path::new("main.lua")).starts_with("./?.lua;"));
     }
 }
