@@ -5,6 +5,7 @@
 //! header (`fields`), reassembly (`engine::fragments`).
 
 pub mod checksums;
+pub mod fields;
 
 
 use crate::addr::Addr;
