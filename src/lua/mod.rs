@@ -1,6 +1,7 @@
 //! The Lua host; knows no protocol.
 
 pub mod buf_api;
+pub mod embed;
 pub mod heap;
 pub mod host;
 pub mod pattern;

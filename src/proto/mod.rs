@@ -1,5 +1,190 @@
-//! One folder per protocol.
+//! One folder per protocol, and the table of all of them.
+//!
+//! A row of [`PROTOCOLS`] is all that the Lua side, the console and the
+//! reference pages need to know; events are rows of `event::EVENTS` under
+//! the same name.
 
+pub mod field;
 pub mod ip;
 pub mod tcp;
 pub mod udp;
+
+use crate::core::dissector;
+use field::Field;
+
+/// A module that rule files can `require`, mostly a dissector.
+#[derive(Clone, Copy, Debug)]
+pub struct Protocol {
+    /// Name of the dissector, as in `haka.dissectors`.
+    pub name: &'static str,
+    /// What rule files give to `require`; empty for the one always there.
+    pub require: &'static str,
+    /// Bit of [`dissector`]; 0 for modules without a dissector.
+    pub bit: u16,
+    /// Modules loaded before, by their `require` names.
+    pub needs: &'static [&'static str],
+    /// As `needs`, where IPv6 packets have a dissector by default.
+    pub needs_with_ipv6: &'static [&'static str],
+    /// Name of the Lua chunk that announces it; two rows may share one.
+    pub chunk: &'static str,
+    pub source: &'static str,
+    pub fields: &'static [Field],
+}
+
+const IPV4: &str = "protocol/ipv4";
+const IPV6: &str = "protocol/ipv6";
+const TCP: &str = "protocol/tcp";
+const UDP: &str = "protocol/udp";
+
+/// Every module, dependencies before those that need them.
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "packet",
+        require: "",
+        bit: 0,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/packet",
+        source: include_str!("packet.lua"),
+        fields: &[],
+    },
+    Protocol {
+        name: "ip",
+        require: "protocol/ip",
+        bit: 0,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ip",
+        source: include_str!("ip/ip.lua"),
+        fields: &[],
+    },
+    Protocol {
+        name: "ipv4",
+        require: IPV4,
+        bit: dissector::IPV4,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ipv4",
+        source: include_str!("ip/ipv4.lua"),
+        fields: ip::fields::IPV4,
+    },
+    Protocol {
+        name: "ipv6",
+        require: IPV6,
+        bit: dissector::IPV6,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ipv6",
+        source: include_str!("ip/ipv6.lua"),
+        fields: ip::fields::IPV6,
+    },
+    Protocol {
+        name: "icmp",
+        require: "protocol/icmp",
+        bit: dissector::ICMP,
+        needs: &[IPV4],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/icmp",
+        source: include_str!("ip/icmp.lua"),
+        fields: ip::fields::ICMP,
+    },
+    Protocol {
+        name: "icmpv6",
+        require: "protocol/icmpv6",
+        bit: dissector::ICMPV6,
+        needs: &[IPV6],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/icmp",
+        source: include_str!("ip/icmp.lua"),
+        fields: ip::fields::ICMP,
+    },
+    Protocol {
+        name: "tcp",
+        require: TCP,
+        bit: dissector::TCP,
+        needs: &[IPV4],
+        needs_with_ipv6: &[IPV6],
+        chunk: "proto/tcp/tcp",
+        source: include_str!("tcp/tcp.lua"),
+        fields: tcp::fields::TCP,
+    },
+    Protocol {
+        name: "udp",
+        require: UDP,
+        bit: dissector::UDP,
+        needs: &[IPV4],
+        needs_with_ipv6: &[IPV6],
+        chunk: "proto/udp/udp",
+        source: include_str!("udp/udp.lua"),
+        fields: udp::fields::UDP,
+    },
+    Protocol {
+        name: "tcp_connection",
+        require: "protocol/tcp_connection",
+        bit: dissector::TCP_CONNECTION,
+        needs: &[TCP],
+        needs_with_ipv6: &[],
+        chunk: "proto/tcp/connection",
+        source: include_str!("tcp/connection.lua"),
+        fields: &[],
+    },
+    Protocol {
+        name: "udp_connection",
+        require: "protocol/udp_connection",
+        bit: dissector::UDP_CONNECTION,
+        needs: &[UDP],
+        needs_with_ipv6: &[],
+        chunk: "proto/udp/connection",
+        source: include_str!("udp/connection.lua"),
+        fields: &[],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::field::Shape;
+    use super::*;
+
+    #[test]
+    fn needs_come_before_those_that_need_them() {
+        for (at, protocol) in PROTOCOLS.iter().enumerate() {
+            for needed in protocol.needs.iter().chain(protocol.needs_with_ipv6) {
+                assert!(
+                    PROTOCOLS[..at].iter().any(|earlier| earlier.require == *needed),
+                    "{} needs {needed}",
+                    protocol.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn fields_are_such_as_the_lua_side_can_read() {
+        for field in PROTOCOLS.iter().flat_map(|protocol| protocol.fields) {
+            let name = field.name;
+            assert!(!field.doc.is_empty(), "{name}");
+            match field.shape {
+                Shape::Address { which } => assert!(which < 2 && matches!(field.width, 4 | 16), "{name}"),
+                Shape::Flag { mask } => assert!(mask.is_power_of_two() && mask <= 0x80 && field.width == 1, "{name}"),
+                Shape::Number { mask, shift, unit } => {
+                    assert!(matches!(field.width, 1 | 2 | 4) && unit > 0, "{name}");
+                    assert!(u64::from(mask) < 1 << (8 * field.width), "{name}");
+                    assert_eq!(mask & ((1 << shift) - 1), 0, "{name}: bits below the shift");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn masks_of_one_byte_do_not_overlap_but_for_the_sums() {
+        for protocol in PROTOCOLS {
+            let mut bits = 0u8;
+            for field in protocol.fields.iter().filter(|field| field.name.starts_with("flags.")) {
+                if let Shape::Flag { mask } = field.shape {
+                    assert_eq!(u32::from(bits) & mask, 0, "{} {}", protocol.name, field.name);
+                    bits |= mask as u8;
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,13 @@
-//! Rules.
+//! Rules: loads rule files into a Lua state and delivers events to them.
+//!
+//! `runtime` is the whole of it as others see it; `services` is what the
+//! Lua library asks of the program, `alerts` brings its alerts into shape,
+//! `bind` shows it the tables of fields, events and modules.
+
+mod alerts;
+mod bind;
+mod runtime;
+mod services;
+
+pub use alerts::{next_alert_id, report};
+pub use runtime::{LoadError, Options, Runtime};

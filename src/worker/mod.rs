@@ -137,13 +137,14 @@ impl<L: Listeners> Worker<L> {
                 frame.bytes,
             );
         }
-        self.engine.borrow_mut().handle_packet(
+        let taken = self.engine.borrow_mut().handle_packet(
             frame.timestamp,
             frame.number,
             frame.link,
             frame.bytes,
             frame.wire_len,
         );
+        debug_assert!(taken, "outputs are taken after every frame, so there is a slot");
         self.run();
     }
 

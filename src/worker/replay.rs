@@ -152,6 +152,8 @@ pub(super) fn worker(
         module_dirs: plan.module_dirs.clone(),
         limits: plan.limits,
         thread,
+        colour: std::io::IsTerminal::is_terminal(&std::io::stdout()),
+        time_text: crate::sink::ctime,
     };
     match Runtime::load(&engine, &options, Box::new(Files), journal.clone()) {
         Ok(rules) => Ok(Worker::new(engine, rules, journal.clone(), plan.wanted)),

@@ -52,7 +52,8 @@ end
 -- the stream library.
 local function run_streamed(stream, fn, this, current, ...)
   if not lib.stream then error('streamed listeners need the stream library', 0) end
-  lib.stream.run_streamed(stream, fn, this, current, ...)
+  local key = lib.stream.vbuffer_stream_comanager.hash(fn, this)
+  lib.stream.run_streamed(stream:getcomanager(), key, fn, this, current, ...)
 end
 
 local function has_data(current)

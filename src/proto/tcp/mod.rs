@@ -10,6 +10,7 @@
 mod connection;
 mod deliver;
 mod ending;
+pub mod fields;
 mod kept;
 mod receive;
 mod release;

@@ -1,5 +1,7 @@
 //! UDP flows: found by key, announced, ended by time or by a rule.
 
+pub mod fields;
+
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;

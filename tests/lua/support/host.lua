@@ -3,6 +3,7 @@
 local LEVELS = { fatal = 0, error = 1, warn = 2, info = 3, debug = 4, trace = 5 }
 
 local host = {
+  ffi = require('ffi'),
   mode = 'normal',
   profile = 'wero',
   passthrough = false,

@@ -1,0 +1,282 @@
+-- Flow objects: connections as rules see them, over the engine's records.
+--
+-- An object lives as long as its flow, with the fields that rules gave it.
+-- Objects lie in pages, so that the collector never has one huge table to
+-- walk; those of flows that are gone are dropped bit by bit.
+
+local host, lib = ...
+
+local native, drive = lib.native, lib.drive
+local st, check, unknown = native.st, native.check, native.unknown
+local ops, E = host.ops, host.engine
+local F, FLOW_MASK = host.flows, host.flow_mask
+local new_address = lib.address.new
+local context, is_inactive = lib.context.context, lib.dissector.is_inactive
+local raise_alert = lib.alert.raise
+local type, tonumber, tostring, error, setmetatable, getmetatable, rawget, rawset, pairs, pcall =
+  type, tonumber, tostring, error, setmetatable, getmetatable, rawget, rawset, pairs, pcall
+local band, rshift, byte, format = bit.band, bit.rshift, string.byte, string.format
+
+local UNDERSCORE = byte('_')
+local PAGE_BITS = 12
+local PAGE_MASK = 2 ^ PAGE_BITS - 1
+
+-- Values of a flow record's state, as in `core::flow_state`.
+local STATES = {
+  [1] = 'syn', [2] = 'syn_sent', [3] = 'syn_received', [4] = 'established',
+  [5] = 'fin_wait_1', [6] = 'fin_wait_2', [7] = 'closing', [8] = 'timed_wait',
+  [9] = 'reset', [10] = 'drop',
+}
+local UNTRACKED, RESET = 0, 9
+
+local flow = {}
+
+local function record(o, what)
+  local r = F[band(o._s, FLOW_MASK)]
+  if r.generation ~= o._g then error('invalid ' .. what, 0) end
+  return r
+end
+
+local function alive(o)
+  local r = F[band(o._s, FLOW_MASK)]
+  return r.generation == o._g and r.state ~= UNTRACKED and r.state < RESET
+end
+
+local function half(d, at)
+  return (d[at] * 16777216 + d[at + 1] * 65536 + d[at + 2] * 256 + d[at + 3]) * 0x100000000ULL
+    + (d[at + 4] * 16777216 + d[at + 5] * 65536 + d[at + 6] * 256 + d[at + 7])
+end
+
+-- An IPv4 address stands in the last four of the sixteen bytes.
+local function address(d, family)
+  if family == 4 then
+    return new_address(0, d[12] * 16777216 + d[13] * 65536 + d[14] * 256 + d[15], 4)
+  end
+  return new_address(half(d, 0), half(d, 8), 6)
+end
+
+-- What the record tells: name -> reader of the record.
+local READ = {
+  srcip = function (r) return address(r.client, r.family) end,
+  dstip = function (r) return address(r.server, r.family) end,
+  srcport = function (r) return r.client_port end,
+  dstport = function (r) return r.server_port end,
+  id = function (r) return tonumber(r.id) end,
+  in_pkts = function (r) return r.packets[0] end,
+  in_bytes = function (r) return tonumber(r.bytes[0]) end,
+  out_pkts = function (r) return r.packets[1] end,
+  out_bytes = function (r) return tonumber(r.bytes[1]) end,
+}
+
+-- What a flow object inherits: its entry in the connection table.
+local function entry_of(o, what)
+  local entry = rawget(o, '_entry')
+  if entry then return entry end
+  local methods = {}
+  function methods.drop() return o:drop() end
+  function methods.close() return o:drop() end
+  entry = setmetatable({ data = o }, {
+    __metatable = { __name = 'cnx' },
+    __index = function (_, key)
+      local read = READ[key]
+      if read then return read(record(o, what)) end
+      return methods[key] or unknown(key)
+    end,
+  })
+  rawset(o, '_entry', entry)
+  return entry
+end
+
+-- Objects by slot, in pages.
+local function object_of(meta)
+  local pages, sweep_page, sweep_at = {}, 0, 0
+
+  -- Looks at a few places for objects whose flow is gone.
+  local function sweep()
+    local page = pages[sweep_page]
+    for _ = 1, 4 do
+      local o = page and page[sweep_at]
+      if o and F[sweep_page * (PAGE_MASK + 1) + sweep_at].generation ~= o._g then
+        page[sweep_at] = nil
+      end
+      sweep_at = sweep_at + 1
+      if sweep_at > PAGE_MASK then
+        sweep_at, sweep_page = 0, sweep_page + 1
+        if not pages[sweep_page] then sweep_page = 0 end
+        page = pages[sweep_page]
+      end
+    end
+  end
+
+  return function (slot)
+    slot = band(slot, FLOW_MASK)
+    local number, at = rshift(slot, PAGE_BITS), band(slot, PAGE_MASK)
+    local page = pages[number]
+    if not page then
+      page = {}
+      pages[number] = page
+    end
+    local generation = F[slot].generation
+    local o = page[at]
+    if o and o._g == generation and o._s == slot then return o end
+    sweep()
+    o = setmetatable({ _s = slot, _g = generation }, meta)
+    page[at] = o
+    return o
+  end
+end
+
+local common = {}
+
+function common.can_continue(o)
+  return alive(o)
+end
+
+function common.continue(o)
+  if not alive(o) then error() end
+end
+
+function common.select_next_dissector(o, next)
+  rawset(o, '_next_dissector', next)
+end
+
+-- The dissector's dynamic listeners go to the scope of the flow.
+function common.activate_next_dissector(o)
+  local next = rawget(o, '_next_dissector')
+  if next == nil then return nil end
+  if is_inactive(next) and next.activate then
+    if not rawget(o, '_scope') then rawset(o, '_scope', context:newscope()) end
+    local previous = context.scope
+    context.scope = o._scope
+    local ok, result = pcall(next.activate, next, o)
+    context.scope = previous
+    if not ok then error(result, 0) end
+    next = result
+    rawset(o, '_next_dissector', next)
+  end
+  return next
+end
+
+function common.parent(o, which)
+  if which == nil then return entry_of(o, o.name) end
+  if which == 0 or which == o.name then return o end
+  if which == 1 then return entry_of(o, o.name) end
+  if type(which) == 'number' then return nil end
+  unknown('name')
+end
+
+function common.alert(_, fields)
+  local handle = raise_alert(fields)
+  return handle
+end
+
+local function stopped(o)
+  if o._s == st.flow then st.stop = true end
+end
+flow.stopped = stopped
+
+local flow_drop, flow_scripted = ops.flow_drop, ops.flow_scripted
+
+function flow.drop(o, what)
+  local floor = drive.enter()
+  local kind, cur = st.kind, st.cur
+  drive.run(floor, flow_drop(E, o._s, o._g, kind, cur), what)
+  stopped(o)
+end
+
+-- A dissector in Lua reads the flow from now on.
+function flow.script(o, next)
+  rawset(o, '_next_dissector', next)
+  local object = o:activate_next_dissector()
+  check(flow_scripted(E, o._s, o._g, 1), o.name)
+  return object
+end
+
+-- The kind of flow objects of a protocol: `name`, `methods`.
+function flow.kind(kind)
+  local methods, name = kind.methods, kind.name
+  local getters = {}
+  for key, read in pairs(READ) do
+    getters[key] = function (o) return read(record(o, name)) end
+  end
+  function getters.name() return name end
+  function getters._parent(o) return entry_of(o, name) end
+  -- A flow that is over has no state any more.
+  function getters.state(o)
+    local r = F[band(o._s, FLOW_MASK)]
+    if r.generation == o._g then return STATES[r.state] end
+  end
+  for key, method in pairs(common) do
+    if methods[key] == nil then methods[key] = method end
+  end
+
+  function methods.trigger(o, event_name, ...)
+    local event = rawget(kind.entry.events, event_name)
+    if not event then error(format("unkown event '%s'", tostring(event_name)), 2) end
+    context:signal(o, event, ...)
+  end
+
+  local meta = { __name = name, __class = true,
+    __attributes = { 'dstip', 'dstport', 'name', 'srcip', 'srcport', 'state' } }
+  function meta.__index(o, key)
+    local get = getters[key]
+    if get then return get(o) end
+    local method = methods[key]
+    if method then return method end
+    if type(key) == 'string' and byte(key) == UNDERSCORE then return nil end
+    unknown(key)
+  end
+  function meta.__newindex(o, key, value)
+    if getters[key] or methods[key] then error('This variable is immutable', 0) end
+    rawset(o, key, value)
+  end
+  meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes }
+
+  kind.alive = alive
+  kind.object = object_of(meta)
+  function kind.is(o)
+    return type(o) == 'table' and rawget(o, '_s') ~= nil and getmetatable(o) == meta.__metatable
+  end
+  return kind
+end
+
+-- Rows for the console: the flows of one protocol, the newest last.
+function flow.rows(kind, protocol, show_dropped)
+  local rows = {}
+  local slots = host.flow_slots()
+  for i = #slots, 1, -1 do
+    local r = F[band(slots[i], FLOW_MASK)]
+    if r.protocol == protocol and r.state ~= UNTRACKED and (show_dropped or r.state < 10) then
+      local id = tonumber(r.id)
+      local row = { _thread = host.thread, _id = id, id = format('%d-%d', host.thread, id) }
+      row.state = STATES[r.state]
+      for _, key in pairs { 'srcip', 'dstip', 'srcport', 'dstport', 'in_pkts', 'in_bytes',
+        'out_pkts', 'out_bytes' } do
+        row[key] = READ[key](r)
+      end
+      rows[#rows + 1] = row
+    end
+  end
+  return rows
+end
+
+-- The object of the flow with that number, or nil.
+function flow.by_id(kind, protocol, id)
+  local slots = host.flow_slots()
+  for i = 1, #slots do
+    local r = F[band(slots[i], FLOW_MASK)]
+    if r.protocol == protocol and tonumber(r.id) == id then return kind.object(slots[i]) end
+  end
+end
+
+-- Alert nodes of two ends, for policies.
+local alert = lib.alert.alert
+
+function flow.ends(prefix, srcip, srcport, dstip, dstport)
+  return {
+    sources = { alert.address(srcip), alert.service(format('%s/%d', prefix, srcport)) },
+    targets = { alert.address(dstip), alert.service(format('%s/%d', prefix, dstport)) },
+  }
+end
+
+return flow

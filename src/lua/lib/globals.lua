@@ -1,0 +1,58 @@
+-- Last chunk: what rules find in their globals, and the seal on them.
+
+local host, lib = ...
+
+local pairs, rawget = pairs, rawget
+local protocol, seal = lib.protocol, lib.sandbox
+local G = _G
+
+local function copy(module)
+  local fresh = {}
+  for key, value in pairs(module) do fresh[key] = value end
+  return fresh
+end
+
+local haka = lib.haka
+for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
+  for _, name in pairs { 'vbuffer_from', 'vbuffer_allocate', 'vbuffer', 'vbuffer_sub',
+    'vbuffer_stream', 'vbuffer_sub_stream', 'vbuffer_iterator_blocking',
+    'vbuffer_stream_comanager' } do
+    haka[name] = haka[name] or module[name]
+  end
+end
+
+local function extras()
+  local utils, pprint = lib.utils, lib.pprint
+  local tables = {}
+  for _, name in pairs { 'merge', 'append', 'copy', 'dict', 'invert', 'contains', 'pack' } do
+    tables[name] = utils[name]
+  end
+  local modules = {
+    class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
+    list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
+  }
+  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group' } do
+    modules[name] = true
+  end
+  return {
+    haka = haka,
+    print = rawget(G, 'print'),
+    sorted_pairs = utils.sorted_pairs,
+    topointer = utils.topointer,
+    string = { safe_format = utils.safe_format },
+    table = tables,
+    debug = {
+      pprint = pprint.pprint,
+      hide_underscore = pprint.hide_underscore,
+      hide_function = pprint.hide_function,
+      format_error = pprint.format_error,
+    },
+    package = { loaded = modules, preload = protocol.preload() },
+  }
+end
+
+-- Announces the dissector that is always there, and seals the globals.
+return function ()
+  lib['proto/packet']()
+  seal(G, extras())
+end

@@ -1,0 +1,458 @@
+-- Packet objects: the engine's records as rules see them, one object per
+-- packet and layer.
+--
+-- An object is a table of a slot and a generation. Each access masks the
+-- slot, compares the generation and checks that the field lies in the frame,
+-- so that a rule that changes these numbers reads another packet at worst,
+-- never foreign memory. Getters are generated from the field tables with all
+-- constants in place; writing goes through the engine, which checks again.
+
+local host, lib = ...
+
+local ops, E = host.ops, host.engine
+local P, PACKET_MASK = host.packets, host.packet_mask
+local type, tonumber, tostring, error, load, setmetatable, rawget, rawset =
+  type, tonumber, tostring, error, load, setmetatable, rawget, rawset
+local pairs, ipairs = pairs, ipairs
+local byte, format, gsub, match = string.byte, string.format, string.gsub, string.match
+local floor, band, sort = math.floor, bit.band, table.sort
+local is_address, new_address = lib.address.is, lib.address.new
+local context, is_inactive = lib.context.context, lib.dissector.is_inactive
+local raise_alert = lib.alert.raise
+
+local UNDERSCORE = byte('_')
+-- Packet states below this: captured or forged, and not yet sent or dropped.
+local SENT = 3
+
+local native = { LINK = 0, NETWORK = 1, TRANSPORT = 2 }
+
+-- What is being delivered; written by the dispatcher, read and stopped here.
+-- `slot` and `flow` are those of the event, `cur` the listener's place.
+local st = { kind = 0, cur = 0, stop = false, slot = -1, flow = -1 }
+native.st = st
+
+-- Errors ----------------------------------------------------------------------
+
+local OK, STALE = 0, 1
+local TEXTS = {
+  [2] = 'read only buffer',
+  [3] = 'operation not supported',
+  [4] = 'too many nested operations',
+  [5] = 'connection already dropped',
+  [6] = 'cannot reset a non-established connection',
+  [7] = 'field outside of the packet',
+  [8] = 'operation not supported here',
+}
+
+-- Raises what a failed operation on `what` means; the good ones pass.
+function native.check(status, what)
+  if status == OK then return end
+  if status == STALE then error('invalid ' .. what, 0) end
+  error(TEXTS[status] or 'operation failed', 0)
+end
+local check = native.check
+
+local function outside()
+  error(TEXTS[7], 0)
+end
+
+local function unknown(key)
+  error(format("unknown field '%s'", tostring(key)), 0)
+end
+native.unknown = unknown
+
+-- Fields ----------------------------------------------------------------------
+
+local AT = { [0] = 'ip_at', [1] = 'ip_at', [2] = 'transport_at' }
+
+local BYTES = {
+  [1] = 'd[at]',
+  [2] = '(d[at] * 256 + d[at + 1])',
+  [4] = '(d[at] * 16777216 + d[at + 1] * 65536 + d[at + 2] * 256 + d[at + 3])',
+}
+local FULL = { [1] = 0xff, [2] = 0xffff, [4] = 0xffffffff }
+
+local function word(at)
+  return format('(d[at + %d] * 16777216 + d[at + %d] * 65536 + d[at + %d] * 256 + d[at + %d])',
+    at, at + 1, at + 2, at + 3)
+end
+
+-- The expression that reads a field from bytes `d` at `at`.
+local function expression(field)
+  if field.type == 'address' then
+    if field.width == 4 then return format('new_address(0, %s, 4)', BYTES[4]) end
+    return format('new_address(%s * 0x100000000ULL + %s, %s * 0x100000000ULL + %s, 6)',
+      word(0), word(4), word(8), word(12))
+  end
+  local text = BYTES[field.width]
+  if field.type == 'flag' then return format('band(%s, %d) ~= 0', text, field.mask) end
+  if field.mask ~= FULL[field.width] then
+    text = format('rshift(band(%s, %d), %d)', text, field.mask, field.shift)
+  end
+  if field.unit > 1 then text = format('%s * %d', text, field.unit) end
+  return text
+end
+
+local GETTER = [[
+local P, band, rshift, stale, outside, new_address = ...
+return function (o)
+  local r = P[band(o._s, $MASK)]
+  if r.generation ~= o._g or r.state >= $SENT then stale() end
+  local at = r.$AT + $OFFSET
+  if at + $WIDTH > r.len then outside() end
+  local d = r.data
+  return $READ
+end
+]]
+
+local function stale_error(what)
+  return function () error('invalid ' .. what, 0) end
+end
+
+local function getter_of(field, what)
+  local source = gsub(GETTER, '%$(%u+)', {
+    MASK = PACKET_MASK, SENT = SENT, AT = AT[field.layer], OFFSET = field.offset,
+    WIDTH = field.width, READ = expression(field),
+  })
+  local chunk = load(source, '=[wero]/field', 't')
+  return chunk(P, band, bit.rshift, stale_error(what), outside, new_address)
+end
+
+local function expected(name, wanted, value)
+  error(format("Error in %s (arg 2), expected '%s' got '%s'", name, wanted, type(value)), 3)
+end
+
+-- The number that goes into a field: whole, and cut to the field's width.
+local function integer(value, field)
+  local number = tonumber(value)
+  if type(value) ~= 'number' and type(value) ~= 'string' or not number then
+    expected(field.name, 'number', value)
+  end
+  if number < 0 then error('number must not be negative', 3) end
+  number = floor(number / field.unit) % field.range
+  -- Infinity and NaN leave no remainder that is a number.
+  return number == number and number or 0
+end
+
+local write, write_address = ops.write, ops.write_address
+
+local function setter_of(field, what)
+  local layer, offset, width, mask = field.layer, field.offset, field.width, field.mask
+  if field.type == 'address' then
+    local family, which = width == 4 and 4 or 6, field.which
+    return function (o, value)
+      if not is_address(value) or value.family ~= family then
+        expected(field.name, 'addr', value)
+      end
+      check(write_address(E, o._s, o._g, which, value.high, value.low), what)
+    end
+  elseif field.type == 'flag' then
+    return function (o, value)
+      if type(value) ~= 'boolean' then expected(field.name, 'bool', value) end
+      check(write(E, o._s, o._g, layer, offset, width, mask, value and mask or 0), what)
+    end
+  end
+  local scale = 2 ^ field.shift
+  field.range = floor(mask / scale) + 1
+  return function (o, value)
+    value = integer(value, field) * scale
+    check(write(E, o._s, o._g, layer, offset, width, mask, value), what)
+  end
+end
+
+-- Fields named `group.name` are those of a sub-object, such as `flags`.
+local function add_fields(kind, fields)
+  for _, field in ipairs(fields) do
+    local group, name = match(field.name, '^(%w+)%.(%w+)$')
+    local owner = kind
+    if group then
+      owner = kind.groups[group]
+      if not owner then
+        owner = { getters = {}, setters = {}, attributes = {} }
+        kind.groups[group] = owner
+      end
+    end
+    name = name or field.name
+    owner.getters[name] = getter_of(field, kind.what)
+    if field.writable then owner.setters[name] = setter_of(field, kind.what) end
+    owner.attributes[#owner.attributes + 1] = name
+  end
+end
+
+-- Objects ---------------------------------------------------------------------
+
+local function record(o)
+  local r = P[band(o._s, PACKET_MASK)]
+  if r.generation == o._g then return r end
+end
+
+local function alive(o)
+  local r = record(o)
+  return r ~= nil and r.state < SENT
+end
+native.alive = alive
+
+local function is_native_name(kind, key)
+  return kind.getters[key] ~= nil or kind.methods[key] ~= nil
+end
+
+-- What pprint and class functions may see of a protected metatable.
+local function describe(meta)
+  return { __name = meta.__name, __attributes = meta.__attributes, __class = meta.__class,
+    __tostring = meta.__tostring }
+end
+
+local function metatable_of(kind)
+  local getters, setters, methods = kind.getters, kind.setters, kind.methods
+  local parent, takes_fields = kind.parent, kind.class
+  local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields }
+
+  function meta.__index(o, key)
+    local get = getters[key]
+    if get then return get(o) end
+    local method = methods[key]
+    if method then return method end
+    if type(key) ~= 'string' then unknown(key) end
+    if byte(key) == UNDERSCORE then return nil end
+    if not parent then unknown(key) end
+    return parent(o)[key]
+  end
+
+  function meta.__newindex(o, key, value)
+    local set = setters[key]
+    if set then return set(o, value) end
+    if is_native_name(kind, key) then error('This variable is immutable', 0) end
+    if not takes_fields then
+      error(format("Assignment not possible: '%s' is no field of %s", tostring(key), kind.name), 2)
+    end
+    rawset(o, key, value)
+  end
+
+  meta.__metatable = describe(meta)
+  return meta
+end
+
+-- Objects of one layer by slot. An object stays the same while its packet
+-- does, with what rules stored in it.
+local function object_of(kind)
+  local cache, meta = {}, kind.meta
+  return function (slot)
+    local generation = P[band(slot, PACKET_MASK)].generation
+    local o = cache[slot + 1]
+    if o and o._g == generation and o._s == slot then return o end
+    o = setmetatable({ _s = slot, _g = generation }, meta)
+    cache[slot + 1] = o
+    return o
+  end
+end
+
+-- A group's object reads the same packet as its owner, and is made anew for
+-- each access: `pkt.flags.syn` needs none once compiled.
+local function add_group(kind, name, group)
+  local meta = { __name = kind.name .. '_' .. name, __attributes = group.attributes }
+  local getters, setters = group.getters, group.setters
+  function meta.__index(o, key)
+    local get = getters[key]
+    if get then return get(o) end
+    if key == '_s' or key == '_g' then return nil end
+    unknown(key)
+  end
+  function meta.__newindex(o, key, value)
+    local set = setters[key]
+    if set then return set(o, value) end
+    if getters[key] then error('This variable is immutable', 0) end
+    error(format("Assignment not possible: '%s' is no field of %s", tostring(key), meta.__name), 2)
+  end
+  meta.__metatable = describe(meta)
+  kind.getters[name] = function (o)
+    return setmetatable({ _s = o._s, _g = o._g }, meta)
+  end
+  kind.attributes[#kind.attributes + 1] = name
+end
+
+-- Payloads --------------------------------------------------------------------
+
+local open_payload = ops.payload
+
+-- The buffer over what a layer carries; the engine frees it.
+local function payload(o, layer, what)
+  local r = record(o)
+  if not r or r.state >= SENT then error('invalid ' .. what, 0) end
+  if r.buffer_generations[layer] == 0 then
+    check(open_payload(E, o._s, o._g, layer), what)
+  end
+  local id = r.buffer_generations[layer] * host.buffer_scale + r.buffers[layer]
+  local buffer = rawget(o, '_payload')
+  if not buffer or buffer._b ~= id then
+    buffer = lib.vbuffer.buffer_object(id)
+    rawset(o, '_payload', buffer)
+  end
+  return buffer
+end
+native.payload = payload
+
+-- Operations ------------------------------------------------------------------
+
+local packet_drop, packet_send, packet_inject = ops.packet_drop, ops.packet_send, ops.packet_inject
+
+local function stopped(o)
+  if o._s == st.slot then st.stop = true end
+end
+
+local common = {}
+
+function common.can_continue(o)
+  return alive(o)
+end
+
+-- Ends the dissection, silently, if the packet is gone.
+function common.continue(o)
+  if not alive(o) then error() end
+end
+
+function common.drop(o)
+  if not alive(o) then return end
+  local status = packet_drop(E, o._s, o._g, st.kind, st.cur)
+  if status ~= OK and status ~= STALE then check(status, 'packet') end
+  stopped(o)
+end
+
+common.error = common.drop
+
+function common.select_next_dissector(o, next)
+  rawset(o, '_next_dissector', next)
+end
+
+function common.activate_next_dissector(o)
+  local next = rawget(o, '_next_dissector')
+  if next == nil then return nil end
+  if is_inactive(next) and next.activate then
+    next = next:activate(o)
+    rawset(o, '_next_dissector', next)
+  end
+  return next
+end
+
+function common.parent(o, which)
+  if which == nil then return o._parent end
+  local at = o
+  if type(which) == 'number' then
+    for _ = 1, which do
+      if at == nil then return nil end
+      at = at._parent
+    end
+    return at
+  end
+  while at ~= nil and at.name ~= which do at = at._parent end
+  return at
+end
+
+function common.alert(_, fields)
+  local handle = raise_alert(fields)
+  return handle
+end
+
+-- The native dissector has the packet already: nothing is left to do.
+function common.receive() end
+common.preceive = common.receive
+
+local function add_operations(kind)
+  local methods, layer, what = kind.methods, kind.layer, kind.what
+  local drive = lib.drive
+  for name, method in pairs(common) do
+    if methods[name] == nil then methods[name] = method end
+  end
+
+  function methods.send(o)
+    if not alive(o) then
+      if layer == native.LINK then error('operation not supported', 0) end
+      error('invalid ' .. what, 0)
+    end
+    local floor = drive.enter()
+    drive.run(floor, packet_send(E, o._s, o._g, layer), what)
+    stopped(o)
+  end
+
+  function methods.inject(o)
+    if host.passthrough then error('sending is not supported in pass-through', 0) end
+    check(packet_inject(E, o._s, o._g, layer), what)
+    stopped(o)
+  end
+
+  function methods.trigger(o, name, ...)
+    local event = rawget(kind.entry.events, name)
+    if not event then error(format("unkown event '%s'", tostring(name)), 2) end
+    context:signal(o, event, ...)
+  end
+end
+
+-- Makes the objects of a layer. `kind`: name; layer; fields; class, whether
+-- rules may keep fields of their own; parent(o); getters, setters, methods.
+-- What is missing is added, and `object(slot)`; `kind.entry` is set later,
+-- when the dissector is announced.
+function native.kind(kind)
+  kind.what = kind.name .. ' packet'
+  if kind.layer == native.LINK then kind.what = 'packet' end
+  kind.getters, kind.setters = kind.getters or {}, kind.setters or {}
+  kind.methods, kind.groups = kind.methods or {}, {}
+  kind.attributes = kind.attributes or {}
+  local name, parent = kind.name, kind.parent
+
+  kind.getters.name = function () return name end
+  kind.getters._parent = function (o)
+    if not parent then return nil end
+    return parent(o)
+  end
+  add_fields(kind, kind.fields or {})
+  for group, members in pairs(kind.groups) do add_group(kind, group, members) end
+  add_operations(kind)
+  kind.meta = metatable_of(kind)
+  kind.object = object_of(kind)
+  sort(kind.attributes)
+  return kind
+end
+
+local verify, compute = ops.verify_checksum, ops.compute_checksum
+
+-- Methods of layers with a checksum.
+function native.checksum_methods(kind)
+  local layer, what = kind.layer, kind.name .. ' packet'
+  kind.methods = kind.methods or {}
+  function kind.methods.verify_checksum(o)
+    local result = verify(E, o._s, o._g, layer)
+    if result < 0 then check(-result, what) end
+    return result == 1
+  end
+  function kind.methods.compute_checksum(o)
+    check(compute(E, o._s, o._g, layer), what)
+  end
+end
+
+-- Kinds of the network layer by IP version, of the transport by protocol.
+native.networks, native.transports = {}, {}
+
+-- The network object of a packet of any version.
+function native.network(slot)
+  local kind = native.networks[P[band(slot, PACKET_MASK)].ip_version]
+  if kind then return kind.object(slot) end
+  return native.packet.object(slot)
+end
+
+function native.transport(slot)
+  local kind = native.transports[P[band(slot, PACKET_MASK)].protocol]
+  if kind then return kind.object(slot) end
+  return native.network(slot)
+end
+
+local create_layer = ops.layer_create
+
+-- Puts a header on a forged packet and gives the object of the new layer.
+function native.create(kind, below, number, size)
+  if type(below) ~= 'table' or rawget(below, '_s') == nil then
+    error('packet expected', 3)
+  end
+  check(create_layer(E, below._s, below._g, kind.layer, number, size), kind.what)
+  return kind.object(below._s)
+end
+
+return native

@@ -1,0 +1,447 @@
+//! The rule runtime: one Lua state with its library and its rule file.
+//!
+//! Makes the state, gives the library its tables, runs the rule file inside
+//! the sandbox, and delivers each event of the engine with one call. What a
+//! listener raises is logged here; what then happens to the packet is the
+//! engine's to decide. Not here: reading files, writing lines (`Loader`,
+//! `Outward`).
+
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, LightUserData, Table};
+
+use super::services::{self, Services};
+use super::{alerts, bind};
+use crate::engine::{Shared, ops};
+use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
+use crate::lua::pattern::{self, PATTERN_API};
+use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed};
+use crate::proto::PROTOCOLS;
+use crate::time::Timestamp;
+
+/// How rules are to be run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub rule_file: PathBuf,
+    /// Searched by `require` before the folder of the rule file.
+    pub module_dirs: Vec<PathBuf>,
+    pub limits: Limits,
+    /// Number of the worker, as `haka.current_thread()` gives it.
+    pub thread: u32,
+    /// Standard output is a terminal: pretty-printing is in colour.
+    pub colour: bool,
+    /// Local time in the layout of `ctime`, for `tostring` of times.
+    pub time_text: fn(Timestamp) -> String,
+}
+
+/// Why the rules could not be loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The Lua state could not be made: a defect or a lack of memory.
+    State(String),
+    /// The rule file cannot be read.
+    File(String),
+    /// The rule file failed; the text begins with `file:line:`.
+    Rules(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::State(text) => write!(f, "cannot start Lua: {text}"),
+            LoadError::File(text) | LoadError::Rules(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Functions of the library that are called now and then.
+struct Library {
+    fault: Function,
+    location: Function,
+    suspend: Function,
+    /// `haka.context:signal(nil, event)` for the events without a subject.
+    started: Function,
+    exiting: Function,
+}
+
+/// The rules of one worker. Fields are dropped in order: handles first, then
+/// the state, then what its finalizers may still reach.
+pub struct Runtime {
+    library: Library,
+    entries: Vec<Entry>,
+    host: Host,
+    _buffers: buf_api::Registration,
+    services: Rc<Services>,
+    engine: Shared,
+    log_location: bool,
+}
+
+impl Runtime {
+    /// Opens a state and runs the rule file in it.
+    ///
+    /// # Errors
+    /// When the state cannot be made or the rule file fails. The failure of
+    /// a rule file has been logged.
+    pub fn load(
+        engine: &Shared,
+        options: &Options,
+        loader: Box<dyn Loader>,
+        out: Rc<RefCell<dyn Outward>>,
+    ) -> Result<Runtime, LoadError> {
+        let services = Rc::new(Services::new(
+            Rc::clone(engine),
+            out,
+            loader,
+            options.time_text,
+        ));
+        let source = read_rules(&services, options)?;
+        let mut runtime = Runtime::open(engine, options, services).map_err(LoadError::State)?;
+        runtime.run_rules(&source, options)?;
+        runtime
+            .host
+            .arm()
+            .map_err(|error| LoadError::State(error.to_string()))?;
+        Ok(runtime)
+    }
+
+    /// A state with the library in it, sealed.
+    fn open(engine: &Shared, options: &Options, services: Rc<Services>) -> Result<Runtime, String> {
+        let host = Host::open(options.limits).map_err(|error| error.to_string())?;
+        // SAFETY: the store lies in the engine, which this runtime keeps
+        // alive and which its cell never moves; nobody holds a borrow of the
+        // engine while Lua runs.
+        let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
+        let (library, entries) =
+            prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
+        let log_location = engine.borrow().core.settings.defaults.log_location;
+        Ok(Runtime {
+            library,
+            entries,
+            host,
+            _buffers: buffers,
+            services,
+            engine: Rc::clone(engine),
+            log_location,
+        })
+    }
+
+    fn run_rules(&mut self, source: &[u8], options: &Options) -> Result<(), LoadError> {
+        self.host.cap_memory();
+        let name = format!("@{}", options.rule_file.display());
+        let result = self.host.guarded(|lua| {
+            lua.load(source)
+                .set_name(name)
+                .set_mode(ChunkMode::Text)
+                .exec()?;
+            let summary: Function = lua
+                .load("return haka.rule_summary")
+                .set_name("=[wero]")
+                .eval()?;
+            summary.call::<()>(())
+        });
+        result.map_err(|failure| {
+            let text = failure.message().unwrap_or("(null)").to_owned();
+            self.services.log(Level::Error, "lua", &text);
+            LoadError::Rules(text)
+        })
+    }
+
+    /// Raises `haka.events.started`.
+    pub fn started(&mut self) {
+        let event = self.library.started.clone();
+        self.signal(&event);
+    }
+
+    /// Raises `haka.events.exiting`.
+    pub fn exiting(&mut self) {
+        let event = self.library.exiting.clone();
+        self.signal(&event);
+    }
+
+    fn signal(&mut self, event: &Function) {
+        if let Err(failure) = self.host.guarded(|_| event.call::<()>(())) {
+            if let Some(text) = failure.message() {
+                self.services
+                    .log(Level::Error, "lua", &format!("lua: {text}"));
+                self.engine.borrow_mut().core.stats.rule_errors += 1;
+            }
+        }
+    }
+
+    /// Where a listener was registered: `rules.lua:12`, with its name if it
+    /// has one.
+    pub fn location(&self, (kind, place): (EventKind, u32)) -> Option<String> {
+        let found: (Option<String>, Option<String>) =
+            self.library.location.call((kind as u8, place)).ok()?;
+        let (location, name) = (found.0?, found.1);
+        Some(name.map_or_else(|| location.clone(), |name| format!("{location} ({name})")))
+    }
+
+    /// Whether a rule has called `haka.exit()` since this was asked last.
+    pub fn take_exit(&mut self) -> bool {
+        self.services.exit.replace(false)
+    }
+
+    /// Bytes that the Lua state uses.
+    pub fn memory(&self) -> usize {
+        self.host.memory()
+    }
+
+    #[cold]
+    fn failed(&mut self, kind: EventKind, failure: Failure) -> Result<(), (ListenerFailed, bool)> {
+        let message = failure.message().unwrap_or_default().to_owned();
+        let fault = &self.library.fault;
+        let (at, place, stopped): (u8, u32, bool) = self
+            .host
+            .guarded(|_| fault.call(message.as_str()))
+            .unwrap_or((kind as u8, 0, false));
+        let at = EventKind::from_number(at).unwrap_or(kind);
+        if failure == Failure::Abort {
+            // After a drop or send, an abort only ends the delivery.
+            return if stopped {
+                Ok(())
+            } else {
+                Err((ListenerFailed::Abort, false))
+            };
+        }
+        let listener = (at, place);
+        if place > 0 {
+            self.engine.borrow_mut().core.listener = Some(listener);
+        }
+        self.log_failure(kind, listener, &message);
+        if matches!(failure, Failure::MemoryCap(_)) {
+            self.suspend(listener);
+        }
+        Err((ListenerFailed::Error, !matches!(failure, Failure::Error(_))))
+    }
+
+    fn log_failure(&self, kind: EventKind, listener: (EventKind, u32), message: &str) {
+        let row = kind.row();
+        // Haka's texts name the layer at which the error was contained.
+        let (section, mut text) = match (row.subject, row.dissector) {
+            (_, "tcp_connection") => ("tcp", message.to_owned()),
+            (_, "udp_connection") => ("udp", message.to_owned()),
+            (Subject::Packet, "packet") => ("lua", format!("receive: {message}")),
+            (_, dissector) => ("lua", format!("{dissector}: {message}")),
+        };
+        if self.log_location {
+            text.push_str(&self.circumstances(listener));
+        }
+        self.services.log(Level::Error, section, &text);
+    }
+
+    /// The rule, packet and flow in which something failed, in brackets.
+    fn circumstances(&self, listener: (EventKind, u32)) -> String {
+        let mut parts = Vec::new();
+        if let Some(location) = self.location(listener) {
+            let row = listener.0.row();
+            parts.push(format!("rule {location} on {}:{}", row.dissector, row.name));
+        }
+        let (packet, flow) = alerts::context(&self.engine.borrow().core);
+        if let Some(packet) = packet {
+            parts.push(format!("packet {packet}"));
+        }
+        if let Some(flow) = flow {
+            let port =
+                |port: Option<u16>| port.map(|port| format!(" port {port}")).unwrap_or_default();
+            parts.push(format!(
+                "flow {} from {}{} to {}{}",
+                flow.id,
+                flow.source,
+                port(flow.source_port),
+                flow.destination,
+                port(flow.destination_port)
+            ));
+        }
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", parts.join(", "))
+        }
+    }
+
+    /// Takes a rule that used up the memory out of service.
+    fn suspend(&mut self, listener: (EventKind, u32)) {
+        let (kind, place) = (listener.0 as u8, listener.1);
+        let suspend = &self.library.suspend;
+        let suspended = self
+            .host
+            .guarded(|_| suspend.call::<bool>((kind, place)))
+            .unwrap_or(false);
+        if suspended {
+            let location = self.location(listener).unwrap_or_default();
+            self.services.log(
+                Level::Warn,
+                "lua",
+                &format!("rule {location} is suspended: it ran out of memory"),
+            );
+        }
+    }
+}
+
+impl Hooks for Runtime {
+    #[inline]
+    fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), (ListenerFailed, bool)> {
+        let Some(&entry) = self.entries.get(kind as usize) else {
+            return Ok(());
+        };
+        match self.host.call(entry, subject, 0) {
+            Ok(()) => Ok(()),
+            Err(failure) => self.failed(kind, failure),
+        }
+    }
+}
+
+fn read_rules(services: &Services, options: &Options) -> Result<Vec<u8>, LoadError> {
+    let file = options.rule_file.to_string_lossy();
+    let text = services.loader.borrow_mut().read(&file);
+    text.map_err(|error| {
+        // Haka's text, which has the error's plain name.
+        let reason = match error.kind() {
+            std::io::ErrorKind::NotFound => "No such file or directory".to_owned(),
+            _ => error.to_string(),
+        };
+        let text = format!("cannot open {file}: {reason}");
+        services.log(Level::Error, "lua", &text);
+        LoadError::File(text)
+    })
+}
+
+/// Loads the library and seals the globals.
+fn prepare(
+    host: &Host,
+    engine: &Shared,
+    options: &Options,
+    services: &Rc<Services>,
+) -> mlua::Result<(Library, Vec<Entry>)> {
+    let lua = host.lua();
+    let table = lua.create_table()?;
+    services::install(lua, &table, services)?;
+    describe_engine(lua, &table, engine)?;
+    let settings = engine.borrow().core.settings.clone();
+    let defaults = &settings.defaults;
+    table.set("mode", "normal")?;
+    table.set("thread", options.thread)?;
+    table.set("passthrough", settings.pass_through)?;
+    table.set("seed", settings.seed as u32)?;
+    table.set("fixed_texts", !defaults.log_location)?;
+    table.set("library_prefix", "=[wero]")?;
+    table.set(
+        "package_path",
+        services::package_path(&options.module_dirs, &options.rule_file),
+    )?;
+    let colour = options.colour;
+    table.set("isatty", lua.create_function(move |_, ()| Ok(colour))?)?;
+
+    let stances = lua.create_table()?;
+    stances.set("drop_unknown_dissector", defaults.drop_unknown_dissector)?;
+    stances.set("drop_unknown_connection", defaults.drop_unknown_connection)?;
+    stances.set("strict_handshake", defaults.strict_handshake)?;
+    table.set("defaults", stances)?;
+    table.set("fields", bind::fields(lua)?)?;
+    table.set("modules", bind::modules(lua, defaults.network_ipv6)?)?;
+    let (events, kinds) = bind::events(lua)?;
+    table.set("events", events)?;
+    table.set("kinds", kinds)?;
+
+    let lib = lua.create_table()?;
+    host.load_library(embed::LIBRARY, &table, &lib)?;
+    host.load_library(&protocol_chunks(), &table, &lib)?;
+    host.load_library(embed::SEAL, &table, &lib)?;
+    lib.get::<Function>("globals")?.call::<()>(())?;
+    let format_error = lib.get::<Table>("pprint")?.get("format_error")?;
+    host.set_error_function(format_error)?;
+    let dispatch: Table = lib.get("dispatch")?;
+    Ok((library(lua, &lib, &dispatch)?, entries(host, &dispatch)?))
+}
+
+/// The protocols' own chunks; some share one.
+fn protocol_chunks() -> Vec<Module> {
+    let mut chunks: Vec<Module> = Vec::new();
+    for protocol in PROTOCOLS {
+        if !chunks.iter().any(|chunk| chunk.name == protocol.chunk) {
+            chunks.push(Module {
+                name: protocol.chunk,
+                source: protocol.source,
+            });
+        }
+    }
+    chunks
+}
+
+fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Library> {
+    let signals: Function = lua
+        .load(
+            "local lib = ...
+             local context, events = lib.context.context, lib.event.events
+             local function signal(event) return function () context:signal(nil, event) end end
+             return signal(events.started), signal(events.exiting)",
+        )
+        .set_name("=[wero]/signals")
+        .into_function()?;
+    let (started, exiting) = signals.call(lib)?;
+    Ok(Library {
+        fault: dispatch.get("fault")?,
+        location: dispatch.get("location")?,
+        suspend: dispatch.get("suspend")?,
+        started,
+        exiting,
+    })
+}
+
+fn entries(host: &Host, dispatch: &Table) -> mlua::Result<Vec<Entry>> {
+    let functions: Table = dispatch.get("entries")?;
+    EVENTS
+        .iter()
+        .map(|row| host.entry(&functions.get::<Function>(row.kind as u8)?))
+        .collect()
+}
+
+/// Addresses and declarations of what the library reads in place.
+fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Result<()> {
+    let core = engine.as_ptr();
+    // SAFETY: only addresses are taken; the engine's cell outlives the state
+    // (`Runtime` holds it), and its arenas stay where they are.
+    let (current, store) = unsafe { (&raw const (*core).core.current, &raw mut (*core).core.bufs) };
+    let (packets, packet_mask) = engine.borrow().core.packets.base();
+    let (flows, flow_mask) = engine.borrow().core.flows.base();
+    let addresses = lua.create_table()?;
+    let address = |name: &str, at: *const c_void| addresses.set(name, LightUserData(at.cast_mut()));
+    address("engine", ops::pointer(engine))?;
+    address("ops", std::ptr::from_ref(ops::table()).cast())?;
+    address("packets", packets.cast())?;
+    address("flows", flows.cast())?;
+    address("current", current.cast())?;
+    address("store", store.cast_const().cast())?;
+    address("buf_api", (&raw const buf_api::BUF_API).cast())?;
+    address("pattern_api", (&raw const PATTERN_API).cast())?;
+    host.set("addresses", addresses)?;
+    host.set(
+        "declarations",
+        [
+            crate::event::ops::cdef().as_str(),
+            buf_api::CDEF,
+            pattern::CDEF,
+        ]
+        .concat(),
+    )?;
+    host.set("packet_mask", packet_mask)?;
+    host.set("flow_mask", flow_mask)?;
+    host.set(
+        "buffer_scale",
+        crate::buf::Key {
+            index: 0,
+            generation: 1,
+        }
+        .to_f64(),
+    )
+}
