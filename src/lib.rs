@@ -25,6 +25,8 @@ pub mod rule;
 
 pub mod engine;
 
+pub mod analysis;
+
 // Below this line the outside world is touched: files, clocks, sockets.
 pub mod capture;
 pub mod cli;

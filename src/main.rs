@@ -1,1 +1,7 @@
-fn main(){}
+//! The program `wero`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wero::cli::wero()
+}

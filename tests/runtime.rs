@@ -128,7 +128,7 @@ fn drive(
 ) {
     let now = engine.borrow().core.now;
     engine::run(engine, runtime, &mut |notice| {
-        report(notice, now, &mut *said.borrow_mut())
+        report(notice, now, 0, &mut *said.borrow_mut())
     });
     loop {
         let Some(output) = engine.borrow_mut().poll_output() else {

@@ -379,6 +379,7 @@ impl Store {
         modified: bool,
     ) -> Stretch {
         let only_data = self.buffers.at(source).stream;
+        self.flag_emptied(source);
         let (mut node, mut first, mut len) = (self.buffers.at(source).head, NIL, 0);
         while node != NIL {
             let next = self.node(node).next;
@@ -396,9 +397,6 @@ impl Store {
             }
             node = next;
         }
-        if len > 0 {
-            self.buffers.at_mut(source).modified = true;
-        }
         Stretch {
             start: Cursor {
                 buf: to,
@@ -406,6 +404,19 @@ impl Store {
                 at: 0,
             },
             len,
+        }
+    }
+
+    /// Flags a buffer whose content is about to be moved away: its nodes take
+    /// their own flags along, and an emptied buffer is a modified one.
+    pub(super) fn flag_emptied(&mut self, buf: u32) {
+        let buffer = self.buffers.at(buf);
+        if buffer.len > 0
+            || self
+                .nodes_from(buffer.head)
+                .any(super::list::Node::modified)
+        {
+            self.buffers.at_mut(buf).modified = true;
         }
     }
 }

@@ -198,10 +198,12 @@ impl ExtentPool {
 }
 
 fn storage_size(len: usize) -> usize {
-    match len {
-        0..=FRAME => FRAME,
-        ..=SUPER_SEGMENT => SUPER_SEGMENT,
-        _ => len,
+    if len <= FRAME {
+        FRAME
+    } else if len <= SUPER_SEGMENT {
+        SUPER_SEGMENT
+    } else {
+        len
     }
 }
 

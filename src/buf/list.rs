@@ -95,8 +95,8 @@ pub(super) struct Data {
 pub(super) struct Hole {
     /// The first part; none in the first part itself.
     pub main: Key,
-    /// The parts after the first, known to the first part only.
-    pub parts: Box<[Key]>,
+    /// Whether there are more parts; set in the first part only.
+    pub spread: bool,
     /// The selected buffer; set in the first part only.
     pub content: Key,
 }
@@ -307,7 +307,7 @@ impl Store {
             }
             // Parts of a hole may have been moved to other buffers.
             match &self.node(head).kind {
-                Kind::Hole(hole) if !hole.parts.is_empty() => self.remove_hole(head, true),
+                Kind::Hole(Hole { spread: true, .. }) => self.remove_hole(head, true),
                 _ => self.drop_node(head),
             }
         }
@@ -406,11 +406,12 @@ impl Store {
         self.buffers.at_mut(buf).len -= u64::from(gone);
         // The follower takes the flag over only from beside it: in another
         // buffer or piece it would flag the wrong one.
-        if follower != NIL && self.node(node).next == follower {
-            if let Some(rest) = self.data_mut(follower).filter(|rest| rest.at == end) {
-                rest.modified = true;
-                self.drop_node(node);
-            }
+        if follower != NIL
+            && self.node(node).next == follower
+            && let Some(rest) = self.data_mut(follower).filter(|rest| rest.at == end)
+        {
+            rest.modified = true;
+            self.drop_node(node);
         }
     }
 

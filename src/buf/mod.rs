@@ -26,6 +26,7 @@ mod select;
 mod slab;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use edit::{CloneMode, Inserted};
 pub use extent::{ExtId, ExtentPool, Owner};
@@ -34,6 +35,8 @@ pub use piece::Popped;
 pub use position::{Advance, Pos, Span};
 pub use select::Selection;
 pub use slab::Key;
+
+use std::collections::HashMap;
 
 use list::{Buffer, Node, Run};
 use slab::Slab;
@@ -159,6 +162,9 @@ pub struct Store {
     nodes: Slab<Node>,
     buffers: Slab<Buffer>,
     limits: Limits,
+    /// The further parts of holes that have any, by the first part. Rare, and
+    /// therefore not in the nodes.
+    hole_parts: HashMap<Key, Vec<Key>>,
     /// What the last engine pop took out, unless it was untouched.
     popped: u32,
     /// Bytes of several nodes laid side by side for a caller.
@@ -184,6 +190,7 @@ impl Store {
             nodes: Slab::new(limits.nodes),
             buffers,
             limits,
+            hole_parts: HashMap::new(),
             popped,
             scratch: Vec::new(),
         }

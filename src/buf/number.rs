@@ -74,19 +74,25 @@ impl Store {
         self.save(field.bytes, word, endian)
     }
 
+    #[inline]
     fn load(&self, stretch: Stretch, endian: Endian) -> u64 {
+        let join = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
         let mut bytes = [0; MAX_BYTES];
         let len = (stretch.len as usize).min(MAX_BYTES);
-        let source = self.windows(stretch).flatten();
-        for (byte, from) in bytes.iter_mut().zip(source) {
-            *byte = *from;
-        }
+        let bytes = match self.flat(stretch) {
+            Some(bytes) => bytes,
+            None => {
+                let source = self.windows(stretch).flatten();
+                bytes
+                    .iter_mut()
+                    .zip(source)
+                    .for_each(|(to, from)| *to = *from);
+                bytes.get(..len).unwrap_or(&[])
+            }
+        };
         match endian {
-            Endian::Big => bytes
-                .iter()
-                .take(len)
-                .fold(0, |word, &b| word << 8 | u64::from(b)),
-            Endian::Little => u64::from_le_bytes(bytes),
+            Endian::Big => bytes.iter().fold(0, join),
+            Endian::Little => bytes.iter().rev().fold(0, join),
         }
     }
 

@@ -94,9 +94,8 @@ impl Store {
             return Err(BufError::Circular);
         }
         self.room(slot, self.buffers.at(source).nodes + 1)?;
-        let buffer = self.buffers.at_mut(source);
-        let writable = !buffer.readonly;
-        let modified = std::mem::take(&mut buffer.modified);
+        let buffer = self.buffers.at(source);
+        let (writable, modified) = (!buffer.readonly, buffer.modified);
         let content = self.move_content(source, slot, NIL, false);
         let boundary = Boundary {
             piece: 0,
@@ -445,7 +444,10 @@ impl Store {
             }
             node = self.node(node).next;
         }
-        while last != NIL {
+        if last == NIL {
+            return;
+        }
+        loop {
             let head = self.buffers.at(slot).head;
             self.drop_node(head);
             if head == last {

@@ -331,11 +331,17 @@ impl Store {
     pub(super) fn stretch(&mut self, span: Span) -> Result<Stretch, BufError> {
         match span {
             Span::Counted(start, count) => {
+                if let Some((start, _)) = self.bytes_in_node(start, count) {
+                    return Ok(Stretch { start, len: count });
+                }
                 let start = self.resolve(start)?;
                 let (_, len) = self.step(start, count);
                 Ok(self.trim(start, len))
             }
             Span::Between(start, end) => {
+                if let Some(stretch) = self.stretch_in_node(start, end) {
+                    return Ok(stretch);
+                }
                 let start = self.resolve(start)?;
                 let end = self.resolve(end)?;
                 let len = self.distance(start, end)?;
@@ -344,7 +350,50 @@ impl Store {
         }
     }
 
-    fn trim(&self, start: Cursor, len: u64) -> Stretch {
+    /// The usual span: both ends in one node, the one its run knows best.
+    #[inline]
+    fn stretch_in_node(&self, start: Pos, end: Pos) -> Option<Stretch> {
+        let (Pos::Head { run, at }, Pos::Tail { run: same, at: to }) = (start, end) else {
+            return None;
+        };
+        let node = self.runs.get(run)?.hint;
+        let entry = self.nodes.at(node);
+        let data = entry.data()?;
+        let inside = run == same && data.at <= at && at < to && to - data.at <= data.len;
+        inside.then(|| Stretch {
+            start: Cursor {
+                buf: entry.buf,
+                node,
+                at: at - data.at,
+            },
+            len: u64::from(to - at),
+        })
+    }
+
+    /// The usual step: `count` bytes that the node has, the one its run knows
+    /// best. Gives where they start and whether the node has more.
+    #[inline]
+    pub(super) fn bytes_in_node(&self, start: Pos, count: u64) -> Option<(Cursor, bool)> {
+        let Pos::Head { run, at } = start else {
+            return None;
+        };
+        let node = self.runs.get(run)?.hint;
+        let entry = self.nodes.at(node);
+        let data = entry.data()?;
+        let skip = at.checked_sub(data.at)?;
+        let left = u64::from(data.len.checked_sub(skip)?);
+        if count == 0 || count > left {
+            return None;
+        }
+        let cursor = Cursor {
+            buf: entry.buf,
+            node,
+            at: skip,
+        };
+        Some((cursor, count < left))
+    }
+
+    pub(super) fn trim(&self, start: Cursor, len: u64) -> Stretch {
         let start = if len > 0 { self.to_byte(start) } else { start };
         Stretch { start, len }
     }
@@ -357,139 +406,5 @@ impl Store {
         }
         let (end, _) = self.step(stretch.start, stretch.len);
         Span::Between(self.pos_of(stretch.start), self.end_of(end))
-    }
-
-    /// The span with its ends tied to its own bytes, so that it no longer
-    /// depends on what lies around it. Ends that are no bytes stay; a span
-    /// that is invalid or empty is given back as it is.
-    pub fn settle(&mut self, span: Span) -> Span {
-        let Span::Between(_, end) = span else {
-            return span;
-        };
-        let Ok(stretch) = self.stretch(span) else {
-            return span;
-        };
-        if stretch.len == 0 {
-            return span;
-        }
-        let end = match end {
-            Pos::Head { .. } | Pos::Tail { .. } => {
-                self.end_of(self.step(stretch.start, stretch.len).0)
-            }
-            end => end,
-        };
-        Span::Between(self.pos_of(stretch.start), end)
-    }
-
-    /// The position `offset` bytes into a buffer; the end if that is past it
-    /// or `offset` is none.
-    pub fn position(&mut self, buf: BufId, offset: Option<u64>) -> Result<Pos, BufError> {
-        let slot = self.slot(buf)?;
-        let Some(offset) = offset else {
-            return Ok(self.pos_of(Cursor {
-                buf: slot,
-                node: NIL,
-                at: 0,
-            }));
-        };
-        let start = self.first_byte(slot, self.buffers.at(slot).head);
-        let (cursor, _) = self.step(start, offset);
-        Ok(self.pos_of(cursor))
-    }
-
-    /// A span of a buffer from `offset` on, of `count` bytes or to the end.
-    #[inline]
-    pub fn sub(&mut self, buf: BufId, offset: u64, count: Option<u64>) -> Result<Span, BufError> {
-        let slot = self.slot(buf)?;
-        let begin = self.first_byte(slot, self.buffers.at(slot).head);
-        let (mut start, _) = self.step(begin, offset);
-        let Some(count) = count else {
-            let end = self.pos_of(Cursor {
-                buf: slot,
-                node: NIL,
-                at: 0,
-            });
-            return Ok(Span::Between(self.pos_of(start), end));
-        };
-        if count > 0 {
-            start = self.to_byte(start);
-        }
-        let (_, len) = self.step(start, count);
-        Ok(self.span_of(Stretch { start, len }))
-    }
-
-    /// A position inside a span; its end if `offset` is none or past it.
-    pub fn sub_position(&mut self, span: Span, offset: Option<u64>) -> Result<Pos, BufError> {
-        let stretch = self.stretch(span)?;
-        match (span, offset) {
-            (Span::Between(_, end), None) => Ok(end),
-            (_, offset) => {
-                let offset = offset.unwrap_or(stretch.len).min(stretch.len);
-                let (cursor, _) = self.step(stretch.start, offset);
-                Ok(self.pos_of(cursor))
-            }
-        }
-    }
-
-    /// A span inside a span: to its end, or `count` bytes, which are clipped
-    /// to the buffer only.
-    pub fn sub_span(
-        &mut self,
-        span: Span,
-        offset: u64,
-        count: Option<u64>,
-    ) -> Result<Span, BufError> {
-        let stretch = self.stretch(span)?;
-        let (mut start, skipped) = self.step(stretch.start, offset.min(stretch.len));
-        let Some(count) = count else {
-            return Ok(match span {
-                Span::Between(_, end) => Span::Between(self.pos_of(start), end),
-                Span::Counted(..) => self.span_of(self.trim(start, stretch.len - skipped)),
-            });
-        };
-        let (_, len) = self.step(start, count);
-        if len > 0 {
-            start = self.to_byte(start);
-        }
-        Ok(Span::Counted(self.pos_of(start), len))
-    }
-
-    /// Skips up to `count` bytes, or all.
-    #[inline]
-    pub fn advance(&mut self, pos: Pos, count: Option<u64>) -> Result<Advance, BufError> {
-        let mut start = self.resolve(pos)?;
-        let (to, count) = self.step(start, count.unwrap_or(u64::MAX));
-        if count > 0 {
-            start = self.to_byte(start);
-        }
-        Ok(Advance {
-            from: self.pos_of(start),
-            to: self.pos_of(to),
-            count,
-        })
-    }
-
-    /// Bytes from a position to the end of its buffer, counted up to `limit`.
-    pub fn available(&mut self, pos: Pos, limit: u64) -> Result<u64, BufError> {
-        let cursor = self.resolve(pos)?;
-        Ok(self.step(cursor, limit).1)
-    }
-
-    /// Whether the position is the end of a buffer that will not grow.
-    pub fn is_eof(&mut self, pos: Pos) -> Result<bool, BufError> {
-        let cursor = self.resolve(pos)?;
-        let buffer = self.buffers.at(cursor.buf);
-        Ok(cursor.node == NIL && (!buffer.stream || buffer.finished))
-    }
-
-    /// Whether the position is an end, of a growing stream too.
-    pub fn is_end(&mut self, pos: Pos) -> Result<bool, BufError> {
-        Ok(self.resolve(pos)?.node == NIL)
-    }
-
-    /// Which buffer a position is in now.
-    pub fn buffer_of(&mut self, pos: Pos) -> Result<BufId, BufError> {
-        let cursor = self.resolve(pos)?;
-        Ok(BufId(self.buffers.key(cursor.buf)))
     }
 }

@@ -38,14 +38,14 @@ impl Store {
         };
         let hole = Hole {
             main: Key::NONE,
-            parts: Box::default(),
+            spread: borders > 0,
             content: content.0,
         };
         let node = self.link(buf, first, Kind::Hole(hole));
         let main = self.nodes.key(node);
         let parts = self.take_out(first, stop, content.0.index, main);
-        if let Kind::Hole(hole) = &mut self.nodes.at_mut(node).kind {
-            hole.parts = parts.into_boxed_slice();
+        if !parts.is_empty() {
+            self.hole_parts.insert(main, parts);
         }
         self.buffers.at_mut(content.0.index).origin = main;
         Ok(Selection {
@@ -75,7 +75,7 @@ impl Store {
             if matches!(self.node(node).kind, Kind::Boundary(_)) {
                 let part = Hole {
                     main,
-                    parts: Box::default(),
+                    spread: false,
                     content: Key::NONE,
                 };
                 let part = self.link(buf, next, Kind::Hole(part));
@@ -157,9 +157,9 @@ impl Store {
     fn put_back(&mut self, main: u32, source: u32, foreign: bool) {
         let to = self.node(main).buf;
         let main_key = self.nodes.key(main);
-        let emptied = std::mem::take(&mut self.buffers.at_mut(source).modified);
-        let only_data = self.buffers.at(source).stream;
-        let changed = foreign || emptied;
+        let buffer = self.buffers.at(source);
+        let (only_data, changed) = (buffer.stream, foreign || buffer.modified);
+        self.flag_emptied(source);
         let mut target = main;
         let mut node = self.buffers.at(source).head;
         while node != NIL {
@@ -207,13 +207,16 @@ impl Store {
     /// Removes a hole with all its parts and flags, if so told, the pieces
     /// they were in.
     pub(super) fn remove_hole(&mut self, main: u32, changed: bool) {
-        let Kind::Hole(hole) = &mut self.nodes.at_mut(main).kind else {
-            return;
+        let mut parts = match &self.node(main).kind {
+            Kind::Hole(Hole { spread: true, .. }) => {
+                let key = self.nodes.key(main);
+                self.hole_parts.remove(&key).unwrap_or_default()
+            }
+            _ => Vec::new(),
         };
-        let parts = std::mem::take(&mut hole.parts);
-        let parts = parts.iter().filter(|part| self.nodes.get(**part).is_some());
-        let gone: Vec<u32> = parts.map(|part| part.index).collect();
-        for node in std::iter::once(main).chain(gone) {
+        parts.retain(|part| self.nodes.get(*part).is_some());
+        let parts = parts.into_iter().map(|part| part.index);
+        for node in std::iter::once(main).chain(parts) {
             if changed {
                 self.flag_change(node);
             }

@@ -1,1 +1,63 @@
-//! One file per subcommand.
+//! The command line: one file for each subcommand.
+//!
+//! Data (alerts, what rules print, flows) go to standard output, messages
+//! (summary, progress, errors) to standard error. Exit codes are those of
+//! `sysexits.h`; see [`Failure`].
+
+mod doc;
+mod failure;
+mod flows;
+pub mod hakapcap;
+mod progress;
+mod replay;
+mod summary;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// A Lua-scriptable inline traffic inspection engine.
+#[derive(Debug, Parser)]
+#[command(name = "wero", version, about, propagate_version = true, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Arguments),
+    Flows(flows::Arguments),
+    Doc(doc::Arguments),
+}
+
+/// Runs `wero` with the arguments of the process.
+pub fn wero() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Replay(arguments) => replay::run(arguments),
+        Command::Flows(arguments) => flows::run(&arguments),
+        Command::Doc(arguments) => doc::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -110,6 +110,8 @@ pub struct Core {
 
 impl Core {
     pub fn new(settings: Settings) -> std::io::Result<Core> {
+        let mut flows = Flows::new(settings.max_flows, settings.seed)?;
+        flows.timeouts.tcp_established = settings.defaults.tcp_idle;
         Ok(Core {
             now: Timestamp(i64::MIN),
             hooks: HookSet::default(),
@@ -120,7 +122,7 @@ impl Core {
             listener: None,
             packets: Packets::new(settings.max_packets)?,
             bufs: Store::default(),
-            flows: Flows::new(settings.max_flows, settings.seed)?,
+            flows,
             tunnels: Tunnels::default(),
             stack: Vec::with_capacity(32),
             outputs: VecDeque::with_capacity(64),

@@ -63,6 +63,12 @@ impl Packets {
         self.arena.len()
     }
 
+    /// Whether only the margin is left that packets in hand may need.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.arena.len() >= self.arena.capacity() - self.arena.capacity() / 8
+    }
+
     pub fn is_empty(&self) -> bool {
         self.arena.is_empty()
     }

@@ -254,12 +254,12 @@ impl Engine {
         }
     }
 
-    /// The capture ended: incomplete datagrams do not leave.
-    pub(super) fn abandon_fragments(&mut self) {
+    /// Gives up all incomplete datagrams: at the end, or for want of room.
+    pub(super) fn abandon_fragments(&mut self, reason: DropReason) {
         let mut tokens = Vec::new();
         self.reassembler.clear(&mut tokens);
         for token in tokens {
-            self.core.drop_packet_with(token, DropReason::FragmentTimeout);
+            self.core.drop_packet_with(token, reason);
         }
     }
 }

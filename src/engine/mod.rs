@@ -72,13 +72,19 @@ impl Engine {
 
     /// Takes in one captured packet. `id` counts from 1; `wire_len` is its
     /// length before the capture cut it. Step until done before the next.
-    pub fn handle_packet(&mut self, now: Timestamp, id: u64, link: LinkType, bytes: &[u8], wire_len: u32) {
+    ///
+    /// False when there is no slot for it, which only a caller sees that
+    /// does not take its outputs: the packet then is the caller's to pass.
+    #[must_use]
+    pub fn handle_packet(&mut self, now: Timestamp, id: u64, link: LinkType, bytes: &[u8], wire_len: u32) -> bool {
         self.advance_clock(now);
         self.core.stats.packets += 1;
         self.core.stats.bytes += bytes.len() as u64;
-        let Some(slot) = self.core.packets.alloc() else {
-            return self.no_room(id, now, link, bytes, wire_len);
-        };
+        // Room is made before it is needed: a packet always gets its slot.
+        if self.core.packets.is_crowded() {
+            self.make_room();
+        }
+        let Some(slot) = self.core.packets.alloc() else { return false };
         self.core.fill(slot, bytes);
         self.core.last_link = link;
         let read_only = self.core.settings.pass_through;
@@ -96,6 +102,7 @@ impl Engine {
         if self.core.flows.timer_due(self.core.now) {
             self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
         }
+        true
     }
 
     /// Packet time has passed without a packet.
@@ -248,13 +255,6 @@ impl Engine {
         }
     }
 
-    /// Every slot is taken: the packet passes unseen or is refused, as the
-    /// hold policy says, and is counted.
-    fn no_room(&mut self, _id: u64, _now: Timestamp, _link: LinkType, _bytes: &[u8], _wire_len: u32) {
-        self.core.stats.packet_cap += 1;
-        self.release_oldest_held();
-    }
-
     fn timers(&mut self, _: Frame) -> Option<Step> {
         let now = self.core.now;
         self.expire_fragments(now);
@@ -275,7 +275,7 @@ impl Engine {
             if let Some(frame) = self.core.stack.last_mut() {
                 frame.stage = 1;
             }
-            self.abandon_fragments();
+            self.abandon_fragments(DropReason::FragmentTimeout);
             self.closing = self.core.flows.newest_first();
             self.closing.reverse();
         }

@@ -8,7 +8,7 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::table::Opening;
 use crate::packet::record::flag;
-use crate::proto::ip;
+use crate::proto::{ip, tcp};
 
 impl Engine {
     /// Counts a packet of a protocol that has no connections as a flow of
@@ -58,16 +58,18 @@ impl Engine {
         }
     }
 
-    /// Frees a slot by letting the flow go whose packet waits longest.
-    pub(super) fn release_oldest_held(&mut self) {
+    /// Too many packets are held: the flow goes on unjudged whose packet
+    /// waits longest; fragments are given up first.
+    pub(super) fn make_room(&mut self) {
+        self.core.stats.packet_cap += 1;
+        if !self.reassembler.is_empty() {
+            return self.abandon_fragments(DropReason::FragmentCap);
+        }
         let oldest = self.core.packets.slots().into_iter().find(|&slot| {
             self.core.packet(slot).flags & flag::HELD != 0 && self.core.alive(slot)
         });
-        let Some(slot) = oldest else { return };
-        let flow = crate::proto::tcp::flow_of(&self.core, slot);
-        match flow {
-            Some(flow) => crate::proto::tcp::let_go(self.tcp(), flow),
-            None => self.core.drop_packet(slot, DropReason::PacketCap),
+        if let Some(flow) = oldest.and_then(|slot| tcp::flow_of(&self.core, slot)) {
+            tcp::let_go(self.tcp(), flow);
         }
     }
 

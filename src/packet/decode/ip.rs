@@ -136,8 +136,28 @@ pub fn ipv4(bytes: &[u8], at: usize, original: Option<usize>) -> Result<IpHeader
         check_cut(bytes, at + header_len, end, original).map_err(bad)?;
     }
 
+    // Only the paths that change the header build it in memory of their own:
+    // shared, every packet would pay for the copy.
     let place = u16::from_be_bytes([header[6], header[7]]);
-    let mut ip = IpHeader {
+    if place & 0x3fff != 0 || header[9] == protocol::AH {
+        return ipv4_beyond(
+            bytes,
+            plain_ipv4(header, at, header_len, end, captured_short),
+            place,
+        );
+    }
+    Ok(plain_ipv4(header, at, header_len, end, captured_short))
+}
+
+#[inline(always)]
+fn plain_ipv4(
+    header: &[u8; 20],
+    at: usize,
+    header_len: usize,
+    end: usize,
+    captured_short: bool,
+) -> IpHeader {
+    IpHeader {
         src: Addr::v4([header[12], header[13], header[14], header[15]]),
         dst: Addr::v4([header[16], header[17], header[18], header[19]]),
         at,
@@ -148,21 +168,30 @@ pub fn ipv4(bytes: &[u8], at: usize, original: Option<usize>) -> Result<IpHeader
         version: 4,
         protocol: header[9],
         ttl: header[8],
-        dont_fragment: place & 0x4000 != 0,
+        dont_fragment: header[6] & 0x40 != 0,
         captured_short,
-    };
-    if place & 0x3fff != 0 {
-        ip.fragment = Some(Fragment {
-            id: u32::from(u16::from_be_bytes([header[4], header[5]])),
-            offset: u32::from(place & 0x1fff) * 8,
-            more: place & 0x2000 != 0,
-            unfragmentable_len: header_len,
-            header_at: at,
-        });
-    } else if ip.protocol == protocol::AH {
-        walk_extensions(bytes, &mut ip)?;
     }
-    Ok(ip)
+}
+
+/// A fragment, or what stands behind an authentication header.
+#[cold]
+#[inline(never)]
+fn ipv4_beyond(bytes: &[u8], ip: IpHeader, place: u16) -> Result<IpHeader, Malformed> {
+    // A fragment's upper layer is only complete after reassembly.
+    if place & 0x3fff == 0 {
+        return walk_extensions(bytes, ip);
+    }
+    let fragment = Fragment {
+        id: be16(bytes, ip.at + 4).map_or(0, u32::from),
+        offset: u32::from(place & 0x1fff) * 8,
+        more: place & 0x2000 != 0,
+        unfragmentable_len: ip.header_len,
+        header_at: ip.at,
+    };
+    Ok(IpHeader {
+        fragment: Some(fragment),
+        ..ip
+    })
 }
 
 /// Reads an IPv6 header (RFC 8200, 3) and its extension headers. In a fragment
@@ -188,7 +217,15 @@ pub fn ipv6(bytes: &[u8], at: usize, original: Option<usize>) -> Result<IpHeader
     if captured_short {
         check_cut(bytes, at + 40, end, original).map_err(|kind| fault(Layer::Ipv6, at, kind))?;
     }
-    let mut ip = IpHeader {
+    if is_extension(next) {
+        return walk_extensions(bytes, plain_ipv6(header, at, end, captured_short));
+    }
+    Ok(plain_ipv6(header, at, end, captured_short))
+}
+
+#[inline(always)]
+fn plain_ipv6(header: &[u8; 40], at: usize, end: usize, captured_short: bool) -> IpHeader {
+    IpHeader {
         src: Addr::v6(address(header, 8)),
         dst: Addr::v6(address(header, 24)),
         at,
@@ -197,15 +234,11 @@ pub fn ipv6(bytes: &[u8], at: usize, original: Option<usize>) -> Result<IpHeader
         fragment: None,
         auth_at: None,
         version: 6,
-        protocol: next,
+        protocol: header[6],
         ttl: header[7],
         dont_fragment: true,
         captured_short,
-    };
-    if is_extension(next) {
-        walk_extensions(bytes, &mut ip)?;
     }
-    Ok(ip)
 }
 
 /// The addresses of the IP header at `at`, if so much of it is there: for
@@ -345,7 +378,7 @@ fn is_extension(protocol: u8) -> bool {
 }
 
 #[inline(never)]
-fn walk_extensions(bytes: &[u8], ip: &mut IpHeader) -> Result<(), Malformed> {
+fn walk_extensions(bytes: &[u8], ip: IpHeader) -> Result<IpHeader, Malformed> {
     let mut walk = Walk {
         layer: if ip.version == 4 {
             Layer::Ipv4
@@ -358,11 +391,13 @@ fn walk_extensions(bytes: &[u8], ip: &mut IpHeader) -> Result<(), Malformed> {
         auth_at: None,
     };
     walk.run(bytes, ip.at, ip.end)?;
-    ip.protocol = walk.protocol;
-    ip.header_len = walk.at - ip.at;
-    ip.fragment = walk.fragment;
-    ip.auth_at = walk.auth_at;
-    Ok(())
+    Ok(IpHeader {
+        protocol: walk.protocol,
+        header_len: walk.at - ip.at,
+        fragment: walk.fragment,
+        auth_at: walk.auth_at,
+        ..ip
+    })
 }
 
 /// The state of a walk through extension headers.

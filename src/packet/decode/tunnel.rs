@@ -22,7 +22,8 @@ pub enum TunnelKind {
     FourInSix,
     /// IPv6 in IPv6 (RFC 2473).
     SixInSix,
-    /// GRE (RFC 2784, RFC 2890), with IP, Ethernet, MPLS or anything else.
+    /// GRE (RFC 2784, RFC 2890), with IP, Ethernet, MPLS or anything else; also
+    /// over UDP (RFC 8086).
     Gre,
     /// The GRE of PPTP (RFC 2637), with PPP.
     Pptp,
@@ -116,6 +117,7 @@ fn by_udp_port(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader) -> Option<Inner> {
         // 8472 is what Linux used before there was a number.
         (4789 | 8472, _) => vxlan,
         (4790, _) => vxlan_gpe,
+        (4754, _) => gre_in_udp,
         (6081, _) => geneve,
         (2152, _) | (_, 2152) => gtpu,
         (3544, _) | (_, 3544) => teredo,
@@ -227,6 +229,19 @@ fn gre(bytes: &[u8], at: usize, end: usize) -> Option<Inner> {
             })
         }
     }
+}
+
+/// GRE in UDP (RFC 8086).
+fn gre_in_udp(bytes: &[u8], at: usize, end: usize) -> Option<Inner> {
+    // Nothing but the presence of checksum, key and sequence number is set in
+    // the first two bytes, version 0 included.
+    const RESERVED: u16 = 0x4fff;
+    if be16(bytes, at)? & RESERVED != 0 {
+        return None;
+    }
+    let is_ip = |below: &Below| matches!(below.network, Network::Ipv4 | Network::Ipv6);
+    gre(bytes, at, end)
+        .filter(|inner| is_ip(&inner.below) && is_plausible(bytes, &inner.below, end))
 }
 
 /// A payload announced by ethertype, a whole Ethernet frame being one of them.

@@ -28,6 +28,7 @@ use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use super::decode::IpHeader;
 use crate::addr::Addr;
 use crate::time::Timestamp;
 use set::{Added, NONE, Set};
@@ -77,6 +78,24 @@ pub struct FragmentKey {
     pub discriminator: u64,
 }
 
+impl FragmentKey {
+    /// The key of a fragment; `None` if the packet is none.
+    pub fn of(header: &IpHeader, discriminator: u64) -> Option<FragmentKey> {
+        Some(FragmentKey {
+            src: header.src,
+            dst: header.dst,
+            id: header.fragment?.id,
+            protocol: if header.version == 4 {
+                header.protocol
+            } else {
+                0
+            },
+            version: header.version,
+            discriminator,
+        })
+    }
+}
+
 /// One fragment, as its header describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
@@ -90,6 +109,23 @@ pub struct Piece<'a> {
     pub payload: &'a [u8],
     /// The caller's name for the packet.
     pub token: u32,
+}
+
+impl<'a> Piece<'a> {
+    /// The piece that a packet carries. `None` if it is no fragment, or the
+    /// capture cut it: then its datagram cannot be put together.
+    pub fn of(header: &IpHeader, bytes: &'a [u8], token: u32) -> Option<Piece<'a>> {
+        let fragment = header.fragment.filter(|_| !header.captured_short)?;
+        // The payload length of IPv6 does not count the fixed header.
+        let uncounted = if header.version == 4 { 0 } else { 40 };
+        Some(Piece {
+            offset: fragment.offset,
+            more: fragment.more,
+            header_len: fragment.unfragmentable_len.saturating_sub(uncounted) as u32,
+            payload: header.payload(bytes),
+            token,
+        })
+    }
 }
 
 /// What one fragment contributes. A token occurs more than once in a datagram

@@ -1,4 +1,5 @@
 use super::*;
+use crate::packet::decode::ip;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -72,6 +73,41 @@ fn fragments_complete_in_any_order() {
         assert_eq!((all.len(), all.bytes()), (0, 0));
         assert_eq!((all.counters().fragments, all.counters().completed), (3, 1));
     }
+}
+
+#[test]
+fn keys_and_pieces_come_from_headers() {
+    let mut v4 = [0; 28];
+    v4[..10].copy_from_slice(&[0x45, 0, 0, 28, 0x12, 0x34, 0x20, 2, 64, 17]);
+    let header = ip(&v4, 0, None).expect("good");
+    let key = FragmentKey::of(&header, 9).expect("a fragment");
+    assert_eq!(
+        (key.id, key.protocol, key.version, key.discriminator),
+        (0x1234, 17, 4, 9)
+    );
+    let piece = Piece::of(&header, &v4, 5).expect("a fragment");
+    assert_eq!((piece.offset, piece.more, piece.header_len), (16, true, 20));
+    assert_eq!((piece.payload.len(), piece.token), (8, 5));
+    let cut = ip(&v4[..27], 0, Some(28)).expect("cut");
+    assert!(
+        Piece::of(&cut, &v4[..27], 5).is_none(),
+        "its bytes are lost"
+    );
+    v4[6..8].fill(0);
+    let whole = ip(&v4, 0, None).expect("good");
+    assert!(FragmentKey::of(&whole, 9).is_none() && Piece::of(&whole, &v4, 5).is_none());
+
+    // Hop-by-hop, then the fragment header, then eight bytes.
+    let mut v6 = [0; 64];
+    v6[..7].copy_from_slice(&[0x60, 0, 0, 0, 0, 24, 0]);
+    v6[40..42].copy_from_slice(&[44, 0]);
+    v6[48..56].copy_from_slice(&[17, 0, 0, 17, 0, 0, 0x56, 0x78]);
+    let header = ip(&v6, 0, None).expect("good");
+    let key = FragmentKey::of(&header, 0).expect("a fragment");
+    assert_eq!((key.id, key.protocol, key.version), (0x5678, 0, 6));
+    let piece = Piece::of(&header, &v6, 5).expect("a fragment");
+    assert_eq!((piece.offset, piece.more, piece.header_len), (16, true, 8));
+    assert_eq!(piece.payload.len(), 8);
 }
 
 #[test]

@@ -297,7 +297,9 @@ pub fn enter_tunnel(core: &mut Core, slot: u32) -> bool {
         _ => return false,
     };
     let kind = inner.kind;
-    let folded = (kind as u32 + 1).rotate_left(24) ^ inner.id ^ core.packet(slot).tunnel.rotate_left(7);
+    // Only a VXLAN's number names a network; the others differ by direction.
+    let id = if kind == decode::TunnelKind::Vxlan { inner.id } else { 0 };
+    let folded = (kind as u32 + 1).rotate_left(24) ^ id ^ core.packet(slot).tunnel.rotate_left(7);
     let packet = core.packet_mut(slot);
     packet.depth += 1;
     packet.tunnel = folded.max(1);

@@ -101,7 +101,9 @@ impl Tcp<'_> {
                 }
                 self.core.flows.set_state(flow, flow_state::DROP, now);
             }
-            RST_SEEN | REOPENED | EXPIRED | EVICTED | CLOSED => {
+            // Nothing is held back by two FINs that were judged.
+            CLOSED => {}
+            RST_SEEN | REOPENED | EXPIRED | EVICTED => {
                 // What nobody has judged passes, unless rules must judge it.
                 let strict = self.core.settings.defaults.strict_handshake;
                 for direction in Direction::BOTH {

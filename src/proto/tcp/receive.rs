@@ -277,6 +277,11 @@ impl Tcp<'_> {
 
     fn move_to(&mut self, flow: u32, next: u8) {
         let now = self.core.now;
+        if next == flow_state::TIMED_WAIT {
+            // Both sides closed: that is announced once this packet is done.
+            let below = self.core.stack.len().saturating_sub(1);
+            self.core.stack.insert(below, Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::CLOSED));
+        }
         if next == flow_state::ESTABLISHED || next == flow_state::SYN_RECEIVED {
             self.core.flows.establish(flow, now);
         }

@@ -127,6 +127,27 @@ fn gre_with_its_optional_fields() {
 }
 
 #[test]
+fn gre_over_udp_must_hold_ip() {
+    let gre = |flags, kind, rest: &[u8]| bytes![be(flags), be(kind), rest];
+    let keyed = gre(0x2000, 0x0800, &bytes![[0, 0, 0, 3], v4()]);
+    assert_eq!(
+        over_udp(9, 4754, &keyed),
+        Some(("gre", Network::Ipv4, 8, 3))
+    );
+    assert_eq!(
+        over_udp(9, 4754, &gre(0, 0x86dd, &v6())),
+        Some(("gre", Network::Ipv6, 4, 0))
+    );
+    assert_eq!(over_udp(9, 4754, &gre(0, 0x86dd, &v4())), None, "version");
+    assert_eq!(
+        over_udp(9, 4754, &gre(0x0010, 0x0800, &v4())),
+        None,
+        "reserved bits"
+    );
+    assert_eq!(over_udp(9, 4754, &gre(0, 0x0806, &[0; 28])), None, "not IP");
+}
+
+#[test]
 fn pptp() {
     let gre = |flags, rest: &[u8]| bytes![be(flags), be(0x880b), be(9), be(77), rest];
     let ppp = bytes![[0xff, 3, 0, 0x21], v4()];

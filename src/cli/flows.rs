@@ -1,0 +1,375 @@
+//! `wero flows`: every flow of a capture, as a table or as JSON lines.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::net::IpAddr;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::addr::Addr;
+use crate::analysis::{Flow, Side, Stream, StreamState, Tracker, Witness};
+use crate::event::{Profile, Settings};
+use crate::packet::decode::protocol;
+use crate::sink::rfc3339_micros;
+use crate::worker::captures::Captures;
+use crate::worker::journal::Journal;
+use crate::worker::{Nobody, Wanted, Worker, shared_engine};
+
+/// List the flows of captures.
+///
+/// One line for each flow, in the order of the first packets; flows inside
+/// tunnels are flows of their own. Several captures are one run: connections
+/// go on from one to the next. `-` is standard input.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Captures: pcap or pcapng, also compressed with gzip or zstd.
+    #[arg(value_name = "CAPTURE", required = true)]
+    captures: Vec<PathBuf>,
+    /// One JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let captures = Captures::open(&arguments.captures)?;
+    let mut settings = Settings::new(Profile::Wero);
+    settings.inspect_tunnels = true;
+    let cannot_start = |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
+    let engine = shared_engine(settings).map_err(cannot_start)?;
+    let tracker = Rc::new(RefCell::new(Tracker::default()));
+    engine.borrow_mut().core.observer = Some(Box::new(Witness::new(tracker.clone())));
+    let journal = Rc::new(RefCell::new(Journal::default()));
+    let mut worker = Worker::new(engine, Nobody, journal.clone(), Wanted::default());
+
+    let mut list = List::new(arguments);
+    list.head()?;
+    let (read, broken) = captures.read(|frame| {
+        list.begin_file(frame.number, frame.file);
+        worker.frame(&frame);
+        journal.borrow_mut().clear();
+        match list.print_ended(&tracker) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => ControlFlow::Break(failure),
+        }
+    });
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    worker.finish();
+    tracker.borrow_mut().end_all();
+    list.print_ended(&tracker)?;
+    list.flush()?;
+    Failure::of_captures(&read.faults).map_or(Ok(()), Err)
+}
+
+/// Prints flows as they end.
+struct List<'a> {
+    out: BufWriter<io::Stdout>,
+    json: bool,
+    captures: &'a [PathBuf],
+    /// Number of the first frame of each capture begun.
+    begun: Vec<u64>,
+}
+
+impl<'a> List<'a> {
+    fn new(arguments: &'a Arguments) -> List<'a> {
+        let out = BufWriter::with_capacity(64 << 10, io::stdout());
+        List { out, json: arguments.json, captures: &arguments.captures, begun: Vec::new() }
+    }
+
+    fn head(&mut self) -> Result<(), Failure> {
+        match self.json {
+            true => Ok(()),
+            false => self.line(&row(["flow", "proto", "source", "destination", "app", "packets", "bytes", "state", "ended", "history"])),
+        }
+    }
+
+    /// Notes where a capture's frames begin. Captures without any frame have
+    /// no beginning of their own.
+    fn begin_file(&mut self, frame: u64, file: usize) {
+        while self.begun.len() <= file {
+            self.begun.push(frame);
+        }
+    }
+
+    fn print_ended(&mut self, tracker: &RefCell<Tracker>) -> Result<(), Failure> {
+        loop {
+            let Some(flow) = tracker.borrow_mut().take_ended() else { return Ok(()) };
+            let line = if self.json { self.json_line(&flow) } else { table_line(&flow) };
+            self.line(&line)?;
+        }
+    }
+
+    fn json_line(&self, flow: &Flow) -> String {
+        let file = self.begun.iter().rposition(|&first| first <= flow.first_frame).unwrap_or(0);
+        let before = self.begun.get(file).map_or(0, |first| first - 1);
+        let capture = self.captures.get(file).filter(|_| self.captures.len() > 1);
+        let line = Line::of(flow, flow.first_frame - before, capture.map(PathBuf::as_path));
+        serde_json::to_string(&line).expect("strings and numbers always serialise")
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), Failure> {
+        written(writeln!(self.out, "{line}"))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        written(self.out.flush())
+    }
+}
+
+fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    outcome.map_err(|error| match error.kind() {
+        // Whoever reads has read enough: nothing to say.
+        ErrorKind::BrokenPipe => Failure { code: 0, messages: Vec::new() },
+        _ => Failure::new(Failure::IO, format!("cannot write to standard output: {error}")),
+    })
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    flow_id: u64,
+    proto: String,
+    src_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    src_port: Option<u16>,
+    dest_ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest_port: Option<u16>,
+    #[serde(skip_serializing_if = "<[u16]>::is_empty")]
+    vlan: &'a [u16],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tunnel: Vec<&'static str>,
+    /// Only where there are several captures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pcap_filename: Option<String>,
+    first_frame: u64,
+    start: String,
+    end: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'static str>,
+    ended: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    history: &'a str,
+    to_server: SideLine,
+    to_client: SideLine,
+}
+
+#[derive(Serialize)]
+struct SideLine {
+    packets: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamLine>,
+}
+
+#[derive(Default, Serialize)]
+struct StreamLine {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    len: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix_len: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<u64>,
+}
+
+impl<'a> Line<'a> {
+    fn of(flow: &'a Flow, first_frame: u64, capture: Option<&Path>) -> Line<'a> {
+        let ports = has_ports(flow.protocol);
+        Line {
+            flow_id: flow.id,
+            proto: protocol_name(flow.protocol),
+            src_ip: ip(flow.source.addr),
+            src_port: ports.then_some(flow.source.port),
+            dest_ip: ip(flow.destination.addr),
+            dest_port: ports.then_some(flow.destination.port),
+            vlan: &flow.vlans,
+            tunnel: flow.tunnels.iter().map(|kind| kind.name()).collect(),
+            pcap_filename: capture.map(|path| path.display().to_string()),
+            first_frame,
+            start: rfc3339_micros(flow.start),
+            end: rfc3339_micros(flow.end),
+            app_proto: flow.application,
+            ended: flow.ended,
+            history: &flow.history,
+            to_server: SideLine::of(&flow.to_server),
+            to_client: SideLine::of(&flow.to_client),
+        }
+    }
+}
+
+impl SideLine {
+    fn of(side: &Side) -> SideLine {
+        SideLine { packets: side.packets, bytes: side.bytes, stream: side.stream.as_ref().map(StreamLine::of) }
+    }
+}
+
+impl StreamLine {
+    fn of(stream: &Stream) -> StreamLine {
+        let (len, sha256) = (Some(stream.len), Some(hexadecimal(&stream.sha256)));
+        let state = stream.state.name();
+        let missing = (stream.missing > 0).then_some(stream.missing);
+        match stream.state {
+            StreamState::None => StreamLine { state, ..StreamLine::default() },
+            whole if whole.is_whole() => StreamLine { state, len, sha256, ..StreamLine::default() },
+            _ => StreamLine { state, prefix_len: len, prefix_sha256: sha256, missing, ..StreamLine::default() },
+        }
+    }
+}
+
+fn protocol_name(number: u8) -> String {
+    match number {
+        protocol::TCP => "TCP".to_owned(),
+        protocol::UDP => "UDP".to_owned(),
+        protocol::ICMP => "ICMP".to_owned(),
+        protocol::ICMPV6 => "ICMPv6".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn has_ports(number: u8) -> bool {
+    matches!(number, protocol::TCP | protocol::UDP)
+}
+
+fn ip(addr: Addr) -> IpAddr {
+    match addr.to_v4_bits() {
+        Some(bits) => IpAddr::V4(bits.into()),
+        None => IpAddr::V6((*addr.bytes()).into()),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn table_line(flow: &Flow) -> String {
+    let end = |addr: Addr, port: u16| match (has_ports(flow.protocol), addr.is_v4()) {
+        (false, _) => addr.to_string(),
+        (true, true) => format!("{addr}:{port}"),
+        (true, false) => format!("[{addr}]:{port}"),
+    };
+    let both = |to_server: String, to_client: String| format!("{to_server}/{to_client}");
+    let state = |side: &Side| side.stream.as_ref().map_or("-", |stream| stream.state.name()).to_owned();
+    let (up, down) = (&flow.to_server, &flow.to_client);
+    let wrapped: Vec<_> = flow.tunnels.iter().map(|kind| kind.name()).collect();
+    let mut line = row([
+        &flow.id.to_string(),
+        &protocol_name(flow.protocol),
+        &end(flow.source.addr, flow.source.port),
+        &end(flow.destination.addr, flow.destination.port),
+        flow.application.unwrap_or("-"),
+        &both(up.packets.to_string(), down.packets.to_string()),
+        &both(up.bytes.to_string(), down.bytes.to_string()),
+        &both(state(up), state(down)),
+        flow.ended,
+        &flow.history,
+    ]);
+    for (name, list) in [("vlan", flow.vlans.iter().map(u16::to_string).collect()), ("in", wrapped.iter().map(ToString::to_string).collect::<Vec<_>>())] {
+        if !list.is_empty() {
+            let _ = write!(line, "  {name} {}", list.join(","));
+        }
+    }
+    line
+}
+
+/// The columns of the table. Rows are printed as flows end, so widths are
+/// those of common values; longer ones push the rest to the right.
+fn row(cells: [&str; 10]) -> String {
+    const WIDTHS: [usize; 10] = [6, 6, 22, 22, 6, 11, 17, 11, 7, 0];
+    let mut line = String::new();
+    for (cell, width) in cells.iter().zip(WIDTHS) {
+        let _ = write!(line, "{cell:<width$} ");
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::analysis::flows::Endpoint;
+    use crate::time::Timestamp;
+
+    fn flow() -> Flow {
+        let stream = |state, missing| Some(Stream { state, len: 5, sha256: [0xab; 32], missing });
+        Flow {
+            id: 3,
+            protocol: protocol::TCP,
+            source: Endpoint { addr: Addr::v4([10, 0, 0, 1]), port: 4000 },
+            destination: Endpoint { addr: Addr::v4([10, 0, 0, 2]), port: 80 },
+            vlans: smallvec![],
+            tunnels: smallvec![],
+            first_frame: 12,
+            start: Timestamp::new(1_763_712_449, 123_456_000),
+            end: Timestamp::new(1_763_712_450, 0),
+            application: Some("http"),
+            ended: "fin",
+            history: "ShADadFf".to_owned(),
+            to_server: Side { packets: 4, bytes: 5, stream: stream(StreamState::Ok, 0) },
+            to_client: Side { packets: 3, bytes: 9, stream: stream(StreamState::Gap, 4) },
+        }
+    }
+
+    fn json(flow: &Flow) -> serde_json::Value {
+        serde_json::to_value(Line::of(flow, flow.first_frame, None)).expect("serialises")
+    }
+
+    #[test]
+    fn a_line_has_the_fields_of_the_format() {
+        let line = json(&flow());
+        assert_eq!((&line["proto"], &line["src_ip"], &line["dest_port"]), (&"TCP".into(), &"10.0.0.1".into(), &80.into()));
+        assert_eq!(line["start"], "2025-11-21T08:07:29.123456+0000");
+        assert_eq!(line["to_server"]["stream"]["sha256"], "ab".repeat(32));
+        let gap = &line["to_client"]["stream"];
+        assert_eq!((&gap["prefix_len"], &gap["missing"]), (&5.into(), &4.into()));
+        assert!(gap.get("len").is_none() && gap.get("sha256").is_none());
+    }
+
+    #[test]
+    fn what_does_not_apply_is_absent() {
+        let mut icmp = Flow { protocol: protocol::ICMPV6, application: None, history: String::new(), ..flow() };
+        icmp.to_server.stream = None;
+        let line = json(&icmp);
+        assert_eq!(line["proto"], "ICMPv6");
+        for absent in ["src_port", "dest_port", "vlan", "tunnel", "app_proto", "history", "pcap_filename"] {
+            assert!(line.get(absent).is_none(), "{absent}");
+        }
+        assert!(line["to_server"].get("stream").is_none());
+        assert_eq!(json(&Flow { protocol: 132, ..flow() })["proto"], "132");
+    }
+
+    #[test]
+    fn vlans_and_tunnels_are_lists() {
+        let wrapped = Flow { vlans: smallvec![5, 9], tunnels: smallvec![crate::packet::decode::TunnelKind::Gre], ..flow() };
+        let line = json(&wrapped);
+        assert_eq!(line["vlan"], serde_json::json!([5, 9]));
+        assert_eq!(line["tunnel"], serde_json::json!(["gre"]));
+        assert!(table_line(&wrapped).ends_with("vlan 5,9  in gre"), "{}", table_line(&wrapped));
+    }
+
+    #[test]
+    fn frames_are_counted_from_the_start_of_their_file() {
+        let arguments = Arguments { captures: vec!["a".into(), "b".into()], json: true };
+        let mut list = List::new(&arguments);
+        list.begin_file(1, 0);
+        list.begin_file(11, 1);
+        let line: serde_json::Value = serde_json::from_str(&list.json_line(&flow())).expect("JSON");
+        assert_eq!((&line["first_frame"], &line["pcap_filename"]), (&2.into(), &"b".into()));
+    }
+}

@@ -1,0 +1,273 @@
+//! `wero replay`: rules on captures, with alerts, verdicts and the packets
+//! that would have been let through.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Failure;
+use super::failure::check_order;
+use super::progress::Progress;
+use super::summary::Summary;
+use crate::capture::file::CaptureWriter;
+use crate::event::profile::Checksums;
+use crate::event::{Profile, Settings};
+use crate::lua::Limits;
+use crate::sink::{AlertText, Layout};
+use crate::worker::Wanted;
+use crate::worker::captures::Captures;
+use crate::worker::output::{AlertForm, Output};
+use crate::worker::replay::{Plan, replay};
+
+/// The most workers: each has a Lua state and a flow table of its own.
+const MAX_WORKERS: i64 = 256;
+
+/// Replay captures through a rule file.
+///
+/// Alerts and what rules print go to standard output, the summary to standard
+/// error. Several captures are one run: connections go on from one to the
+/// next. `-` is standard input.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The rule file.
+    #[arg(value_name = "RULES.lua")]
+    rules: PathBuf,
+    /// Captures: pcap or pcapng, also compressed with gzip or zstd.
+    #[arg(value_name = "CAPTURE", required = true)]
+    captures: Vec<PathBuf>,
+    /// Write the packets that leave: as pcapng if OUT ends so, else pcap.
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Rules only look on, at copies: packets leave as they came. What rules
+    /// would have done is counted.
+    #[arg(long)]
+    monitor: bool,
+    /// How alerts are written: text, json, or a file to append JSON lines to.
+    #[arg(long, value_name = "text|json|FILE", default_value = "text")]
+    alerts: String,
+    /// Name each refused packet on standard error, with its reason and the
+    /// rule's file and line.
+    #[arg(long)]
+    drops: bool,
+    /// Log levels: fatal, error, warn, info, debug or trace, also by section.
+    #[arg(short, long, value_name = "LEVEL[,SECTION=LEVEL]")]
+    log: Option<String>,
+    /// Show every counter that is not zero in the summary.
+    #[arg(long)]
+    stats: bool,
+    /// Threads; each has its own flows and its own globals of the rules.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_WORKERS))]
+    workers: u16,
+    /// Defaults: those of Wero, or Haka 0.4's to the letter.
+    #[arg(long, value_enum, default_value_t = ProfileName::Wero)]
+    profile: ProfileName,
+    /// Checksums of TCP, UDP and ICMP: by default those of the profile.
+    #[arg(long, value_enum)]
+    checksums: Option<ChecksumMode>,
+    /// Let rules see the packets inside tunnels instead of the outer ones.
+    #[arg(long, value_enum, default_value_t = Tunnels::Outer)]
+    tunnels: Tunnels,
+    /// CPU time that rules may take for one event.
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_time)]
+    event_budget: Duration,
+    /// Memory of each Lua state.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    memory: usize,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ProfileName {
+    Wero,
+    Haka,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ChecksumMode {
+    /// Wrong segments are left out, unless a sender's first ones all are.
+    Auto,
+    /// Wrong segments are left out.
+    Verify,
+    /// Nobody looks.
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Tunnels {
+    /// Rules see the packets as captured.
+    Outer,
+    /// Rules see the packets inside.
+    Inspect,
+}
+
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    check_order(&arguments.rules, &arguments.captures)?;
+    let captures = Captures::open(&arguments.captures)?;
+    let mut output = open_output(&arguments, &captures)?;
+    let mut progress = Progress::new(captures.size());
+    let plan = plan(&arguments);
+
+    let outcome = replay(&plan, captures, &mut output, &mut progress);
+    progress.clear();
+    let alerts = output.alerts();
+    let finished = output.finish();
+    let outcome = outcome?;
+    finished?;
+    let summary = Summary {
+        stats: &outcome.stats,
+        alerts,
+        elapsed: outcome.elapsed,
+        monitor: arguments.monitor,
+        details: arguments.stats,
+    };
+    eprint!("{}", summary.text());
+    Failure::of_captures(&outcome.faults).map_or(Ok(()), Err)
+}
+
+fn plan(arguments: &Arguments) -> Plan {
+    let mut settings = Settings::new(match arguments.profile {
+        ProfileName::Wero => Profile::Wero,
+        ProfileName::Haka => Profile::Haka,
+    });
+    if let Some(mode) = arguments.checksums {
+        settings.checksums = match mode {
+            ChecksumMode::Auto => Checksums::Auto,
+            ChecksumMode::Verify => Checksums::Verify,
+            ChecksumMode::Ignore => Checksums::Ignore,
+        };
+    }
+    settings.inspect_tunnels = arguments.tunnels == Tunnels::Inspect;
+    Plan {
+        settings,
+        rule_file: arguments.rules.clone(),
+        module_dirs: Vec::new(),
+        limits: Limits { event_time: arguments.event_budget, memory: arguments.memory, ..Limits::default() },
+        levels: levels(arguments.log.as_deref()),
+        wanted: Wanted {
+            packets: arguments.output.is_some(),
+            refusals: arguments.drops,
+            monitor: arguments.monitor,
+        },
+        workers: usize::from(arguments.workers),
+    }
+}
+
+/// The program's own start-up lines would stand among the data: they are
+/// shown only to those who choose a level for everything.
+fn levels(list: Option<&str>) -> Vec<String> {
+    let for_all = list.is_some_and(|list| list.split(',').any(|part| !part.contains('=')));
+    let quiet = (!for_all).then(|| "core=warn,dissector=warn,capture=warn".to_owned());
+    quiet.into_iter().chain(list.map(str::to_owned)).collect()
+}
+
+fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Failure> {
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let text = AlertForm::Text(AlertText { layout: Layout::Pretty, colour });
+    let mut output = match arguments.alerts.as_str() {
+        "text" => Output::new(colour, text),
+        "json" => Output::new(colour, AlertForm::Json),
+        file => {
+            let mut output = Output::new(colour, AlertForm::Json);
+            output.alerts_to(file, open_to_append(file)?);
+            output
+        }
+    };
+    if let Some(path) = &arguments.output {
+        refuse_to_overwrite(path, &arguments.captures)?;
+        output.packets_to(CaptureWriter::create(path, captures.link(), captures.resolution())?);
+    }
+    output.tell_refusals = arguments.drops;
+    Ok(output)
+}
+
+/// Opens a file for alerts.
+pub(super) fn open_to_append(name: &str) -> Result<File, Failure> {
+    OpenOptions::new().create(true).append(true).open(name).map_err(|error| {
+        Failure::new(Failure::NO_OUTPUT, format!("cannot create '{name}': {error}"))
+    })
+}
+
+/// Creating the output empties it: it must not be a capture yet to be read.
+pub(super) fn refuse_to_overwrite(output: &Path, captures: &[PathBuf]) -> Result<(), Failure> {
+    let Ok(target) = output.canonicalize() else { return Ok(()) };
+    let same = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| path == target && path.is_file());
+    match captures.iter().find(same) {
+        Some(path) => Err(Failure::new(
+            Failure::NO_OUTPUT,
+            format!("'{}' is also the output: it would be emptied before it is read", path.display()),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A span with its unit: `20ms`, `1s`, `500us`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text)?;
+    let nanos = match unit {
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        _ => return Err("a time with its unit is needed: us, ms or s".to_owned()),
+    };
+    match number.checked_mul(nanos) {
+        Some(nanos) if nanos > 0 => Ok(Duration::from_nanos(nanos)),
+        _ => Err("out of range".to_owned()),
+    }
+}
+
+/// A size with its unit: `256MiB`, `64k`.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let (number, unit) = split_unit(text)?;
+    let shift = match unit.trim_end_matches("iB") {
+        "k" | "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("a size with its unit is needed: KiB, MiB or GiB".to_owned()),
+    };
+    let bytes = number.checked_mul(1 << shift).and_then(|bytes| usize::try_from(bytes).ok());
+    // The rule library itself needs about a megabyte.
+    bytes.filter(|&bytes| bytes >= 4 << 20).ok_or_else(|| "at least 4MiB are needed".to_owned())
+}
+
+fn split_unit(text: &str) -> Result<(u64, &str), String> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number = number.parse().map_err(|_| "a number with a unit is needed".to_owned())?;
+    Ok((number, unit.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_have_units() {
+        assert_eq!(parse_time("20ms"), Ok(Duration::from_millis(20)));
+        assert_eq!(parse_time("2 s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_size("256MiB"), Ok(256 << 20));
+        assert_eq!(parse_size("1G"), Ok(1 << 30));
+        for wrong in ["20", "ms", "-1ms", "0ms", "99999999999999999999s", "18446744073709551615s"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["256", "MiB", "1MiB", "1B", "18446744073709551615G"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn start_up_lines_are_for_those_who_choose_a_level() {
+        assert_eq!(levels(None), ["core=warn,dissector=warn,capture=warn"]);
+        assert_eq!(levels(Some("tcp=debug")), ["core=warn,dissector=warn,capture=warn", "tcp=debug"]);
+        assert_eq!(levels(Some("debug,tcp=warn")), ["debug,tcp=warn"]);
+    }
+
+    #[test]
+    fn an_input_is_never_overwritten() {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let path = folder.path().join("in.pcap");
+        std::fs::write(&path, b"x").expect("the folder is writable");
+        let again = folder.path().join(".").join("in.pcap");
+        assert!(refuse_to_overwrite(&again, std::slice::from_ref(&path)).is_err());
+        assert!(refuse_to_overwrite(&folder.path().join("out.pcap"), &[path]).is_ok());
+    }
+}
