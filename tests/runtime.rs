@@ -150,13 +150,14 @@ fn replay_with(rules: &str, capture: &str, settings: Settings) -> Outcome {
     let mut out = Vec::new();
     runtime.started();
     for (number, (time, bytes)) in packets.iter().enumerate() {
-        engine.borrow_mut().handle_packet(
+        let taken = engine.borrow_mut().handle_packet(
             *time,
             number as u64 + 1,
             link,
             bytes,
             bytes.len() as u32,
         );
+        assert!(taken);
         drive(&engine, &mut runtime, &said, &mut out);
     }
     engine.borrow_mut().shutdown();

@@ -171,8 +171,11 @@ impl Runtime {
         let result = self.host.guarded(|_| event.call::<()>(()));
         let Err(failure) = result else { return };
         // An abort has no message and is silent.
-        let Some(text) = failure.message() else { return };
-        self.services.log(Level::Error, "lua", &format!("lua: {text}"));
+        let Some(text) = failure.message() else {
+            return;
+        };
+        self.services
+            .log(Level::Error, "lua", &format!("lua: {text}"));
         self.engine.borrow_mut().core.stats.rule_errors += 1;
     }
 

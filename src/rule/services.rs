@@ -73,7 +73,11 @@ impl Services {
                 return;
             };
             drop(engine);
-            let id = if matches!(notice, Notice::Alert(_)) { self.next_alert() } else { 0 };
+            let id = if matches!(notice, Notice::Alert(_)) {
+                self.next_alert()
+            } else {
+                0
+            };
             report(notice, now, id, &mut *self.out.borrow_mut());
         }
     }
