@@ -118,7 +118,7 @@ fn after_frame(
     output: &mut Output,
     watcher: &mut dyn Watcher,
 ) -> ControlFlow<Result<(), OutputError>> {
-    if frame.number % PROGRESS_FRAMES == 0 {
+    if frame.number.is_multiple_of(PROGRESS_FRAMES) {
         watcher.progress(frame.read, frame.number);
     }
     if let Err(error) = flush(worker.journal(), output) {
