@@ -1,0 +1,208 @@
+//! A worker as `wero replay` runs it, with a rule file and no output.
+//!
+//! JIT compiler, budgets, profile and every setting are the defaults. What
+//! rules say is forgotten after each frame, but for what they print at the
+//! end of a pass: a rule proves there that it did its work.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use wero::capture::file::CaptureReader;
+use wero::event::{EventKind, Hooks, ListenerFailed, Profile, Settings};
+use wero::lua::Limits;
+use wero::packet::LinkType;
+use wero::rule::{Options, Runtime};
+use wero::time::Timestamp;
+use wero::worker::captures::Frame;
+use wero::worker::journal::{Entry, Journal};
+use wero::worker::{Files, Listeners, Wanted, Worker, shared_engine};
+
+use crate::clock::cpu_nanos;
+use crate::synthetic::Batch;
+
+/// Packet time between two passes over the same file: whatever the first
+/// left behind has timed out.
+const BETWEEN_PASSES: Duration = Duration::from_secs(2 * 3600);
+
+/// The folder of the rule files.
+pub fn rules(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/bench/rules")
+        .join(name)
+}
+
+/// A worker and what it cost.
+pub struct Rig {
+    worker: Worker<Watched>,
+    journal: Rc<RefCell<Journal>>,
+    heap: Rc<RefCell<usize>>,
+    shift: Duration,
+    /// The latest packet time.
+    now: Timestamp,
+    frames: u64,
+}
+
+/// One pass over a capture.
+pub struct Pass {
+    pub nanos: u64,
+    pub packets: u64,
+    /// What the rule file printed at its end.
+    pub said: String,
+}
+
+impl Rig {
+    /// # Panics
+    /// When the rule file does not load: there is nothing to measure then.
+    pub fn new(rule_file: &str) -> Rig {
+        let settings = Settings::new(Profile::Wero);
+        let engine = shared_engine(settings).expect("there is address space for the arenas");
+        let journal = Rc::new(RefCell::new(Journal::default()));
+        let options = Options {
+            rule_file: rules(rule_file),
+            module_dirs: Vec::new(),
+            limits: Limits::default(),
+            thread: 0,
+            colour: false,
+            time_text: wero::sink::ctime,
+        };
+        let runtime = Runtime::load(&engine, &options, Box::new(Files), journal.clone())
+            .unwrap_or_else(|error| panic!("{rule_file}: {error}"));
+        let heap = Rc::new(RefCell::new(0));
+        let watched = Watched {
+            runtime,
+            heap: Rc::clone(&heap),
+        };
+        let mut worker = Worker::new(engine, watched, journal.clone(), Wanted::default());
+        worker.started();
+        journal.borrow_mut().clear();
+        Rig {
+            worker,
+            journal,
+            heap,
+            shift: Duration::ZERO,
+            now: Timestamp(0),
+            frames: 0,
+        }
+    }
+
+    /// From opening the file to the last verdict and the end of every flow.
+    ///
+    /// # Panics
+    /// When a packet was refused or a rule failed: the figures would not
+    /// mean what they say.
+    pub fn pass(&mut self, capture: &Path) -> Pass {
+        let start = cpu_nanos();
+        let mut reader = CaptureReader::open(capture).expect("the capture was there");
+        let mut packets = 0;
+        while let Some(record) = reader.next().expect("the capture is sound") {
+            packets = record.frame;
+            self.now = record.timestamp + self.shift;
+            self.worker.frame(&Frame {
+                number: packets,
+                timestamp: self.now,
+                link: record.link,
+                bytes: record.bytes,
+                wire_len: record.orig_len,
+                read: 0,
+                file: 0,
+            });
+            if !self.journal.borrow().is_empty() {
+                self.journal.borrow_mut().clear();
+            }
+        }
+        self.worker.finish();
+        let nanos = cpu_nanos() - start;
+        self.shift += BETWEEN_PASSES;
+        self.check();
+        Pass {
+            nanos,
+            packets,
+            said: self.said(),
+        }
+    }
+
+    /// Runs the packets of a batch, `gap` of packet time apart; gives the
+    /// CPU time in nanoseconds.
+    pub fn feed(&mut self, batch: &Batch, gap: Duration) -> u64 {
+        let start = cpu_nanos();
+        for bytes in batch.frames() {
+            self.frames += 1;
+            self.now = self.now + gap;
+            self.worker.frame(&Frame {
+                number: self.frames,
+                timestamp: self.now,
+                link: LinkType::ETHERNET,
+                bytes,
+                wire_len: bytes.len() as u32,
+                read: 0,
+                file: 0,
+            });
+            if !self.journal.borrow().is_empty() {
+                self.journal.borrow_mut().clear();
+            }
+        }
+        cpu_nanos() - start
+    }
+
+    /// Bytes that the Lua state uses.
+    pub fn heap(&mut self) -> usize {
+        self.worker.take_exit();
+        *self.heap.borrow()
+    }
+
+    /// # Panics
+    /// When a packet was refused or a rule failed.
+    pub fn check(&self) {
+        let stats = self.worker.stats();
+        let failures = (stats.drops.total(), stats.rule_errors);
+        assert_eq!(failures, (0, 0), "no packet is refused, no rule fails");
+        assert_eq!(
+            (stats.flows_evicted, stats.flows_refused),
+            (0, 0),
+            "the flow table holds every flow"
+        );
+    }
+
+    fn said(&self) -> String {
+        let mut journal = self.journal.borrow_mut();
+        let mut text = Vec::new();
+        for entry in journal.entries() {
+            if let Entry::Print { text: range, .. } = entry {
+                text.extend_from_slice(journal.bytes(range));
+            }
+        }
+        journal.clear();
+        String::from_utf8_lossy(&text).trim().replace('\n', " ")
+    }
+}
+
+/// The rules, and how much memory they used when last asked.
+struct Watched {
+    runtime: Runtime,
+    heap: Rc<RefCell<usize>>,
+}
+
+impl Hooks for Watched {
+    #[inline]
+    fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), (ListenerFailed, bool)> {
+        self.runtime.fire(kind, subject)
+    }
+}
+
+impl Listeners for Watched {
+    fn location(&self, listener: (EventKind, u32)) -> Option<String> {
+        self.runtime.location(listener)
+    }
+    fn started(&mut self) {
+        self.runtime.started();
+    }
+    fn exiting(&mut self) {
+        self.runtime.exiting();
+    }
+    fn take_exit(&mut self) -> bool {
+        self.heap.replace(self.runtime.memory());
+        self.runtime.take_exit()
+    }
+}
