@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use wero::capture::file::CaptureReader;
-use wero::event::{EventKind, Hooks, ListenerFailed, Profile, Settings};
+use wero::event::{EventKind, Hooks, Level, ListenerFailed, Profile, Settings};
 use wero::lua::Limits;
 use wero::packet::LinkType;
 use wero::rule::{Options, Runtime};
@@ -42,6 +42,8 @@ pub struct Rig {
     /// The latest packet time.
     now: Timestamp,
     frames: u64,
+    /// The first that was logged.
+    error: Option<String>,
 }
 
 /// One pass over a capture.
@@ -84,6 +86,7 @@ impl Rig {
             shift: Duration::ZERO,
             now: Timestamp(0),
             frames: 0,
+            error: None,
         }
     }
 
@@ -108,9 +111,7 @@ impl Rig {
                 read: 0,
                 file: 0,
             });
-            if !self.journal.borrow().is_empty() {
-                self.journal.borrow_mut().clear();
-            }
+            self.forget();
         }
         self.worker.finish();
         let nanos = cpu_nanos() - start;
@@ -139,11 +140,29 @@ impl Rig {
                 read: 0,
                 file: 0,
             });
-            if !self.journal.borrow().is_empty() {
-                self.journal.borrow_mut().clear();
-            }
+            self.forget();
         }
         cpu_nanos() - start
+    }
+
+    /// Clears the journal, but for the first error.
+    #[inline]
+    fn forget(&mut self) {
+        let mut journal = self.journal.borrow_mut();
+        if journal.is_empty() {
+            return;
+        }
+        if self.error.is_none() {
+            self.error = journal.entries().iter().find_map(|entry| match entry {
+                Entry::Log {
+                    level: Level::Error,
+                    text,
+                    ..
+                } => Some(text.clone()),
+                _ => None,
+            });
+        }
+        journal.clear();
     }
 
     /// Bytes that the Lua state uses.
@@ -156,8 +175,12 @@ impl Rig {
     /// When a packet was refused or a rule failed.
     pub fn check(&self) {
         let stats = self.worker.stats();
-        let failures = (stats.drops.total(), stats.rule_errors);
-        assert_eq!(failures, (0, 0), "no packet is refused, no rule fails");
+        assert_eq!(
+            (stats.drops.total(), stats.rule_errors),
+            (0, 0),
+            "no packet is refused, no rule fails: {:?}",
+            self.error
+        );
         assert_eq!(
             (stats.flows_evicted, stats.flows_refused),
             (0, 0),

@@ -32,6 +32,7 @@ struct Case {
     goal: Goal,
     runner: Runner,
     first: f64,
+    packets: u64,
     samples: Vec<f64>,
     said: String,
 }
@@ -43,6 +44,7 @@ impl Case {
             goal,
             runner,
             first: 0.0,
+            packets: 0,
             samples: Vec::new(),
             said: String::new(),
         }
@@ -60,6 +62,7 @@ impl Case {
             Runner::Rules(rig) => rig.pass(capture),
         };
         self.said = pass.said;
+        self.packets = pass.packets;
         pass.nanos as f64 / pass.packets as f64
     }
 }
@@ -110,7 +113,8 @@ fn compare(title: &str, capture: &Path, rounds: usize, mut cases: Vec<Case>) {
         }
     }
     let base = cases.first().map_or(f64::NAN, |case| median(&case.samples));
-    println!("\n{title} ({})", capture.display());
+    let packets = cases.first().map_or(0, |case| case.packets);
+    println!("\n{title}: {packets} packets ({})", capture.display());
     println!(
         "  {:<32} {:>9} {:>9} {:>9} {:>11}  rules say",
         "case", "ns/packet", "x libpcap", "goal", "first pass"
