@@ -77,7 +77,10 @@ pub fn child(arguments: &[String]) {
     open(&mut rig, protocol, 0..FIRST, &mut batch);
     let (resident_before, heap_before) = (resident(), rig.heap());
     open(&mut rig, protocol, FIRST..FIRST + flows, &mut batch);
-    rig.check();
+    if let Some(why) = rig.void() {
+        eprintln!("{why}");
+        std::process::exit(1);
+    }
     let grown = resident() as i64 - resident_before as i64;
     println!("{grown} {}", rig.heap() as i64 - heap_before as i64);
 }

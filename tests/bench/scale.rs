@@ -63,14 +63,23 @@ fn measure(rules: &str, flows: u32, coming: bool) -> f64 {
     if coming {
         pairs(&mut rig, warm.clone(), gap(flows, coming));
         let nanos = pairs(&mut rig, warm.end..warm.end + NEW_FLOWS, gap(flows, coming));
-        rig.check();
-        return nanos as f64 / f64::from(2 * NEW_FLOWS);
+        return valid(&rig, nanos as f64 / f64::from(2 * NEW_FLOWS));
     }
     let mut random = Random::new(u64::from(flows));
     queries(&mut rig, flows, 20_000, &mut random);
     let nanos = queries(&mut rig, flows, PACKETS, &mut random);
-    rig.check();
-    nanos as f64 / f64::from(PACKETS)
+    valid(&rig, nanos as f64 / f64::from(PACKETS))
+}
+
+/// The figure, or none if it would not mean what it says.
+fn valid(rig: &Rig, nanos: f64) -> f64 {
+    match rig.void() {
+        None => nanos,
+        Some(why) => {
+            eprintln!("  {why}");
+            f64::NAN
+        }
+    }
 }
 
 /// Time between packets. Where flows come and go, as many come within the

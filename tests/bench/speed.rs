@@ -103,6 +103,11 @@ pub fn dns(capture: &Path, flows: &str, rounds: usize) {
 }
 
 fn compare(title: &str, capture: &Path, rounds: usize, mut cases: Vec<Case>) {
+    if let Ok(wanted) = std::env::var("WERO_BENCH_CASE") {
+        cases.retain(|case| {
+            matches!(case.runner, Runner::Libpcap) || case.name.contains(wanted.as_str())
+        });
+    }
     for case in &mut cases {
         case.first = case.run(capture);
     }

@@ -3,8 +3,9 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `speed`, `scale` and `memory`;
-//! `WERO_BENCH_ROUNDS` sets how many rounds are medians of.
+//! case is. Arguments choose among `http`, `dns`, `scale` and
+//! `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
 
@@ -37,8 +38,9 @@ fn main() {
     }
     let wants =
         |section: &str| arguments.is_empty() || arguments.iter().any(|given| given == section);
-    if wants("speed") {
-        speeds();
+    let (http, dns) = (wants("http"), wants("dns"));
+    if http || dns {
+        speeds(http, dns);
     }
     if wants("scale") {
         scale::table();
@@ -48,7 +50,7 @@ fn main() {
     }
 }
 
-fn speeds() {
+fn speeds(http: bool, dns: bool) {
     let rounds = std::env::var("WERO_BENCH_ROUNDS").ok();
     let rounds = rounds
         .and_then(|rounds| rounds.parse().ok())
@@ -57,7 +59,11 @@ fn speeds() {
     println!("Captures: {}", captures.origin);
     println!("CPU time of one worker without output, medians of {rounds} interleaved rounds;");
     println!("JIT compiler on, budgets armed, default settings.");
-    speed::http(&captures.http, rounds);
-    speed::dns(&captures.dns, "100,000", rounds);
-    speed::dns(&captures.dns_few_flows, "1,000", rounds);
+    if http {
+        speed::http(&captures.http, rounds);
+    }
+    if dns {
+        speed::dns(&captures.dns, "100,000", rounds);
+        speed::dns(&captures.dns_few_flows, "1,000", rounds);
+    }
 }
