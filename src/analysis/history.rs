@@ -83,11 +83,6 @@ impl History {
         }
     }
 
-    /// Whether the side that sends in `direction` has shown the mark.
-    pub fn has(&self, direction: Direction, mark: Mark) -> bool {
-        self.seen & 1 << (2 * mark as u8 + direction as u8) != 0
-    }
-
     /// The letters. `swapped`: the opener sends [`Direction::ToClient`].
     pub fn letters(&self, swapped: bool) -> String {
         let marks = self.marks.iter().take(usize::from(self.len));
@@ -159,7 +154,6 @@ mod tests {
             (ToClient, SYN | TcpHeader::RST, false),
         ]);
         assert_eq!(odd.letters(false), "Qi");
-        assert!(!odd.has(ToServer, Mark::Syn));
     }
 
     #[test]

@@ -168,13 +168,15 @@ impl Runtime {
     }
 
     fn signal(&mut self, event: &Function) {
-        if let Err(failure) = self.host.guarded(|_| event.call::<()>(())) {
-            if let Some(text) = failure.message() {
-                self.services
-                    .log(Level::Error, "lua", &format!("lua: {text}"));
-                self.engine.borrow_mut().core.stats.rule_errors += 1;
-            }
-        }
+        let result = self.host.guarded(|_| event.call::<()>(()));
+        let Err(failure) = result else { return };
+        // An abort has no message and is silent.
+        let Some(text) = failure.message() else {
+            return;
+        };
+        self.services
+            .log(Level::Error, "lua", &format!("lua: {text}"));
+        self.engine.borrow_mut().core.stats.rule_errors += 1;
     }
 
     /// Where a listener was registered: `rules.lua:12`, with its name if it

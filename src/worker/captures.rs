@@ -57,7 +57,7 @@ impl Captures {
         for path in rest {
             let length = match std::fs::metadata(path) {
                 _ if path.as_os_str() == "-" => None,
-                Ok(found) => found.is_file().then(|| found.len()),
+                Ok(found) => found.is_file().then_some(found.len()),
                 Err(source) => {
                     return Err(CaptureError::Open {
                         path: path.display().to_string(),

@@ -144,7 +144,10 @@ impl<L: Listeners> Worker<L> {
             frame.bytes,
             frame.wire_len,
         );
-        debug_assert!(taken, "outputs are taken after every frame, so there is a slot");
+        debug_assert!(
+            taken,
+            "outputs are taken after every frame, so there is a slot"
+        );
         self.run();
     }
 

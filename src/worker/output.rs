@@ -109,10 +109,10 @@ impl Output {
     pub fn log(&mut self, level: Level, section: &str, text: &str) -> Result<(), OutputError> {
         let line = self.lines.line(level, section, text);
         if level == Level::Fatal {
-            self.to_error(line.as_bytes());
+            self.put_error(line.as_bytes());
             return Ok(());
         }
-        self.to_text(line.as_bytes())
+        self.put_text(line.as_bytes())
     }
 
     /// Writes some entries of a worker's journal.
@@ -143,11 +143,11 @@ impl Output {
                 Entry::Print {
                     text,
                     to_error: true,
-                } => self.to_error(journal.bytes(text)),
+                } => self.put_error(journal.bytes(text)),
                 Entry::Print {
                     text,
                     to_error: false,
-                } => self.to_text(journal.bytes(text))?,
+                } => self.put_text(journal.bytes(text))?,
                 Entry::Packet {
                     timestamp,
                     link,
@@ -225,16 +225,16 @@ impl Output {
             Some((name, file)) => file
                 .write_all(text.as_bytes())
                 .map_err(|error| OutputError::Alerts(name.clone(), error)),
-            None => self.to_text(text.as_bytes()),
+            None => self.put_text(text.as_bytes()),
         }
     }
 
     fn refusal(&mut self, frame: u64, reason: DropReason, rule: Option<&str>) {
         let place = rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
-        self.to_error(format!("frame {frame}: dropped, {reason}{place}\n").as_bytes());
+        self.put_error(format!("frame {frame}: dropped, {reason}{place}\n").as_bytes());
     }
 
-    fn to_text(&mut self, text: &[u8]) -> Result<(), OutputError> {
+    fn put_text(&mut self, text: &[u8]) -> Result<(), OutputError> {
         if self.text_closed {
             return Ok(());
         }
@@ -261,7 +261,7 @@ impl Output {
     }
 
     /// Standard error has no reader who could be told that it fails.
-    fn to_error(&mut self, text: &[u8]) {
+    fn put_error(&mut self, text: &[u8]) {
         // What was said before stands before, also where both are one screen.
         let _ = self.flush_text();
         let _ = io::stderr().write_all(text);

@@ -106,7 +106,10 @@ local function define(name, attributes)
     local method = methods[key]
     if method then return method end
     local getter = getters[key]
-    if getter then return getter(self) end
+    if getter then
+      local value = getter(self)
+      return value
+    end
     if kind.byte and type(key) == 'number' then return kind.byte(self, key) end
     error(format("unknown field '%s'", tostring(key)), 0)
   end

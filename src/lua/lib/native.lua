@@ -26,6 +26,9 @@ local SENT = 3
 
 local native = { LINK = 0, NETWORK = 1, TRANSPORT = 2 }
 
+-- Kinds of the network layer by IP version, of the transport by protocol.
+native.networks, native.transports = {}, {}
+
 -- What is being delivered; written by the dispatcher, read and stopped here.
 -- `slot` and `flow` are those of the event, `cur` the listener's place.
 local st = { kind = 0, cur = 0, stop = false, slot = -1, flow = -1 }
@@ -101,7 +104,8 @@ return function (o)
   local at = r.$AT + $OFFSET
   if at + $WIDTH > r.len then outside() end
   local d = r.data
-  return $READ
+  local value = $READ
+  return value
 end
 ]]
 
@@ -174,6 +178,7 @@ local function add_fields(kind, fields)
     end
     name = name or field.name
     owner.getters[name] = getter_of(field, kind.what)
+    if not group then kind.inherited[name] = owner.getters[name] end
     if field.writable then owner.setters[name] = setter_of(field, kind.what) end
     owner.attributes[#owner.attributes + 1] = name
   end
@@ -202,21 +207,53 @@ local function describe(meta)
     __tostring = meta.__tostring }
 end
 
+-- Reads are compiled one by one for each kind of object. A function shared by
+-- two kinds that delegate to each other would look like recursion to the JIT
+-- compiler, and a tail call like a return it cannot follow.
+local INDEX = [[
+local getters, methods, networks, P, band, type, byte, parent, unknown, own = ...
+return function (o, key)
+  local get = getters[key]
+  if get then
+    local value = get(o)
+    return value
+  end
+  local method = methods[key]
+  if method then return method end
+  if own(key) then return nil end
+  if networks then
+    -- Fields of the IP header, read through the same slot.
+    local network = networks[P[band(o._s, $MASK)].ip_version]
+    local field = network and network.inherited[key]
+    if field then
+      local value = field(o)
+      return value
+    end
+  end
+  if type(key) ~= 'string' then unknown(key) end
+  if byte(key) == $UNDERSCORE then return nil end
+  if not parent then unknown(key) end
+  local value = parent(o)[key]
+  return value
+end
+]]
+
+local function own_slot(key)
+  return key == '_s' or key == '_g'
+end
+
+local function index_of(getters, methods, networks, parent)
+  local source = gsub(INDEX, '%$(%u+)', { MASK = PACKET_MASK, UNDERSCORE = UNDERSCORE })
+  return load(source, '=[wero]/index', 't')(getters, methods, networks, P, band, type, byte, parent,
+    unknown, own_slot)
+end
+
 local function metatable_of(kind)
   local getters, setters, methods = kind.getters, kind.setters, kind.methods
-  local parent, takes_fields = kind.parent, kind.class
+  local takes_fields = kind.class
   local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields }
-
-  function meta.__index(o, key)
-    local get = getters[key]
-    if get then return get(o) end
-    local method = methods[key]
-    if method then return method end
-    if type(key) ~= 'string' then unknown(key) end
-    if byte(key) == UNDERSCORE then return nil end
-    if not parent then unknown(key) end
-    return parent(o)[key]
-  end
+  local networks = kind.layer == native.TRANSPORT and native.networks or nil
+  meta.__index = index_of(getters, methods, networks, kind.parent)
 
   function meta.__newindex(o, key, value)
     local set = setters[key]
@@ -234,16 +271,22 @@ end
 
 -- Objects of one layer by slot. An object stays the same while its packet
 -- does, with what rules stored in it.
+local OBJECT = [[
+local P, band, rawget, setmetatable, meta = ...
+local cache = {}
+return function (slot)
+  local generation = P[band(slot, $MASK)].generation
+  local o = cache[slot + 1]
+  if o and rawget(o, '_g') == generation and rawget(o, '_s') == slot then return o end
+  o = setmetatable({ _s = slot, _g = generation }, meta)
+  cache[slot + 1] = o
+  return o
+end
+]]
+
 local function object_of(kind)
-  local cache, meta = {}, kind.meta
-  return function (slot)
-    local generation = P[band(slot, PACKET_MASK)].generation
-    local o = cache[slot + 1]
-    if o and o._g == generation and o._s == slot then return o end
-    o = setmetatable({ _s = slot, _g = generation }, meta)
-    cache[slot + 1] = o
-    return o
-  end
+  local source = gsub(OBJECT, '%$MASK', PACKET_MASK)
+  return load(source, '=[wero]/object', 't')(P, band, rawget, setmetatable, kind.meta)
 end
 
 -- A group's object reads the same packet as its owner, and is made anew for
@@ -251,12 +294,7 @@ end
 local function add_group(kind, name, group)
   local meta = { __name = kind.name .. '_' .. name, __attributes = group.attributes }
   local getters, setters = group.getters, group.setters
-  function meta.__index(o, key)
-    local get = getters[key]
-    if get then return get(o) end
-    if key == '_s' or key == '_g' then return nil end
-    unknown(key)
-  end
+  meta.__index = index_of(getters, {}, nil, nil)
   function meta.__newindex(o, key, value)
     local set = setters[key]
     if set then return set(o, value) end
@@ -394,7 +432,7 @@ function native.kind(kind)
   kind.what = kind.name .. ' packet'
   if kind.layer == native.LINK then kind.what = 'packet' end
   kind.getters, kind.setters = kind.getters or {}, kind.setters or {}
-  kind.methods, kind.groups = kind.methods or {}, {}
+  kind.methods, kind.groups, kind.inherited = kind.methods or {}, {}, {}
   kind.attributes = kind.attributes or {}
   local name, parent = kind.name, kind.parent
 
@@ -427,9 +465,6 @@ function native.checksum_methods(kind)
     check(compute(E, o._s, o._g, layer), what)
   end
 end
-
--- Kinds of the network layer by IP version, of the transport by protocol.
-native.networks, native.transports = {}, {}
 
 -- The network object of a packet of any version.
 function native.network(slot)

@@ -235,6 +235,7 @@ function stream.new_data(of, piece)
   check(api.piece_span(store, of._b, piece, out))
   local sub = new_sub(of, out.a, out.c, out.e, out.n)
   if #sub > 0 then return sub end
+  return nil
 end
 
 -- The first byte of a piece, or where it will be.

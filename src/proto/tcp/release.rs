@@ -125,6 +125,7 @@ impl Tcp<'_> {
         }
         if !edited {
             self.core.stats.conflicts += 1;
+            self.core.observe(|observer, core| observer.conflict(core, flow, direction));
         }
         self.core.replace_payload(slot, &judged);
     }
