@@ -143,7 +143,7 @@ fn echo_alone(s: &mut Scenario) {
 /// the right checksum.
 fn with_header(s: &mut Scenario, change: impl FnOnce(&mut Vec<u8>)) {
     let (src, dst) = (host("192.168.10.1"), host("192.168.20.1"));
-    let mut packet = wire::packet(src, dst, 0x1234, 20, b"sixteen bytes....");
+    let mut packet = wire::packet(src, dst, 0x1234, 20, b"sixteen bytes...");
     change(&mut packet);
     packet[10..12].fill(0);
     let words = usize::from(packet[0] & 15) * 4;

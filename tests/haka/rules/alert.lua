@@ -11,7 +11,7 @@ haka.rule {
       completion = 'successful',
       description = string.format('from %s', pkt.src),
       method = { description = 'a method', ref = { 'cve/1', 'cve/2' } },
-      sources = { haka.alert.address(pkt.src, ipv4.network('192.168.20.1/22')) },
+      sources = { haka.alert.address(pkt.src, ipv4.network(pkt.src, 22)) },
       targets = { haka.alert.address(pkt.dst), haka.alert.service('tcp/22', 'ssh') },
     }
     alert:update {

@@ -7,7 +7,7 @@ haka.rule {
     assert(pkt:parent(0) == pkt and pkt:parent('tcp') == pkt)
     assert(pkt:parent('ipv4') == pkt:parent() and pkt:parent('packet') == pkt:parent(2))
     assert(pkt:parent('nobody') == nil and pkt:parent(3) == nil)
-    debug.pprint(pkt:parent('ipv4'), { depth = 1, hide = { debug.hide_underscore, debug.hide_function } })
-    debug.pprint(pkt:parent(2), { depth = 1, hide = { debug.hide_underscore, debug.hide_function } })
+    debug.pprint(pkt:parent('ipv4'), { depth = 1 })
+    debug.pprint(pkt:parent(2), { depth = 1 })
   end,
 }
