@@ -104,6 +104,9 @@ pub struct Core {
     pub scripted: HashSet<u32>,
     /// Somebody other than rules who watches.
     pub observer: Option<Box<dyn Observer>>,
+    /// Streams of ended flows, which the listener that ended them may still
+    /// read; freed when it is done.
+    buried: Vec<BufId>,
     /// Parts of reassembled datagrams, by the slot that stands for them.
     pub datagrams: HashMap<u32, SmallVec<[Part; 8]>>,
 }
@@ -133,6 +136,7 @@ impl Core {
             last_link: LinkType::RAW,
             scripted: HashSet::new(),
             observer: None,
+            buried: Vec::new(),
             datagrams: HashMap::new(),
             settings,
         })
@@ -391,6 +395,22 @@ impl Core {
     /// An alert of the engine's own, with severity low unless said otherwise.
     pub fn alert(&mut self, description: impl Into<String>, severity_low: bool, endpoints: Option<[(Addr, Option<String>); 2]>) {
         self.notices.push_back(Notice::Alert(NativeAlert { severity_low, description: description.into(), endpoints }));
+    }
+
+    /// Frees a stream once no listener runs.
+    pub fn bury(&mut self, stream: BufId) {
+        self.buried.push(stream);
+    }
+
+    /// No listener runs: frees what only one could still have read.
+    #[inline]
+    pub fn free_buried(&mut self) {
+        while let Some(stream) = self.buried.pop() {
+            self.bufs.free(stream);
+        }
+        while let Some(slot) = self.packets.take_retired() {
+            self.release_packet(slot);
+        }
     }
 
     /// Pushes work; deeper nesting than any sane rule needs is refused.

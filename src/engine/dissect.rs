@@ -100,15 +100,22 @@ impl Engine {
         }
         let id = self.core.packet(slot).id;
         self.core.debug("packet", || format!("received packet id={id}"));
+        if !self.core.hooks.hears(EventKind::PacketReceive) {
+            self.go(stage::CHOOSE_NETWORK);
+            return None;
+        }
+        // Rules see what follows the link header; one that cannot be read is
+        // reported when they have seen the packet.
+        let _ = self.locate_network(slot);
         self.raise(EventKind::PacketReceive, slot, stage::CHOOSE_NETWORK)
     }
 
     fn choose_network(&mut self, slot: u32) -> Option<Step> {
         let grown = self.absorb_frame_edits(slot);
         match self.locate_network(slot) {
-            Ok(Network::Other(_)) => self.core.stats.unknown_protocol += 1,
+            Ok(Network::Ipv4 | Network::Ipv6) => {}
             Ok(Network::Unsupported) => self.core.stats.undecoded_link += 1,
-            Ok(_) => {}
+            Ok(_) => self.core.stats.unknown_protocol += 1,
             Err(malformed) => return self.malformed(slot, malformed, EventKind::PacketError),
         }
         if self.core.extended.hears(EventKind::PacketNext) {

@@ -157,9 +157,7 @@ impl Engine {
     /// The next packet that leaves or is refused. Its slot is freed by
     /// [`Engine::release_output`].
     pub fn poll_output(&mut self) -> Option<Output> {
-        while let Some(slot) = self.core.packets.take_retired() {
-            self.core.release_packet(slot);
-        }
+        self.core.free_buried();
         self.core.outputs.pop_front()
     }
 

@@ -64,6 +64,15 @@ local function unknown(key)
 end
 native.unknown = unknown
 
+-- Haka's text names neither field nor object.
+local function refuse_assignment(key, name)
+  if host.fixed_texts then
+    error('Assignment not possible. No setter/member with this name. '
+      .. 'For custom assignments implement __setitem method.', 3)
+  end
+  error(format("Assignment not possible: '%s' is no field of %s", tostring(key), name), 3)
+end
+
 -- Fields ----------------------------------------------------------------------
 
 local AT = { [0] = 'ip_at', [1] = 'ip_at', [2] = 'transport_at' }
@@ -123,7 +132,7 @@ local function getter_of(field, what)
 end
 
 local function expected(name, wanted, value)
-  error(format("Error in %s (arg 2), expected '%s' got '%s'", name, wanted, type(value)), 3)
+  error(format("Error in %s (arg 2), expected '%s' got '%s'", name, wanted, type(value)), 0)
 end
 
 -- The number that goes into a field: whole, and cut to the field's width.
@@ -132,7 +141,7 @@ local function integer(value, field)
   if type(value) ~= 'number' and type(value) ~= 'string' or not number then
     expected(field.name, 'number', value)
   end
-  if number < 0 then error('number must not be negative', 3) end
+  if number < 0 then error('number must not be negative', 0) end
   number = floor(number / field.unit) % field.range
   -- Infinity and NaN leave no remainder that is a number.
   return number == number and number or 0
@@ -260,7 +269,7 @@ local function metatable_of(kind)
     if set then return set(o, value) end
     if is_native_name(kind, key) then error('This variable is immutable', 0) end
     if not takes_fields then
-      error(format("Assignment not possible: '%s' is no field of %s", tostring(key), kind.name), 2)
+      refuse_assignment(key, kind.name)
     end
     rawset(o, key, value)
   end
@@ -299,7 +308,7 @@ local function add_group(kind, name, group)
     local set = setters[key]
     if set then return set(o, value) end
     if getters[key] then error('This variable is immutable', 0) end
-    error(format("Assignment not possible: '%s' is no field of %s", tostring(key), meta.__name), 2)
+    refuse_assignment(key, meta.__name)
   end
   meta.__metatable = describe(meta)
   kind.getters[name] = function (o)
@@ -446,6 +455,11 @@ function native.kind(kind)
   add_operations(kind)
   kind.meta = metatable_of(kind)
   kind.object = object_of(kind)
+  if not kind.class then
+    for _, key in ipairs { 'name', '_parent', '_next_dissector' } do
+      kind.attributes[#kind.attributes + 1] = key
+    end
+  end
   sort(kind.attributes)
   return kind
 end

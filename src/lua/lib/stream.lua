@@ -106,7 +106,8 @@ local function feed(entry, current)
   entry.running = true
   local ok, message = resume(co, argument)
   entry.running = false
-  if status(co) == 'suspended' then return park(entry) end
+  -- One whose flow ended while it ran does not wait for anything.
+  if status(co) == 'suspended' and not entry.done then return park(entry) end
   if not ok and message ~= nil and host.coroutine_failed then
     host.coroutine_failed(co, message)
   end

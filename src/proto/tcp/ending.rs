@@ -156,7 +156,7 @@ impl Tcp<'_> {
         packets.extend(queued.iter().filter(|piece| piece.last).map(|piece| piece.token));
         heavy.kept.clear(&mut self.core.bufs.extents);
         if let Some(stream) = heavy.stream.take() {
-            self.core.bufs.free(stream);
+            self.core.bury(stream);
         }
         if missing.is_some() {
             self.core.observe(|observer, core| observer.gap(core, flow, direction, &queued));
@@ -183,7 +183,7 @@ fn free_buffers(core: &mut Core, connection: &mut Connection) {
         if let Some(heavy) = half.heavy.as_mut() {
             heavy.kept.clear(&mut core.bufs.extents);
             if let Some(stream) = heavy.stream.take() {
-                core.bufs.free(stream);
+                core.bury(stream);
             }
         }
     }
