@@ -54,8 +54,10 @@ impl Pool {
                     if new_size != 0 && fresh.is_null() {
                         return fresh;
                     }
-                    if old_size != 0 {
+                    if old_size != 0 && new_size != 0 {
                         ptr::copy_nonoverlapping(block.cast::<u8>(), fresh.cast(), old_size.min(new_size));
+                    }
+                    if old_size != 0 {
                         self.give(block, old_size);
                     }
                     fresh
