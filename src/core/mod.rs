@@ -92,6 +92,8 @@ pub struct Core {
     pub flows: Flows,
     pub tunnels: Tunnels,
     pub stack: Vec<Frame>,
+    /// Packets that wait for `Op::SendAll`, the next one last.
+    pub departing: Vec<u32>,
     pub outputs: VecDeque<Output>,
     pub notices: VecDeque<Notice>,
     pub log: LogFilter,
@@ -125,6 +127,7 @@ impl Core {
             flows,
             tunnels: Tunnels::default(),
             stack: Vec::with_capacity(32),
+            departing: Vec::new(),
             outputs: VecDeque::with_capacity(64),
             notices: VecDeque::new(),
             log: LogFilter::default(),
@@ -179,6 +182,11 @@ impl Core {
     pub fn drop_packet(&mut self, slot: u32, reason: DropReason) {
         let packet = self.packets.get_mut(slot);
         if !matches!(packet.state, state::NORMAL | state::FORGED) {
+            return;
+        }
+        if packet.flags & flag::HELD != 0 && reason == DropReason::Rule {
+            // Its bytes are part of a stream: it ends when they are let go.
+            packet.flags |= flag::REFUSED;
             return;
         }
         let (own, id, flags) = (packet.state == state::FORGED, packet.id, packet.flags);
@@ -391,6 +399,36 @@ impl Core {
     /// An alert of the engine's own, with severity low unless said otherwise.
     pub fn alert(&mut self, description: impl Into<String>, severity_low: bool, endpoints: Option<[(Addr, Option<String>); 2]>) {
         self.notices.push_back(Notice::Alert(NativeAlert { severity_low, description: description.into(), endpoints }));
+    }
+
+    /// Sends packets in the order given, from a stage of the way up, before
+    /// the work under way goes on. However many: they take one frame.
+    pub fn send_all(&mut self, slots: &[u32], stage: u8) {
+        if slots.is_empty() {
+            return;
+        }
+        let base = self.departing.len() as u32;
+        self.departing.extend(slots.iter().rev());
+        let frame = Frame { packet: base, flow: slots.len() as u32, ..Frame::packet(Op::SendAll, base) };
+        // Room for it is part of what each nested level may use.
+        self.stack.push(frame.at(stage));
+    }
+
+    /// The next packet of an `Op::SendAll` frame, which must be the top.
+    pub fn next_departing(&mut self, frame: Frame) -> Option<u32> {
+        // Whatever lies above was left behind by a listener that failed.
+        let end = (frame.packet + frame.flow) as usize;
+        for slot in self.departing.split_off(end.min(self.departing.len())) {
+            self.drop_packet_with(slot, DropReason::NotSent);
+        }
+        let slot = if frame.flow > 0 { self.departing.pop() } else { None };
+        match (slot, self.stack.last_mut()) {
+            (Some(_), Some(top)) => top.flow -= 1,
+            _ => {
+                self.stack.pop();
+            }
+        }
+        slot
     }
 
     /// Pushes work; deeper nesting than any sane rule needs is refused.
