@@ -128,7 +128,7 @@ fn drive(
 ) {
     let now = engine.borrow().core.now;
     engine::run(engine, runtime, &mut |notice| {
-        report(notice, now, &mut *said.borrow_mut())
+        report(notice, now, 0, &mut *said.borrow_mut())
     });
     loop {
         let Some(output) = engine.borrow_mut().poll_output() else {
@@ -150,13 +150,14 @@ fn replay_with(rules: &str, capture: &str, settings: Settings) -> Outcome {
     let mut out = Vec::new();
     runtime.started();
     for (number, (time, bytes)) in packets.iter().enumerate() {
-        engine.borrow_mut().handle_packet(
+        let taken = engine.borrow_mut().handle_packet(
             *time,
             number as u64 + 1,
             link,
             bytes,
             bytes.len() as u32,
         );
+        assert!(taken);
         drive(&engine, &mut runtime, &said, &mut out);
     }
     engine.borrow_mut().shutdown();

@@ -88,7 +88,10 @@ impl Edit {
         };
         format!(
             "require('protocol/tcp_connection')
-             local seen, left = 0, {erased}
+             local seen, left
+             haka.rule {{ on = haka.dissectors.tcp_connection.events.new_connection, eval = function ()
+               seen, left = 0, {erased}
+             end }}
              haka.rule {{ on = haka.dissectors.tcp_connection.events.receive_data, eval = function (_, data, dir)
                if dir ~= '{direction}' then return end
                local first, size = seen, #data
@@ -97,11 +100,14 @@ impl Edit {
                if from >= size then return end
                local count = math.min(left, size - from)
                left = left - count
-               if {written} > 0 and first <= {at} then
-                 data:pos(from):insert(haka.vbuffer_from(string.rep('#', {written})))
-                 from = from + {written}
+               local written = first <= {at} and {written} or 0
+               if written == 0 then
+                 if count > 0 then data:sub(from, count):erase() end
+               elseif count == 0 then
+                 data:pos(from):insert(haka.vbuffer_from(string.rep('#', written)))
+               else
+                 data:sub(from, count):replace(haka.vbuffer_from(string.rep('#', written)))
                end
-               if count > 0 then data:sub(from, count):erase() end
              end }}"
         )
     }
@@ -167,25 +173,51 @@ fn read(path: &Path) -> Capture {
 /// What leaves: the number of the packet that was on its way, and a frame.
 type Out = Vec<(usize, Vec<u8>)>;
 
-fn replay(rules: &str, capture: &Capture, settings: Settings) -> Out {
-    let engine: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
-    let errors = Rc::new(RefCell::new(Errors::default()));
-    let outward: Rc<RefCell<dyn Outward>> = errors.clone();
-    let options = Options {
-        rule_file: PathBuf::from("rules.lua"),
-        module_dirs: Vec::new(),
-        limits: Limits::default(),
-        thread: 0,
-        colour: false,
-        time_text: |time| format!("t{}", time.secs()),
-    };
-    let mut runtime = Runtime::load(&engine, &options, Box::new(OneFile(rules.to_owned())), outward)
-        .unwrap_or_else(|error| panic!("{error}"));
-    let mut out = Out::new();
-    let mut verdicts = vec![0; capture.packets.len() + 1];
-    let mut drive = |runtime: &mut Runtime, number: usize| {
+/// An engine with a rule file, for one capture after the other.
+struct Replay {
+    engine: Shared,
+    runtime: Runtime,
+    errors: Rc<RefCell<Errors>>,
+}
+
+impl Replay {
+    fn new(rules: &str) -> Replay {
+        let settings = Settings::new(Profile::Wero);
+        let engine: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
+        let errors = Rc::new(RefCell::new(Errors::default()));
+        let options = Options {
+            rule_file: PathBuf::from("rules.lua"),
+            module_dirs: Vec::new(),
+            limits: Limits::default(),
+            thread: 0,
+            colour: false,
+            time_text: |time| format!("t{}", time.secs()),
+        };
+        let mut runtime = Runtime::load(&engine, &options, Box::new(OneFile(rules.to_owned())), errors.clone())
+            .unwrap_or_else(|error| panic!("{error}"));
+        runtime.started();
+        Replay { engine, runtime, errors }
+    }
+
+    fn run(&mut self, capture: &Capture) -> Out {
+        let mut out = Out::new();
+        let mut verdicts = vec![0; capture.packets.len() + 1];
+        for (number, (time, bytes)) in capture.packets.iter().enumerate() {
+            let id = number as u64 + 1;
+            assert!(self.engine.borrow_mut().handle_packet(*time, id, capture.link, bytes, bytes.len() as u32));
+            self.drive(number, &mut verdicts, &mut out);
+        }
+        self.engine.borrow_mut().shutdown();
+        self.drive(capture.packets.len(), &mut verdicts, &mut out);
+        assert_eq!(self.errors.borrow().0, Vec::<String>::new(), "{}", capture.name);
+        assert!(verdicts[1..].iter().all(|&count| count == 1), "{}: one verdict each: {verdicts:?}", capture.name);
+        out
+    }
+
+    fn drive(&mut self, number: usize, verdicts: &mut [usize], out: &mut Out) {
+        let Replay { engine, runtime, errors } = self;
         let now = engine.borrow().core.now;
-        engine::run(&engine, runtime, &mut |notice| report(notice, now, &mut *errors.borrow_mut()));
+        engine::run(engine, runtime, &mut |notice| report(notice, now, number as u64 + 1, &mut *errors.borrow_mut()));
         loop {
             let Some(output) = engine.borrow_mut().poll_output() else { return };
             {
@@ -198,20 +230,7 @@ fn replay(rules: &str, capture: &Capture, settings: Settings) -> Out {
             }
             engine.borrow_mut().release_output(&output);
         }
-    };
-    runtime.started();
-    for (number, (time, bytes)) in capture.packets.iter().enumerate() {
-        let taken = engine.borrow_mut().handle_packet(*time, number as u64 + 1, capture.link, bytes, bytes.len() as u32);
-        assert!(taken);
-        drive(&mut runtime, number);
     }
-    engine.borrow_mut().shutdown();
-    drive(&mut runtime, capture.packets.len());
-    runtime.exiting();
-    drop(runtime);
-    assert_eq!(errors.borrow().0, Vec::<String>::new(), "{}", capture.name);
-    assert!(verdicts[1..].iter().all(|&count| count == 1), "{}: one verdict each: {verdicts:?}", capture.name);
-    out
 }
 
 /// Reads both directions of what left, and checks that no acknowledgement
@@ -276,10 +295,12 @@ fn check(capture: &Capture, edit: Edit, out: &Out) -> [Vec<u8>; 2] {
 }
 
 fn run_all(direction: &str) {
-    for capture in captures() {
-        for edit in Edit::all().into_iter().filter(|edit| edit.direction == direction) {
-            let out = replay(&edit.rule(), &capture, Settings::new(Profile::Wero));
-            check(&capture, edit, &out);
+    let captures = captures();
+    for edit in Edit::all().into_iter().filter(|edit| edit.direction == direction) {
+        let mut replay = Replay::new(&edit.rule());
+        for capture in &captures {
+            let out = replay.run(capture);
+            check(capture, edit, &out);
         }
     }
 }
@@ -296,15 +317,14 @@ fn responses_read_as_the_rule_wrote_them() {
 
 #[test]
 fn readers_that_change_nothing_leave_every_byte() {
+    let mut replay = Replay::new(
+        "require('protocol/tcp_connection')
+         haka.rule { on = haka.dissectors.tcp_connection.events.receive_data, eval = function (flow, data)
+           local _ = data:asstring()
+         end }",
+    );
     for capture in captures().iter().filter(|capture| !capture.name.contains("conflict-v")) {
-        let out = replay(
-            "require('protocol/tcp_connection')
-             haka.rule { on = haka.dissectors.tcp_connection.events.receive_data, eval = function (flow, data)
-               local _ = data:asstring()
-             end }",
-            capture,
-            Settings::new(Profile::Wero),
-        );
+        let out = replay.run(capture);
         let mut left: Vec<_> = out.into_iter().map(|(_, frame)| frame).collect();
         let mut came: Vec<_> = capture.packets.iter().map(|(_, frame)| frame.clone()).collect();
         // Segments that came early leave once what is missing has come.
@@ -325,8 +345,9 @@ fn every_byte_edited_at_once_comes_out_in_both_directions() {
           local new = text:gsub('[aeiou]', '<%0%0>'):gsub(' ', '')
           data:replace(haka.vbuffer_from(new))
         end }";
+    let mut replay = Replay::new(rule);
     for capture in captures() {
-        let out = replay(rule, &capture, Settings::new(Profile::Wero));
+        let out = replay.run(&capture);
         for (stream, text) in streams(&capture, &out).iter().zip(texts(&capture.name)) {
             let mut expected = Vec::new();
             for byte in text.into_iter().filter(|&byte| byte != b' ') {
@@ -348,7 +369,7 @@ fn sampled() -> Vec<(Capture, Edit, Out)> {
     let chosen = captures().into_iter().enumerate().map(|(number, capture)| {
         // 7 and the number of edits have no common factor.
         let edit = edits[number * 7 % edits.len()];
-        let out = replay(&edit.rule(), &capture, Settings::new(Profile::Wero));
+        let out = Replay::new(&edit.rule()).run(&capture);
         (capture, edit, out)
     });
     chosen.collect()
@@ -395,7 +416,9 @@ fn wero_flows_reads_the_same_streams() {
         let expected = check(&capture, edit, &out);
         let path = folder.write(&capture, &out);
         let listed = Command::new(env!("CARGO_BIN_EXE_wero")).args(["flows", "--json"]).arg(&path).output().expect("wero runs");
-        let line: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("one flow");
+        let line: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|error| {
+            panic!("{}, {edit:?}: {error}: {}", capture.name, String::from_utf8_lossy(&listed.stdout))
+        });
         for (side, text) in ["to_server", "to_client"].iter().zip(&expected) {
             let stream = &line[side]["stream"];
             let state = stream["state"].as_str();

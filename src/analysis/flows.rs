@@ -98,7 +98,10 @@ impl StreamState {
 
     /// Whether all bytes of the stream are there.
     pub const fn is_whole(self) -> bool {
-        matches!(self, StreamState::Ok | StreamState::Mid | StreamState::Conflict)
+        matches!(
+            self,
+            StreamState::Ok | StreamState::Mid | StreamState::Conflict
+        )
     }
 }
 
@@ -193,7 +196,9 @@ impl Tracker {
 
     fn get(&mut self, flow: u64) -> Option<&mut Open> {
         let place = flow.checked_sub(self.first)?;
-        self.flows.get_mut(usize::try_from(place).ok()?)?.as_deref_mut()
+        self.flows
+            .get_mut(usize::try_from(place).ok()?)?
+            .as_deref_mut()
     }
 
     /// The flow with that number; a new one begins with this sighting. `None`
@@ -206,7 +211,10 @@ impl Tracker {
         while self.flows.len() <= place {
             self.flows.push_back(None);
         }
-        let open = self.flows.get_mut(place)?.get_or_insert_with(|| Box::new(Open::new(sighting)));
+        let open = self
+            .flows
+            .get_mut(place)?
+            .get_or_insert_with(|| Box::new(Open::new(sighting)));
         Some(open)
     }
 }
@@ -238,7 +246,12 @@ impl Tracker {
 
     /// The direction is over with a hole in it; these ranges of the stream
     /// were seen beyond, in ascending order.
-    pub fn gap(&mut self, flow: u64, direction: Direction, beyond: impl Iterator<Item = Range<u64>>) {
+    pub fn gap(
+        &mut self,
+        flow: u64,
+        direction: Direction,
+        beyond: impl Iterator<Item = Range<u64>>,
+    ) {
         if let Some(open) = self.get(flow) {
             open.half(direction).skip_to(beyond);
             if open.half(direction).missing > 0 {
@@ -325,7 +338,8 @@ impl Half {
         self.len += bytes.len() as u64;
         self.hash.update(bytes);
         let room = application::ENOUGH.saturating_sub(self.start.len());
-        self.start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.start
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     fn skip_to(&mut self, beyond: impl Iterator<Item = Range<u64>>) {
@@ -337,9 +351,25 @@ impl Half {
 
     fn finish(self, tcp: bool) -> Side {
         let state = self.state();
-        let Half { packets, wire_bytes, len, missing, hash, .. } = self;
-        let stream = tcp.then(|| Stream { state, len, missing, sha256: hash.finalize().into() });
-        Side { packets, bytes: wire_bytes, stream }
+        let Half {
+            packets,
+            wire_bytes,
+            len,
+            missing,
+            hash,
+            ..
+        } = self;
+        let stream = tcp.then(|| Stream {
+            state,
+            len,
+            missing,
+            sha256: hash.finalize().into(),
+        });
+        Side {
+            packets,
+            bytes: wire_bytes,
+            stream,
+        }
     }
 
     fn state(&self) -> StreamState {
@@ -408,7 +438,8 @@ impl Open {
 
     fn note_segment(&mut self, sighting: &Sighting<'_>) {
         let (direction, flags) = (sighting.direction, sighting.tcp_flags);
-        self.history.add_segment(direction, flags, sighting.payload_len > 0);
+        self.history
+            .add_segment(direction, flags, sighting.payload_len > 0);
         if flags & TcpHeader::SYN != 0 {
             self.half(direction).syn = true;
             self.note_opener(direction, flags & TcpHeader::ACK != 0);
@@ -425,7 +456,9 @@ impl Open {
     fn note_opener(&mut self, direction: Direction, answers: bool) {
         self.opener = match (self.opener, answers) {
             (Opener::FirstSender(_), true) => Opener::SynAckReceiver(direction.opposite()),
-            (Opener::FirstSender(_) | Opener::SynAckReceiver(_), false) => Opener::SynSender(direction),
+            (Opener::FirstSender(_) | Opener::SynAckReceiver(_), false) => {
+                Opener::SynSender(direction)
+            }
             (known, _) => known,
         };
     }

@@ -73,17 +73,14 @@ impl History {
         }
         if payload {
             self.add(direction, Mark::Data);
-        } else if flags & (TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST) == 0 && has(TcpHeader::ACK) {
+        } else if flags & (TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST) == 0
+            && has(TcpHeader::ACK)
+        {
             self.add(direction, Mark::Ack);
         }
         if has(TcpHeader::FIN) && !has(TcpHeader::SYN) {
             self.add(direction, Mark::Fin);
         }
-    }
-
-    /// Whether the side that sends in `direction` has shown the mark.
-    pub fn has(&self, direction: Direction, mark: Mark) -> bool {
-        self.seen & 1 << (2 * mark as u8 + direction as u8) != 0
     }
 
     /// The letters. `swapped`: the opener sends [`Direction::ToClient`].
@@ -92,9 +89,18 @@ impl History {
         let letters = marks.filter_map(|code| {
             let letter = *LETTERS.get(usize::from(code / 2))?;
             let from_opener = (code % 2 == 0) != swapped;
-            Some(char::from(if from_opener { letter } else { letter.to_ascii_lowercase() }))
+            Some(char::from(if from_opener {
+                letter
+            } else {
+                letter.to_ascii_lowercase()
+            }))
         });
-        swapped.then_some('^').into_iter().chain(letters).take(MAX_LETTERS).collect()
+        swapped
+            .then_some('^')
+            .into_iter()
+            .chain(letters)
+            .take(MAX_LETTERS)
+            .collect()
     }
 }
 
@@ -133,15 +139,21 @@ mod tests {
 
     #[test]
     fn each_letter_appears_once_a_side() {
-        let twice = history(&[(ToServer, ACK, true), (ToServer, ACK, true), (ToClient, ACK, true)]);
+        let twice = history(&[
+            (ToServer, ACK, true),
+            (ToServer, ACK, true),
+            (ToClient, ACK, true),
+        ]);
         assert_eq!(twice.letters(false), "Dd");
     }
 
     #[test]
     fn odd_flags_have_letters_of_their_own() {
-        let odd = history(&[(ToServer, SYN | FIN, false), (ToClient, SYN | TcpHeader::RST, false)]);
+        let odd = history(&[
+            (ToServer, SYN | FIN, false),
+            (ToClient, SYN | TcpHeader::RST, false),
+        ]);
         assert_eq!(odd.letters(false), "Qi");
-        assert!(!odd.has(ToServer, Mark::Syn));
     }
 
     #[test]
@@ -149,8 +161,15 @@ mod tests {
         let mut full = History::default();
         for direction in Direction::BOTH {
             for mark in [
-                Mark::Syn, Mark::SynAck, Mark::Ack, Mark::Data, Mark::Fin, Mark::Reset,
-                Mark::BadChecksum, Mark::Gap, Mark::Conflict,
+                Mark::Syn,
+                Mark::SynAck,
+                Mark::Ack,
+                Mark::Data,
+                Mark::Fin,
+                Mark::Reset,
+                Mark::BadChecksum,
+                Mark::Gap,
+                Mark::Conflict,
             ] {
                 full.add(direction, mark);
             }

@@ -38,7 +38,9 @@ impl Observer for Witness {
     fn opened(&mut self, _: &Core, _: u32) {}
 
     fn packet(&mut self, core: &Core, flow: u32, direction: Direction, packet: u32) {
-        let Some(flow) = core.flows.live(flow) else { return };
+        let Some(flow) = core.flows.live(flow) else {
+            return;
+        };
         let (client, server) = ends(flow);
         let (source, destination) = match direction {
             Direction::ToServer => (client, server),
@@ -48,8 +50,14 @@ impl Observer for Witness {
         let frame = core.bytes(packet);
         let (from, to) = (record.payload_at as usize, record.end as usize);
         let tcp = flow.protocol == protocol::TCP;
-        let flags = if tcp { frame.get(record.transport_at as usize + 13).copied() } else { None };
-        let vlans = decode::link(LinkType(record.link), frame).map(|below| below.vlans).unwrap_or_default();
+        let flags = if tcp {
+            frame.get(record.transport_at as usize + 13).copied()
+        } else {
+            None
+        };
+        let vlans = decode::link(LinkType(record.link), frame)
+            .map(|below| below.vlans)
+            .unwrap_or_default();
         self.tracker.borrow_mut().packet(&Sighting {
             flow: flow.id,
             direction,
@@ -67,17 +75,30 @@ impl Observer for Witness {
         });
     }
 
-    fn bytes(&mut self, core: &Core, flow: u32, direction: Direction, bytes: &[u8], wire_len: usize) {
-        self.tell(core, flow, |tracker, flow| tracker.bytes(flow, direction, bytes, wire_len));
+    fn bytes(
+        &mut self,
+        core: &Core,
+        flow: u32,
+        direction: Direction,
+        bytes: &[u8],
+        wire_len: usize,
+    ) {
+        self.tell(core, flow, |tracker, flow| {
+            tracker.bytes(flow, direction, bytes, wire_len)
+        });
     }
 
     fn conflict(&mut self, core: &Core, flow: u32, direction: Direction) {
-        self.tell(core, flow, |tracker, flow| tracker.conflict(flow, direction));
+        self.tell(core, flow, |tracker, flow| {
+            tracker.conflict(flow, direction)
+        });
     }
 
     fn gap(&mut self, core: &Core, flow: u32, direction: Direction, beyond: &[Piece]) {
         let pieces = beyond.iter().map(|piece| piece.offset..piece.end());
-        self.tell(core, flow, |tracker, flow| tracker.gap(flow, direction, pieces));
+        self.tell(core, flow, |tracker, flow| {
+            tracker.gap(flow, direction, pieces)
+        });
     }
 
     fn reset(&mut self, core: &Core, flow: u32, _: Direction, credible: bool) {
@@ -115,7 +136,13 @@ fn ends(flow: &FlowRecord) -> (Endpoint, Endpoint) {
         _ => Addr::v6(bytes),
     };
     (
-        Endpoint { addr: addr(flow.client), port: flow.client_port },
-        Endpoint { addr: addr(flow.server), port: flow.server_port },
+        Endpoint {
+            addr: addr(flow.client),
+            port: flow.client_port,
+        },
+        Endpoint {
+            addr: addr(flow.server),
+            port: flow.server_port,
+        },
     )
 }

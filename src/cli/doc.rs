@@ -23,9 +23,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Page::Profiles => profiles(),
     };
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Failure::IO, format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Failure::IO,
+            format!("cannot write to standard output: {error}"),
+        )),
         _ => Ok(()),
     }
 }
@@ -47,6 +48,9 @@ mod tests {
     fn every_difference_is_a_row_of_four_columns() {
         let text = profiles();
         assert_eq!(text.lines().count(), 2 + profile::differences().len());
-        assert!(text.lines().all(|line| line.matches('|').count() == 5), "{text}");
+        assert!(
+            text.lines().all(|line| line.matches('|').count() == 5),
+            "{text}"
+        );
     }
 }

@@ -32,14 +32,20 @@ impl Failure {
     pub const RULES: u8 = 78;
 
     pub fn new(code: u8, message: impl Into<String>) -> Failure {
-        Failure { code, messages: vec![message.into()] }
+        Failure {
+            code,
+            messages: vec![message.into()],
+        }
     }
 
     /// The failure that damaged captures are, if there are any. The first one
     /// decides the code.
     pub fn of_captures(faults: &[CaptureError]) -> Option<Failure> {
         let code = capture_code(faults.first()?);
-        Some(Failure { code, messages: faults.iter().map(CaptureError::to_string).collect() })
+        Some(Failure {
+            code,
+            messages: faults.iter().map(CaptureError::to_string).collect(),
+        })
     }
 
     /// Says what went wrong on standard error.
@@ -91,12 +97,18 @@ impl From<ReplayError> for Failure {
 /// given in the wrong order. `-` is not looked at.
 pub fn check_order(rules: &Path, captures: &[impl AsRef<Path>]) -> Result<(), Failure> {
     let kind = sniff(rules).map_err(|error| {
-        Failure::new(Failure::NO_INPUT, format!("cannot open rule file '{}': {error}", rules.display()))
+        Failure::new(
+            Failure::NO_INPUT,
+            format!("cannot open rule file '{}': {error}", rules.display()),
+        )
     })?;
     let swapped = captures.iter().map(AsRef::as_ref).find(|path| {
         path.as_os_str() != "-" && matches!(sniff(path), Ok(FileKind::LuaSource | FileKind::Text))
     });
-    let is_capture = matches!(kind, FileKind::Pcap | FileKind::Pcapng | FileKind::Gzip | FileKind::Zstd);
+    let is_capture = matches!(
+        kind,
+        FileKind::Pcap | FileKind::Pcapng | FileKind::Gzip | FileKind::Zstd
+    );
     match (is_capture, swapped) {
         (true, Some(script)) => Err(Failure::new(
             Failure::USAGE,
@@ -108,7 +120,10 @@ pub fn check_order(rules: &Path, captures: &[impl AsRef<Path>]) -> Result<(), Fa
         )),
         (true, None) => Err(Failure::new(
             Failure::USAGE,
-            format!("'{}' is {kind}, not a rule file: the rule file comes first", rules.display()),
+            format!(
+                "'{}' is {kind}, not a rule file: the rule file comes first",
+                rules.display()
+            ),
         )),
         (false, _) => Ok(()),
     }
@@ -121,22 +136,30 @@ mod tests {
     #[test]
     fn a_swapped_rule_file_is_told() {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
-        let (rule, capture) = (folder.path().join("rule.lua"), folder.path().join("in.pcap"));
+        let (rule, capture) = (
+            folder.path().join("rule.lua"),
+            folder.path().join("in.pcap"),
+        );
         std::fs::write(&rule, "haka.rule {\n  on = x,\n}\n").expect("the folder is writable");
-        std::fs::write(&capture, [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0]).expect("the folder is writable");
+        std::fs::write(&capture, [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0])
+            .expect("the folder is writable");
 
         let failure = check_order(&capture, &[&rule]).expect_err("they are swapped");
         assert_eq!(failure.code, Failure::USAGE);
         assert!(failure.messages[0].contains("swapped"), "{failure:?}");
         assert!(check_order(&rule, &[&capture]).is_ok());
-        let missing = check_order(&folder.path().join("none.lua"), &[&capture]).expect_err("it is not there");
+        let missing =
+            check_order(&folder.path().join("none.lua"), &[&capture]).expect_err("it is not there");
         assert_eq!(missing.code, Failure::NO_INPUT);
     }
 
     #[test]
     fn the_first_damage_decides_the_code() {
         assert!(Failure::of_captures(&[]).is_none());
-        let open = || CaptureError::Open { path: "a".into(), source: std::io::Error::other("gone") };
+        let open = || CaptureError::Open {
+            path: "a".into(),
+            source: std::io::Error::other("gone"),
+        };
         let damaged = CaptureError::Damaged {
             path: "b".into(),
             offset: 40,

@@ -39,7 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let captures = Captures::open(&arguments.captures)?;
     let mut settings = Settings::new(Profile::Wero);
     settings.inspect_tunnels = true;
-    let cannot_start = |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
+    let cannot_start =
+        |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
     let engine = shared_engine(settings).map_err(cannot_start)?;
     let tracker = Rc::new(RefCell::new(Tracker::default()));
     engine.borrow_mut().core.observer = Some(Box::new(Witness::new(tracker.clone())));
@@ -79,13 +80,29 @@ struct List<'a> {
 impl<'a> List<'a> {
     fn new(arguments: &'a Arguments) -> List<'a> {
         let out = BufWriter::with_capacity(64 << 10, io::stdout());
-        List { out, json: arguments.json, captures: &arguments.captures, begun: Vec::new() }
+        List {
+            out,
+            json: arguments.json,
+            captures: &arguments.captures,
+            begun: Vec::new(),
+        }
     }
 
     fn head(&mut self) -> Result<(), Failure> {
         match self.json {
             true => Ok(()),
-            false => self.line(&row(["flow", "proto", "source", "destination", "app", "packets", "bytes", "state", "ended", "history"])),
+            false => self.line(&row([
+                "flow",
+                "proto",
+                "source",
+                "destination",
+                "app",
+                "packets",
+                "bytes",
+                "state",
+                "ended",
+                "history",
+            ])),
         }
     }
 
@@ -99,17 +116,31 @@ impl<'a> List<'a> {
 
     fn print_ended(&mut self, tracker: &RefCell<Tracker>) -> Result<(), Failure> {
         loop {
-            let Some(flow) = tracker.borrow_mut().take_ended() else { return Ok(()) };
-            let line = if self.json { self.json_line(&flow) } else { table_line(&flow) };
+            let Some(flow) = tracker.borrow_mut().take_ended() else {
+                return Ok(());
+            };
+            let line = if self.json {
+                self.json_line(&flow)
+            } else {
+                table_line(&flow)
+            };
             self.line(&line)?;
         }
     }
 
     fn json_line(&self, flow: &Flow) -> String {
-        let file = self.begun.iter().rposition(|&first| first <= flow.first_frame).unwrap_or(0);
+        let file = self
+            .begun
+            .iter()
+            .rposition(|&first| first <= flow.first_frame)
+            .unwrap_or(0);
         let before = self.begun.get(file).map_or(0, |first| first - 1);
         let capture = self.captures.get(file).filter(|_| self.captures.len() > 1);
-        let line = Line::of(flow, flow.first_frame - before, capture.map(PathBuf::as_path));
+        let line = Line::of(
+            flow,
+            flow.first_frame - before,
+            capture.map(PathBuf::as_path),
+        );
         serde_json::to_string(&line).expect("strings and numbers always serialise")
     }
 
@@ -125,8 +156,14 @@ impl<'a> List<'a> {
 fn written(outcome: io::Result<()>) -> Result<(), Failure> {
     outcome.map_err(|error| match error.kind() {
         // Whoever reads has read enough: nothing to say.
-        ErrorKind::BrokenPipe => Failure { code: 0, messages: Vec::new() },
-        _ => Failure::new(Failure::IO, format!("cannot write to standard output: {error}")),
+        ErrorKind::BrokenPipe => Failure {
+            code: 0,
+            messages: Vec::new(),
+        },
+        _ => Failure::new(
+            Failure::IO,
+            format!("cannot write to standard output: {error}"),
+        ),
     })
 }
 
@@ -209,7 +246,11 @@ impl<'a> Line<'a> {
 
 impl SideLine {
     fn of(side: &Side) -> SideLine {
-        SideLine { packets: side.packets, bytes: side.bytes, stream: side.stream.as_ref().map(StreamLine::of) }
+        SideLine {
+            packets: side.packets,
+            bytes: side.bytes,
+            stream: side.stream.as_ref().map(StreamLine::of),
+        }
     }
 }
 
@@ -219,9 +260,23 @@ impl StreamLine {
         let state = stream.state.name();
         let missing = (stream.missing > 0).then_some(stream.missing);
         match stream.state {
-            StreamState::None => StreamLine { state, ..StreamLine::default() },
-            whole if whole.is_whole() => StreamLine { state, len, sha256, ..StreamLine::default() },
-            _ => StreamLine { state, prefix_len: len, prefix_sha256: sha256, missing, ..StreamLine::default() },
+            StreamState::None => StreamLine {
+                state,
+                ..StreamLine::default()
+            },
+            whole if whole.is_whole() => StreamLine {
+                state,
+                len,
+                sha256,
+                ..StreamLine::default()
+            },
+            _ => StreamLine {
+                state,
+                prefix_len: len,
+                prefix_sha256: sha256,
+                missing,
+                ..StreamLine::default()
+            },
         }
     }
 }
@@ -263,7 +318,12 @@ fn table_line(flow: &Flow) -> String {
         (true, false) => format!("[{addr}]:{port}"),
     };
     let both = |to_server: String, to_client: String| format!("{to_server}/{to_client}");
-    let state = |side: &Side| side.stream.as_ref().map_or("-", |stream| stream.state.name()).to_owned();
+    let state = |side: &Side| {
+        side.stream
+            .as_ref()
+            .map_or("-", |stream| stream.state.name())
+            .to_owned()
+    };
     let (up, down) = (&flow.to_server, &flow.to_client);
     let wrapped: Vec<_> = flow.tunnels.iter().map(|kind| kind.name()).collect();
     let mut line = row([
@@ -278,7 +338,13 @@ fn table_line(flow: &Flow) -> String {
         flow.ended,
         &flow.history,
     ]);
-    for (name, list) in [("vlan", flow.vlans.iter().map(u16::to_string).collect()), ("in", wrapped.iter().map(ToString::to_string).collect::<Vec<_>>())] {
+    for (name, list) in [
+        ("vlan", flow.vlans.iter().map(u16::to_string).collect()),
+        (
+            "in",
+            wrapped.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ),
+    ] {
         if !list.is_empty() {
             let _ = write!(line, "  {name} {}", list.join(","));
         }
@@ -307,12 +373,25 @@ mod tests {
     use crate::time::Timestamp;
 
     fn flow() -> Flow {
-        let stream = |state, missing| Some(Stream { state, len: 5, sha256: [0xab; 32], missing });
+        let stream = |state, missing| {
+            Some(Stream {
+                state,
+                len: 5,
+                sha256: [0xab; 32],
+                missing,
+            })
+        };
         Flow {
             id: 3,
             protocol: protocol::TCP,
-            source: Endpoint { addr: Addr::v4([10, 0, 0, 1]), port: 4000 },
-            destination: Endpoint { addr: Addr::v4([10, 0, 0, 2]), port: 80 },
+            source: Endpoint {
+                addr: Addr::v4([10, 0, 0, 1]),
+                port: 4000,
+            },
+            destination: Endpoint {
+                addr: Addr::v4([10, 0, 0, 2]),
+                port: 80,
+            },
             vlans: smallvec![],
             tunnels: smallvec![],
             first_frame: 12,
@@ -321,8 +400,16 @@ mod tests {
             application: Some("http"),
             ended: "fin",
             history: "ShADadFf".to_owned(),
-            to_server: Side { packets: 4, bytes: 5, stream: stream(StreamState::Ok, 0) },
-            to_client: Side { packets: 3, bytes: 9, stream: stream(StreamState::Gap, 4) },
+            to_server: Side {
+                packets: 4,
+                bytes: 5,
+                stream: stream(StreamState::Ok, 0),
+            },
+            to_client: Side {
+                packets: 3,
+                bytes: 9,
+                stream: stream(StreamState::Gap, 4),
+            },
         }
     }
 
@@ -333,43 +420,82 @@ mod tests {
     #[test]
     fn a_line_has_the_fields_of_the_format() {
         let line = json(&flow());
-        assert_eq!((&line["proto"], &line["src_ip"], &line["dest_port"]), (&"TCP".into(), &"10.0.0.1".into(), &80.into()));
+        assert_eq!(
+            (&line["proto"], &line["src_ip"], &line["dest_port"]),
+            (&"TCP".into(), &"10.0.0.1".into(), &80.into())
+        );
         assert_eq!(line["start"], "2025-11-21T08:07:29.123456+0000");
         assert_eq!(line["to_server"]["stream"]["sha256"], "ab".repeat(32));
         let gap = &line["to_client"]["stream"];
-        assert_eq!((&gap["prefix_len"], &gap["missing"]), (&5.into(), &4.into()));
+        assert_eq!(
+            (&gap["prefix_len"], &gap["missing"]),
+            (&5.into(), &4.into())
+        );
         assert!(gap.get("len").is_none() && gap.get("sha256").is_none());
     }
 
     #[test]
     fn what_does_not_apply_is_absent() {
-        let mut icmp = Flow { protocol: protocol::ICMPV6, application: None, history: String::new(), ..flow() };
+        let mut icmp = Flow {
+            protocol: protocol::ICMPV6,
+            application: None,
+            history: String::new(),
+            ..flow()
+        };
         icmp.to_server.stream = None;
         let line = json(&icmp);
         assert_eq!(line["proto"], "ICMPv6");
-        for absent in ["src_port", "dest_port", "vlan", "tunnel", "app_proto", "history", "pcap_filename"] {
+        for absent in [
+            "src_port",
+            "dest_port",
+            "vlan",
+            "tunnel",
+            "app_proto",
+            "history",
+            "pcap_filename",
+        ] {
             assert!(line.get(absent).is_none(), "{absent}");
         }
         assert!(line["to_server"].get("stream").is_none());
-        assert_eq!(json(&Flow { protocol: 132, ..flow() })["proto"], "132");
+        assert_eq!(
+            json(&Flow {
+                protocol: 132,
+                ..flow()
+            })["proto"],
+            "132"
+        );
     }
 
     #[test]
     fn vlans_and_tunnels_are_lists() {
-        let wrapped = Flow { vlans: smallvec![5, 9], tunnels: smallvec![crate::packet::decode::TunnelKind::Gre], ..flow() };
+        let wrapped = Flow {
+            vlans: smallvec![5, 9],
+            tunnels: smallvec![crate::packet::decode::TunnelKind::Gre],
+            ..flow()
+        };
         let line = json(&wrapped);
         assert_eq!(line["vlan"], serde_json::json!([5, 9]));
         assert_eq!(line["tunnel"], serde_json::json!(["gre"]));
-        assert!(table_line(&wrapped).ends_with("vlan 5,9  in gre"), "{}", table_line(&wrapped));
+        assert!(
+            table_line(&wrapped).ends_with("vlan 5,9  in gre"),
+            "{}",
+            table_line(&wrapped)
+        );
     }
 
     #[test]
     fn frames_are_counted_from_the_start_of_their_file() {
-        let arguments = Arguments { captures: vec!["a".into(), "b".into()], json: true };
+        let arguments = Arguments {
+            captures: vec!["a".into(), "b".into()],
+            json: true,
+        };
         let mut list = List::new(&arguments);
         list.begin_file(1, 0);
         list.begin_file(11, 1);
         let line: serde_json::Value = serde_json::from_str(&list.json_line(&flow())).expect("JSON");
-        assert_eq!((&line["first_frame"], &line["pcap_filename"]), (&2.into(), &"b".into()));
+        assert_eq!(
+            (&line["first_frame"], &line["pcap_filename"]),
+            (&2.into(), &"b".into())
+        );
     }
 }

@@ -28,7 +28,11 @@ const USAGE: &str = "Usage: hakapcap [options] <rule file> <pcap file>";
 
 /// Replay a capture through a Haka rule file.
 #[derive(Debug, Parser)]
-#[command(name = "hakapcap", disable_version_flag = true, override_usage = "hakapcap [options] <rule file> <pcap file>")]
+#[command(
+    name = "hakapcap",
+    disable_version_flag = true,
+    override_usage = "hakapcap [options] <rule file> <pcap file>"
+)]
 struct Arguments {
     /// Display version information.
     #[arg(long)]
@@ -68,7 +72,11 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     if arguments.version {
-        println!("version {}, arch {}, luajit", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+        println!(
+            "version {}, arch {}, luajit",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::ARCH
+        );
         println!("API version 2");
         return ExitCode::SUCCESS;
     }
@@ -119,25 +127,50 @@ impl From<Failure> for Stop {
 }
 
 /// What Haka calls its modules; their names stand in the log.
-const MODULES: [(&str, &str); 2] = [("capture/pcap.so", "Pcap Module"), ("alert/file.so", "File alert")];
+const MODULES: [(&str, &str); 2] = [
+    ("capture/pcap.so", "Pcap Module"),
+    ("alert/file.so", "File alert"),
+];
 
 fn run(arguments: &Arguments, rules: PathBuf, capture: PathBuf) -> Result<(), Stop> {
     let mut core = CoreLog::new(arguments)?;
     let pass_through = !arguments.no_pass_through;
     let colour = io::stdout().is_terminal();
-    let mut output = Output::new(colour, AlertForm::Text(AlertText { layout: Layout::Pretty, colour }));
+    let mut output = Output::new(
+        colour,
+        AlertForm::Text(AlertText {
+            layout: Layout::Pretty,
+            colour,
+        }),
+    );
     for (file, name) in MODULES {
-        core.info(&mut output, "core", &format!("load module '{file}', {name}"))?;
+        core.info(
+            &mut output,
+            "core",
+            &format!("load module '{file}', {name}"),
+        )?;
     }
     if let Some(name) = &arguments.alert_to {
         output.alerts_to(name, open_to_append(name)?);
     }
     if pass_through {
-        core.info(&mut output, "core", "setting packet capture mode to pass-through\n")?;
+        core.info(
+            &mut output,
+            "core",
+            "setting packet capture mode to pass-through\n",
+        )?;
     }
-    core.info(&mut output, "core", &format!("loading rule file '{}'", rules.display()))?;
+    core.info(
+        &mut output,
+        "core",
+        &format!("loading rule file '{}'", rules.display()),
+    )?;
     core.info(&mut output, "core", "initializing thread 0")?;
-    core.info(&mut output, "capture", &format!("opening file '{}'", capture.display()))?;
+    core.info(
+        &mut output,
+        "capture",
+        &format!("opening file '{}'", capture.display()),
+    )?;
     let captures = Captures::open(std::slice::from_ref(&capture)).map_err(Failure::from)?;
     if let Some(path) = &arguments.output {
         refuse_to_overwrite(path, &[capture])?;
@@ -170,15 +203,24 @@ fn run(arguments: &Arguments, rules: PathBuf, capture: PathBuf) -> Result<(), St
 fn plan(arguments: &Arguments, rule_file: PathBuf, pass_through: bool) -> Plan {
     let prefix = std::env::var_os("HAKA_PATH").map(PathBuf::from);
     let module_dirs = prefix.iter().flat_map(|prefix| {
-        [prefix.join("share/haka/core"), prefix.join("share/haka/modules")]
+        [
+            prefix.join("share/haka/core"),
+            prefix.join("share/haka/modules"),
+        ]
     });
     Plan {
-        settings: Settings { pass_through, ..Settings::new(Profile::Haka) },
+        settings: Settings {
+            pass_through,
+            ..Settings::new(Profile::Haka)
+        },
         rule_file,
         module_dirs: module_dirs.collect(),
         limits: Limits::default(),
         levels: levels(arguments),
-        wanted: Wanted { packets: arguments.output.is_some(), ..Wanted::default() },
+        wanted: Wanted {
+            packets: arguments.output.is_some(),
+            ..Wanted::default()
+        },
         workers: 1,
     }
 }
@@ -189,7 +231,11 @@ fn levels(arguments: &Arguments) -> Vec<String> {
         1 => Some("debug"),
         _ => Some("trace"),
     };
-    debug.map(str::to_owned).into_iter().chain(arguments.loglevel.clone()).collect()
+    debug
+        .map(str::to_owned)
+        .into_iter()
+        .chain(arguments.loglevel.clone())
+        .collect()
 }
 
 /// The log lines of the program itself.
@@ -201,7 +247,9 @@ impl CoreLog {
     fn new(arguments: &Arguments) -> Result<CoreLog, Stop> {
         let mut filter = LogFilter::default();
         for list in levels(arguments) {
-            filter.apply(&list).map_err(|error| Stop::Usage(error.to_string()))?;
+            filter
+                .apply(&list)
+                .map_err(|error| Stop::Usage(error.to_string()))?;
         }
         Ok(CoreLog { filter })
     }
@@ -210,7 +258,13 @@ impl CoreLog {
         self.say(output, Level::Info, section, text)
     }
 
-    fn say(&mut self, output: &mut Output, level: Level, section: &str, text: &str) -> Result<(), OutputError> {
+    fn say(
+        &mut self,
+        output: &mut Output,
+        level: Level,
+        section: &str,
+        text: &str,
+    ) -> Result<(), OutputError> {
         match self.filter.enabled(level, section) {
             true => output.log(level, section, text),
             false => Ok(()),
@@ -236,7 +290,10 @@ mod tests {
 
     #[test]
     fn the_last_word_on_pass_through_wins() {
-        assert!(!parsed("hakapcap a.lua b.pcap").no_pass_through, "pass-through is the default");
+        assert!(
+            !parsed("hakapcap a.lua b.pcap").no_pass_through,
+            "pass-through is the default"
+        );
         assert!(parsed("hakapcap --no-pass-through a.lua b.pcap").no_pass_through);
         assert!(!parsed("hakapcap --no-pass-through --pass-through a.lua b.pcap").no_pass_through);
         assert!(parsed("hakapcap --pass-through --no-pass-through a.lua b.pcap").no_pass_through);
@@ -244,7 +301,10 @@ mod tests {
 
     #[test]
     fn debug_comes_before_the_level_list() {
-        assert_eq!(levels(&parsed("hakapcap -d -l warn,tcp=debug a b")), ["debug", "warn,tcp=debug"]);
+        assert_eq!(
+            levels(&parsed("hakapcap -d -l warn,tcp=debug a b")),
+            ["debug", "warn,tcp=debug"]
+        );
         assert_eq!(levels(&parsed("hakapcap -dd a b")), ["trace"]);
     }
 }

@@ -19,7 +19,8 @@ impl Progress {
     pub fn new(size: Option<u64>) -> Progress {
         let wanted = io::stderr().is_terminal() && !io::stdout().is_terminal();
         let bar = wanted.then(|| match size {
-            Some(size) => ProgressBar::new(size).with_style(style("{bar:40} {percent:>3} %  {msg}, {eta} left")),
+            Some(size) => ProgressBar::new(size)
+                .with_style(style("{bar:40} {percent:>3} %  {msg}, {eta} left")),
             None => ProgressBar::new_spinner().with_style(style("{spinner} {msg}, {elapsed}")),
         });
         Progress { bar }

@@ -141,7 +141,11 @@ fn plan(arguments: &Arguments) -> Plan {
         settings,
         rule_file: arguments.rules.clone(),
         module_dirs: Vec::new(),
-        limits: Limits { event_time: arguments.event_budget, memory: arguments.memory, ..Limits::default() },
+        limits: Limits {
+            event_time: arguments.event_budget,
+            memory: arguments.memory,
+            ..Limits::default()
+        },
         levels: levels(arguments.log.as_deref()),
         wanted: Wanted {
             packets: arguments.output.is_some(),
@@ -161,8 +165,12 @@ fn levels(list: Option<&str>) -> Vec<String> {
 }
 
 fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Failure> {
-    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let text = AlertForm::Text(AlertText { layout: Layout::Pretty, colour });
+    let colour = io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let text = AlertForm::Text(AlertText {
+        layout: Layout::Pretty,
+        colour,
+    });
     let mut output = match arguments.alerts.as_str() {
         "text" => Output::new(colour, text),
         "json" => Output::new(colour, AlertForm::Json),
@@ -174,7 +182,11 @@ fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Fai
     };
     if let Some(path) = &arguments.output {
         refuse_to_overwrite(path, &arguments.captures)?;
-        output.packets_to(CaptureWriter::create(path, captures.link(), captures.resolution())?);
+        output.packets_to(CaptureWriter::create(
+            path,
+            captures.link(),
+            captures.resolution(),
+        )?);
     }
     output.tell_refusals = arguments.drops;
     Ok(output)
@@ -182,19 +194,34 @@ fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Fai
 
 /// Opens a file for alerts.
 pub(super) fn open_to_append(name: &str) -> Result<File, Failure> {
-    OpenOptions::new().create(true).append(true).open(name).map_err(|error| {
-        Failure::new(Failure::NO_OUTPUT, format!("cannot create '{name}': {error}"))
-    })
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(name)
+        .map_err(|error| {
+            Failure::new(
+                Failure::NO_OUTPUT,
+                format!("cannot create '{name}': {error}"),
+            )
+        })
 }
 
 /// Creating the output empties it: it must not be a capture yet to be read.
 pub(super) fn refuse_to_overwrite(output: &Path, captures: &[PathBuf]) -> Result<(), Failure> {
-    let Ok(target) = output.canonicalize() else { return Ok(()) };
-    let same = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| path == target && path.is_file());
+    let Ok(target) = output.canonicalize() else {
+        return Ok(());
+    };
+    let same = |path: &&PathBuf| {
+        path.canonicalize()
+            .is_ok_and(|path| path == target && path.is_file())
+    };
     match captures.iter().find(same) {
         Some(path) => Err(Failure::new(
             Failure::NO_OUTPUT,
-            format!("'{}' is also the output: it would be emptied before it is read", path.display()),
+            format!(
+                "'{}' is also the output: it would be emptied before it is read",
+                path.display()
+            ),
         )),
         None => Ok(()),
     }
@@ -224,15 +251,23 @@ fn parse_size(text: &str) -> Result<usize, String> {
         "G" => 30,
         _ => return Err("a size with its unit is needed: KiB, MiB or GiB".to_owned()),
     };
-    let bytes = number.checked_mul(1 << shift).and_then(|bytes| usize::try_from(bytes).ok());
+    let bytes = number
+        .checked_mul(1 << shift)
+        .and_then(|bytes| usize::try_from(bytes).ok());
     // The rule library itself needs about a megabyte.
-    bytes.filter(|&bytes| bytes >= 4 << 20).ok_or_else(|| "at least 4MiB are needed".to_owned())
+    bytes
+        .filter(|&bytes| bytes >= 4 << 20)
+        .ok_or_else(|| "at least 4MiB are needed".to_owned())
 }
 
 fn split_unit(text: &str) -> Result<(u64, &str), String> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number = number.parse().map_err(|_| "a number with a unit is needed".to_owned())?;
+    let number = number
+        .parse()
+        .map_err(|_| "a number with a unit is needed".to_owned())?;
     Ok((number, unit.trim()))
 }
 
@@ -246,7 +281,14 @@ mod tests {
         assert_eq!(parse_time("2 s"), Ok(Duration::from_secs(2)));
         assert_eq!(parse_size("256MiB"), Ok(256 << 20));
         assert_eq!(parse_size("1G"), Ok(1 << 30));
-        for wrong in ["20", "ms", "-1ms", "0ms", "99999999999999999999s", "18446744073709551615s"] {
+        for wrong in [
+            "20",
+            "ms",
+            "-1ms",
+            "0ms",
+            "99999999999999999999s",
+            "18446744073709551615s",
+        ] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
         for wrong in ["256", "MiB", "1MiB", "1B", "18446744073709551615G"] {
@@ -257,7 +299,10 @@ mod tests {
     #[test]
     fn start_up_lines_are_for_those_who_choose_a_level() {
         assert_eq!(levels(None), ["core=warn,dissector=warn,capture=warn"]);
-        assert_eq!(levels(Some("tcp=debug")), ["core=warn,dissector=warn,capture=warn", "tcp=debug"]);
+        assert_eq!(
+            levels(Some("tcp=debug")),
+            ["core=warn,dissector=warn,capture=warn", "tcp=debug"]
+        );
         assert_eq!(levels(Some("debug,tcp=warn")), ["debug,tcp=warn"]);
     }
 

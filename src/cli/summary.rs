@@ -47,7 +47,11 @@ impl Summary<'_> {
     }
 
     fn verdicts(&self, table: &mut Table) {
-        let note = if self.monitor { "would have been; nothing was changed" } else { "" };
+        let note = if self.monitor {
+            "would have been; nothing was changed"
+        } else {
+            ""
+        };
         for (name, value) in [
             ("rewritten", self.sum(|stats| stats.rewritten)),
             ("injected", self.sum(|stats| stats.injected)),
@@ -57,7 +61,11 @@ impl Summary<'_> {
             }
         }
         let dropped = self.sum(|stats| stats.drops.total());
-        table.row("dropped", count(dropped), if dropped > 0 { note } else { "" });
+        table.row(
+            "dropped",
+            count(dropped),
+            if dropped > 0 { note } else { "" },
+        );
         for &reason in DropReason::ALL {
             let value = self.sum(|stats| stats.drops[reason as usize]);
             if value > 0 {
@@ -131,7 +139,7 @@ fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -153,9 +161,18 @@ mod tests {
 
     #[test]
     fn figures_of_all_workers_are_summed_and_aligned() {
-        let mut one = Stats { packets: 1_200, bytes: 90_000, flows: 3, ..Stats::default() };
+        let mut one = Stats {
+            packets: 1_200,
+            bytes: 90_000,
+            flows: 3,
+            ..Stats::default()
+        };
         one.drops[DropReason::Rule as usize] = 7;
-        let other = Stats { packets: 34, malformed: 2, ..Stats::default() };
+        let other = Stats {
+            packets: 34,
+            malformed: 2,
+            ..Stats::default()
+        };
         let summary = Summary {
             stats: &[one, other],
             alerts: 5,
@@ -178,6 +195,9 @@ mod tests {
 
     #[test]
     fn thousands_are_set_apart() {
-        assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1_000, 12_345_678].map(count).as_slice());
+        assert_eq!(
+            ["0", "999", "1,000", "12,345,678"],
+            [0, 999, 1_000, 12_345_678].map(count).as_slice()
+        );
     }
 }

@@ -106,6 +106,9 @@ pub struct Core {
     pub scripted: HashSet<u32>,
     /// Somebody other than rules who watches.
     pub observer: Option<Box<dyn Observer>>,
+    /// Streams of ended flows, which the listener that ended them may still
+    /// read; freed when it is done.
+    buried: Vec<BufId>,
     /// Parts of reassembled datagrams, by the slot that stands for them.
     pub datagrams: HashMap<u32, SmallVec<[Part; 8]>>,
 }
@@ -136,6 +139,7 @@ impl Core {
             last_link: LinkType::RAW,
             scripted: HashSet::new(),
             observer: None,
+            buried: Vec::new(),
             datagrams: HashMap::new(),
             settings,
         })
@@ -236,15 +240,30 @@ impl Core {
         let version = network.first().map_or(4, |byte| byte >> 4);
         let mut frame = Vec::with_capacity(network.len() + 18);
         build::link_header(&mut frame, link, version);
-        let ip_at = frame.len() as u32;
+        let ip_at = frame.len();
         frame.extend_from_slice(network);
+        self.adopt_frame(&frame, ip_at, link, timestamp)
+    }
+
+    /// As [`Core::forge`], for a packet that goes the way of another: it
+    /// gets that one's own link header, tags included.
+    pub fn forge_after(&mut self, network: &[u8], other: u32) -> Option<u32> {
+        let packet = *self.packets.get(other);
+        let link = self.bytes(other).get(..packet.ip_at as usize)?;
+        let frame = [link, network].concat();
+        let slot = self.adopt_frame(&frame, packet.ip_at as usize, LinkType(packet.link), packet.timestamp)?;
+        self.packets.get_mut(slot).vlan = packet.vlan;
+        Some(slot)
+    }
+
+    fn adopt_frame(&mut self, frame: &[u8], ip_at: usize, link: LinkType, timestamp: i64) -> Option<u32> {
         let slot = self.packets.alloc()?;
-        self.fill(slot, &frame);
+        self.fill(slot, frame);
         let packet = self.packets.get_mut(slot);
         packet.state = state::FORGED;
         packet.link = link.0;
         packet.timestamp = timestamp;
-        packet.ip_at = ip_at;
+        packet.ip_at = ip_at as u32;
         packet.transport_at = packet.len;
         packet.payload_at = packet.len;
         packet.end = packet.len;
@@ -429,6 +448,22 @@ impl Core {
             }
         }
         slot
+    }
+
+    /// Frees a stream once no listener runs.
+    pub fn bury(&mut self, stream: BufId) {
+        self.buried.push(stream);
+    }
+
+    /// No listener runs: frees what only one could still have read.
+    #[inline]
+    pub fn free_buried(&mut self) {
+        while let Some(stream) = self.buried.pop() {
+            self.bufs.free(stream);
+        }
+        while let Some(slot) = self.packets.take_retired() {
+            self.release_packet(slot);
+        }
     }
 
     /// Pushes work; deeper nesting than any sane rule needs is refused.

@@ -95,16 +95,28 @@ impl Engine {
     }
 
     fn received_frame(&mut self, slot: u32) -> Option<Step> {
+        if let Some(step) = self.go_straight(slot, stage::TRANSPORT_RECEIVED) {
+            return step;
+        }
         let id = self.core.packet(slot).id;
         self.core.debug("packet", || format!("received packet id={id}"));
+        if !self.core.hooks.hears(EventKind::PacketReceive) {
+            self.go(stage::CHOOSE_NETWORK);
+            return None;
+        }
+        // Rules see what follows the link header; one that cannot be read is
+        // reported when they have seen the packet.
+        let _ = self.locate_network(slot);
         self.raise(EventKind::PacketReceive, slot, stage::CHOOSE_NETWORK)
     }
 
     fn choose_network(&mut self, slot: u32) -> Option<Step> {
         let grown = self.absorb_frame_edits(slot);
-        let found = self.locate_network(slot);
-        if let Err(malformed) = found {
-            return self.malformed(slot, malformed, EventKind::PacketError);
+        match self.locate_network(slot) {
+            Ok(Network::Ipv4 | Network::Ipv6) => {}
+            Ok(Network::Unsupported) => self.core.stats.undecoded_link += 1,
+            Ok(_) => self.core.stats.unknown_protocol += 1,
+            Err(malformed) => return self.malformed(slot, malformed, EventKind::PacketError),
         }
         if self.core.extended.hears(EventKind::PacketNext) {
             self.core.packet_mut(slot).next = next::NONE;
@@ -134,9 +146,9 @@ impl Engine {
     }
 
     /// Finds the network header. Sets `ip_version` to 0 for other protocols.
-    fn locate_network(&mut self, slot: u32) -> Result<(), Malformed> {
-        let packet = *self.core.packet(slot);
-        let below = decode::link(crate::packet::LinkType(packet.link), self.core.bytes(slot))?;
+    pub(super) fn locate_network(&mut self, slot: u32) -> Result<Network, Malformed> {
+        let link = crate::packet::LinkType(self.core.packet(slot).link);
+        let below = decode::link(link, self.core.bytes(slot))?;
         let packet = self.core.packet_mut(slot);
         packet.ip_at = below.at as u32;
         let ids = below.vlans.ids();
@@ -146,15 +158,10 @@ impl Engine {
             Network::Ipv6 => 6,
             _ => 0,
         };
-        match below.network {
-            Network::Other(ethertype) => {
-                packet.ethertype = ethertype;
-                self.core.stats.unknown_protocol += 1;
-            }
-            Network::Unsupported => self.core.stats.undecoded_link += 1,
-            _ => {}
+        if let Network::Other(ethertype) = below.network {
+            packet.ethertype = ethertype;
         }
-        Ok(())
+        Ok(below.network)
     }
 
     fn decode_network(&mut self, slot: u32) -> Option<Step> {

@@ -153,7 +153,7 @@ impl Engine {
         let mut done = first.len();
         for (number, piece) in rest.chunks(room).enumerate() {
             let place = Place { header: &header, done, number: number as u16 + 1, last: number + 1 == count };
-            if let Some(slot) = self.core.forge(&cut.piece(&place, piece), slot) {
+            if let Some(slot) = self.core.forge_after(&cut.piece(&place, piece), slot) {
                 followers.push(slot);
             }
             done += piece.len();
@@ -285,6 +285,11 @@ impl Cut {
         const CWR: u8 = 0x80;
         let mut packet = Vec::with_capacity(self.head.len() + payload.len());
         packet.extend_from_slice(&self.head);
+        let length = self.head.len() + payload.len();
+        let (at, length) = if self.version == 6 { (4, length.saturating_sub(40)) } else { (2, length) };
+        if let Some(field) = packet.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut::<2>()) {
+            *field = (length as u16).to_be_bytes();
+        }
         if self.version == 4
             && let Some(id) = packet.get_mut(4..).and_then(|bytes| bytes.first_chunk_mut::<2>())
         {

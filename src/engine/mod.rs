@@ -12,6 +12,7 @@ mod forge;
 mod fragments;
 pub mod ops;
 mod settle;
+mod straight;
 
 use std::cell::RefCell;
 use std::io;
@@ -157,9 +158,7 @@ impl Engine {
     /// The next packet that leaves or is refused. Its slot is freed by
     /// [`Engine::release_output`].
     pub fn poll_output(&mut self) -> Option<Output> {
-        while let Some(slot) = self.core.packets.take_retired() {
-            self.core.release_packet(slot);
-        }
+        self.core.free_buried();
         self.core.outputs.pop_front()
     }
 

@@ -78,7 +78,7 @@ end
 return function ()
   local kind = native.kind {
     name = 'packet', layer = native.LINK, getters = getters, methods = methods,
-    attributes = { 'data', 'id', 'payload', 'timestamp', 'name', '_parent', '_next_dissector' },
+    attributes = { 'data', 'id', 'payload', 'timestamp' },
   }
   native.packet = kind
   local entry = protocol.packet(kind, {

@@ -4,7 +4,6 @@
 //! is wrong here is a defect of the library.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use mlua::{Table, Value};
 
@@ -16,28 +15,21 @@ use crate::event::{Notice, Outward};
 use crate::flow::record::FlowRecord;
 use crate::time::Timestamp;
 
-static LAST_ID: AtomicU64 = AtomicU64::new(0);
-
-/// The number of the next alert of the process, from 1.
-pub fn next_alert_id() -> u64 {
-    LAST_ID.fetch_add(1, Ordering::Relaxed) + 1
-}
-
-/// Passes on what the engine itself has to say.
-pub fn report(notice: Notice, now: Timestamp, out: &mut dyn Outward) {
+/// Passes on what the engine itself has to say. `id` is for an alert.
+pub fn report(notice: Notice, now: Timestamp, id: u64, out: &mut dyn Outward) {
     match notice {
         Notice::Log {
             level,
             section,
             text,
         } => out.log(level, section, &text),
-        Notice::Alert(native) => out.alert(&from_native(native, now)),
+        Notice::Alert(native) => out.alert(&from_native(native, now, id)),
     }
 }
 
-fn from_native(native: NativeAlert, now: Timestamp) -> Alert {
+fn from_native(native: NativeAlert, now: Timestamp, id: u64) -> Alert {
     let mut alert = Alert {
-        id: next_alert_id(),
+        id,
         time: now,
         severity: native.severity_low.then_some(Severity::Low),
         description: Some(native.description),

@@ -9,5 +9,5 @@ mod bind;
 mod runtime;
 mod services;
 
-pub use alerts::{next_alert_id, report};
+pub use alerts::report;
 pub use runtime::{LoadError, Options, Runtime};

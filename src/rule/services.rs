@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
 
-use super::alerts::{context, from_table, next_alert_id, report};
+use super::alerts::{context, from_table, report};
 use crate::engine::Shared;
-use crate::event::{Level, Loader, Outward};
+use crate::event::{Level, Loader, Notice, Outward};
 use crate::time::Timestamp;
 
 /// Turns seconds since the epoch into local time in the layout of `ctime`.
@@ -29,6 +29,7 @@ pub struct Services {
     pub time_text: TimeText,
     pub exit: Cell<bool>,
     parked: Cell<u32>,
+    last_alert: Cell<u64>,
 }
 
 const LEVELS: [Level; 6] = [
@@ -58,6 +59,7 @@ impl Services {
             time_text,
             exit: Cell::new(false),
             parked: Cell::new(0),
+            last_alert: Cell::new(0),
         }
     }
 
@@ -71,8 +73,19 @@ impl Services {
                 return;
             };
             drop(engine);
-            report(notice, now, &mut *self.out.borrow_mut());
+            let id = if matches!(notice, Notice::Alert(_)) {
+                self.next_alert()
+            } else {
+                0
+            };
+            report(notice, now, id, &mut *self.out.borrow_mut());
         }
+    }
+
+    /// Alerts are numbered from 1 in their worker.
+    fn next_alert(&self) -> u64 {
+        self.last_alert.set(self.last_alert.get() + 1);
+        self.last_alert.get()
     }
 
     pub fn log(&self, level: Level, section: &str, text: &str) {
@@ -91,7 +104,7 @@ impl Services {
             (alert.packet, alert.flow) = context(&engine.core);
         }
         alert.update = id.is_some();
-        alert.id = id.unwrap_or_else(next_alert_id);
+        alert.id = id.unwrap_or_else(|| self.next_alert());
         self.out.borrow_mut().alert(&alert);
         Ok(alert.id)
     }

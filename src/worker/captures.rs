@@ -57,14 +57,21 @@ impl Captures {
         for path in rest {
             let length = match std::fs::metadata(path) {
                 _ if path.as_os_str() == "-" => None,
-                Ok(found) => found.is_file().then(|| found.len()),
+                Ok(found) => found.is_file().then_some(found.len()),
                 Err(source) => {
-                    return Err(CaptureError::Open { path: path.display().to_string(), source });
+                    return Err(CaptureError::Open {
+                        path: path.display().to_string(),
+                        source,
+                    });
                 }
             };
             size = size.zip(length).map(|(sum, length)| sum + length);
         }
-        Ok(Captures { first: reader, rest: rest.to_vec(), size })
+        Ok(Captures {
+            first: reader,
+            rest: rest.to_vec(),
+            size,
+        })
     }
 
     /// Link type of the first capture; Ethernet while it names none.
@@ -83,7 +90,10 @@ impl Captures {
     }
 
     /// Hands every frame to `take` until it breaks off.
-    pub fn read<B>(self, mut take: impl FnMut(Frame<'_>) -> ControlFlow<B>) -> (ReadOut, Option<B>) {
+    pub fn read<B>(
+        self,
+        mut take: impl FnMut(Frame<'_>) -> ControlFlow<B>,
+    ) -> (ReadOut, Option<B>) {
         let mut out = ReadOut::default();
         let (mut base, mut bytes_before) = (0, 0);
         let rest = self.rest.iter().map(|path| CaptureReader::open(path));

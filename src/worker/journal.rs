@@ -14,16 +14,32 @@ use crate::time::Timestamp;
 /// One thing to be written.
 #[derive(Debug)]
 pub enum Entry {
-    Log { level: Level, section: String, text: String },
+    Log {
+        level: Level,
+        section: String,
+        text: String,
+    },
     /// An alert whose id counts from 1 in its worker.
     Alert(Box<Alert>),
     /// An alert of the engine's own: it has no id yet.
     NativeAlert(Box<Alert>),
-    Print { text: Range<usize>, to_error: bool },
+    Print {
+        text: Range<usize>,
+        to_error: bool,
+    },
     /// A packet that leaves.
-    Packet { timestamp: Timestamp, link: LinkType, wire_len: u32, bytes: Range<usize> },
+    Packet {
+        timestamp: Timestamp,
+        link: LinkType,
+        wire_len: u32,
+        bytes: Range<usize>,
+    },
     /// A packet that does not, and the rule that refused it.
-    Refused { frame: u64, reason: DropReason, rule: Option<String> },
+    Refused {
+        frame: u64,
+        reason: DropReason,
+        rule: Option<String>,
+    },
 }
 
 /// Entries in order, and the bytes they point into.
@@ -58,9 +74,20 @@ impl Journal {
         }
     }
 
-    pub fn push_packet(&mut self, timestamp: Timestamp, link: LinkType, wire_len: u32, bytes: &[u8]) {
+    pub fn push_packet(
+        &mut self,
+        timestamp: Timestamp,
+        link: LinkType,
+        wire_len: u32,
+        bytes: &[u8],
+    ) {
         let bytes = self.keep(bytes);
-        self.push(Entry::Packet { timestamp, link, wire_len, bytes });
+        self.push(Entry::Packet {
+            timestamp,
+            link,
+            wire_len,
+            bytes,
+        });
     }
 
     /// Forgets what was said; room is kept.
@@ -85,7 +112,11 @@ impl Journal {
 
 impl Outward for Journal {
     fn log(&mut self, level: Level, section: &str, text: &str) {
-        self.push(Entry::Log { level, section: section.to_owned(), text: text.to_owned() });
+        self.push(Entry::Log {
+            level,
+            section: section.to_owned(),
+            text: text.to_owned(),
+        });
     }
 
     fn alert(&mut self, alert: &Alert) {
@@ -108,12 +139,21 @@ mod tests {
         journal.print(b"one\n", false);
         journal.log(Level::Info, "core", "two");
         journal.push_packet(Timestamp(3), LinkType::RAW, 5, b"three");
-        let [Entry::Print { text, to_error: false }, Entry::Log { .. }, Entry::Packet { bytes, .. }] =
-            journal.entries()
+        let [
+            Entry::Print {
+                text,
+                to_error: false,
+            },
+            Entry::Log { .. },
+            Entry::Packet { bytes, .. },
+        ] = journal.entries()
         else {
             panic!("{journal:?}");
         };
-        assert_eq!((journal.bytes(text), journal.bytes(bytes)), (&b"one\n"[..], &b"three"[..]));
+        assert_eq!(
+            (journal.bytes(text), journal.bytes(bytes)),
+            (&b"one\n"[..], &b"three"[..])
+        );
         journal.clear();
         assert!(journal.is_empty());
     }

@@ -25,7 +25,9 @@ use crate::alert::{Alert, Node, NodeKind, Severity};
 use crate::core::Stats;
 use crate::engine::{self, Departure, Engine, Shared};
 use crate::event::notice::NativeAlert;
-use crate::event::{EventKind, Hooks, Level, ListenerFailed, Loader, Notice, Outward, Settings, Verdict};
+use crate::event::{
+    EventKind, Hooks, Level, ListenerFailed, Loader, Notice, Outward, Settings, Verdict,
+};
 use crate::rule::Runtime;
 use crate::time::Timestamp;
 
@@ -99,8 +101,19 @@ pub struct Worker<L> {
 
 impl<L: Listeners> Worker<L> {
     /// A worker over an engine that `listeners` are attached to already.
-    pub fn new(engine: Shared, listeners: L, journal: Rc<RefCell<Journal>>, wanted: Wanted) -> Worker<L> {
-        Worker { engine, listeners, journal, wanted, now: Timestamp(i64::MIN) }
+    pub fn new(
+        engine: Shared,
+        listeners: L,
+        journal: Rc<RefCell<Journal>>,
+        wanted: Wanted,
+    ) -> Worker<L> {
+        Worker {
+            engine,
+            listeners,
+            journal,
+            wanted,
+            now: Timestamp(i64::MIN),
+        }
     }
 
     /// The journal, to be written out and cleared between frames.
@@ -117,7 +130,12 @@ impl<L: Listeners> Worker<L> {
     pub fn frame(&mut self, frame: &Frame<'_>) {
         self.now = self.now.max(frame.timestamp);
         if self.wanted.monitor && self.wanted.packets {
-            self.journal.borrow_mut().push_packet(frame.timestamp, frame.link, frame.wire_len, frame.bytes);
+            self.journal.borrow_mut().push_packet(
+                frame.timestamp,
+                frame.link,
+                frame.wire_len,
+                frame.bytes,
+            );
         }
         let taken = self.engine.borrow_mut().handle_packet(
             frame.timestamp,
@@ -126,7 +144,10 @@ impl<L: Listeners> Worker<L> {
             frame.bytes,
             frame.wire_len,
         );
-        debug_assert!(taken, "outputs are taken after every frame, so there is a slot");
+        debug_assert!(
+            taken,
+            "outputs are taken after every frame, so there is a slot"
+        );
         self.run();
     }
 
@@ -146,7 +167,9 @@ impl<L: Listeners> Worker<L> {
     pub fn finish(&mut self) {
         let tells = self.engine.borrow().core.log.enabled(Level::Debug, "lua");
         if tells {
-            self.journal.borrow_mut().log(Level::Debug, "lua", "closing state");
+            self.journal
+                .borrow_mut()
+                .log(Level::Debug, "lua", "closing state");
         }
         self.listeners.exiting();
         self.run();
@@ -167,12 +190,20 @@ impl<L: Listeners> Worker<L> {
         engine::run(&self.engine, &mut self.listeners, &mut |notice| {
             let mut journal = journal.borrow_mut();
             match notice {
-                Notice::Log { level, section, text } => journal.log(level, section, &text),
-                Notice::Alert(alert) => journal.push(Entry::NativeAlert(Box::new(told(alert, now)))),
+                Notice::Log {
+                    level,
+                    section,
+                    text,
+                } => journal.log(level, section, &text),
+                Notice::Alert(alert) => {
+                    journal.push(Entry::NativeAlert(Box::new(told(alert, now))))
+                }
             }
         });
         loop {
-            let Some(output) = self.engine.borrow_mut().poll_output() else { break };
+            let Some(output) = self.engine.borrow_mut().poll_output() else {
+                break;
+            };
             self.note(&self.engine.borrow().departure(&output));
             self.engine.borrow_mut().release_output(&output);
         }
@@ -182,8 +213,14 @@ impl<L: Listeners> Worker<L> {
     fn note(&self, departure: &Departure<'_>) {
         if let Verdict::Drop(reason) = departure.verdict {
             if self.wanted.refusals {
-                let rule = departure.listener.and_then(|listener| self.listeners.location(listener));
-                self.journal.borrow_mut().push(Entry::Refused { frame: departure.id, reason, rule });
+                let rule = departure
+                    .listener
+                    .and_then(|listener| self.listeners.location(listener));
+                self.journal.borrow_mut().push(Entry::Refused {
+                    frame: departure.id,
+                    reason,
+                    rule,
+                });
             }
             return;
         }
@@ -197,7 +234,9 @@ impl<L: Listeners> Worker<L> {
             Verdict::Inject => (self.now, departure.bytes.len() as u32),
             _ => (departure.timestamp, departure.bytes.len() as u32),
         };
-        self.journal.borrow_mut().push_packet(timestamp, departure.link, wire_len, departure.bytes);
+        self.journal
+            .borrow_mut()
+            .push_packet(timestamp, departure.link, wire_len, departure.bytes);
     }
 }
 
@@ -211,7 +250,10 @@ pub fn shared_engine(settings: Settings) -> io::Result<Shared> {
 
 /// An alert of the engine's own as a record, still without id.
 fn told(alert: NativeAlert, time: Timestamp) -> Alert {
-    let node = |kind, value| Node { kind, values: vec![value] };
+    let node = |kind, value| Node {
+        kind,
+        values: vec![value],
+    };
     let nodes = |(addr, service): (Addr, Option<String>)| {
         let mut nodes = vec![node(NodeKind::Address, addr.to_string())];
         nodes.extend(service.map(|service| node(NodeKind::Service, service)));
@@ -266,9 +308,16 @@ mod tests {
             },
             Timestamp(5),
         );
-        assert_eq!((alert.severity, alert.time), (Some(Severity::Low), Timestamp(5)));
+        assert_eq!(
+            (alert.severity, alert.time),
+            (Some(Severity::Low), Timestamp(5))
+        );
         let values = |nodes: Option<Vec<Node>>| {
-            nodes.into_iter().flatten().flat_map(|node| node.values).collect::<Vec<_>>()
+            nodes
+                .into_iter()
+                .flatten()
+                .flat_map(|node| node.values)
+                .collect::<Vec<_>>()
         };
         assert_eq!(values(alert.sources), ["10.0.0.1", "tcp/1234"]);
         assert_eq!(values(alert.targets), ["10.0.0.2"]);
@@ -279,7 +328,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let path = folder.path().join("rule.lua");
         std::fs::write(&path, b"return 1").expect("the folder is writable");
-        assert_eq!(Files.read(&path.display().to_string()).expect("the file is there"), b"return 1");
+        assert_eq!(
+            Files
+                .read(&path.display().to_string())
+                .expect("the file is there"),
+            b"return 1"
+        );
         assert!(Files.read(&folder.path().display().to_string()).is_err());
         assert!(Files.read("/nonexistent.lua").is_err());
     }

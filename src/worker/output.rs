@@ -109,33 +109,60 @@ impl Output {
     pub fn log(&mut self, level: Level, section: &str, text: &str) -> Result<(), OutputError> {
         let line = self.lines.line(level, section, text);
         if level == Level::Fatal {
-            self.to_error(line.as_bytes());
+            self.put_error(line.as_bytes());
             return Ok(());
         }
-        self.to_text(line.as_bytes())
+        self.put_text(line.as_bytes())
     }
 
     /// Writes some entries of a worker's journal.
     ///
     /// # Errors
     /// When a place cannot be written.
-    pub fn write(&mut self, worker: usize, journal: &Journal, entries: &[Entry]) -> Result<(), OutputError> {
+    pub fn write(
+        &mut self,
+        worker: usize,
+        journal: &Journal,
+        entries: &[Entry],
+    ) -> Result<(), OutputError> {
         for entry in entries {
             match entry {
-                Entry::Log { level, section, text } => self.log(*level, section, text)?,
+                Entry::Log {
+                    level,
+                    section,
+                    text,
+                } => self.log(*level, section, text)?,
                 Entry::Alert(alert) => self.alert(worker, alert)?,
                 Entry::NativeAlert(alert) => {
                     self.alerts += 1;
-                    self.show(&Alert { id: self.alerts, ..Alert::clone(alert) })?;
+                    self.show(&Alert {
+                        id: self.alerts,
+                        ..Alert::clone(alert)
+                    })?;
                 }
-                Entry::Print { text, to_error: true } => self.to_error(journal.bytes(text)),
-                Entry::Print { text, to_error: false } => self.to_text(journal.bytes(text))?,
-                Entry::Packet { timestamp, link, wire_len, bytes } => {
+                Entry::Print {
+                    text,
+                    to_error: true,
+                } => self.put_error(journal.bytes(text)),
+                Entry::Print {
+                    text,
+                    to_error: false,
+                } => self.put_text(journal.bytes(text))?,
+                Entry::Packet {
+                    timestamp,
+                    link,
+                    wire_len,
+                    bytes,
+                } => {
                     if let Some(writer) = &mut self.packets {
                         writer.write(*timestamp, *link, journal.bytes(bytes), *wire_len)?;
                     }
                 }
-                Entry::Refused { frame, reason, rule } => self.refusal(*frame, *reason, rule.as_deref()),
+                Entry::Refused {
+                    frame,
+                    reason,
+                    rule,
+                } => self.refusal(*frame, *reason, rule.as_deref()),
             }
         }
         if self.interactive && !entries.is_empty() {
@@ -151,7 +178,8 @@ impl Output {
     pub fn finish(mut self) -> Result<(), OutputError> {
         self.flush_text()?;
         if let Some((name, mut file)) = self.alert_file.take() {
-            file.flush().map_err(|error| OutputError::Alerts(name, error))?;
+            file.flush()
+                .map_err(|error| OutputError::Alerts(name, error))?;
         }
         match self.packets.take() {
             Some(writer) => Ok(writer.finish()?),
@@ -163,11 +191,21 @@ impl Output {
         while self.ids.len() <= worker {
             self.ids.push(AlertIds::default());
         }
-        let Some(ids) = self.ids.get_mut(worker) else { return Ok(()) };
+        let Some(ids) = self.ids.get_mut(worker) else {
+            return Ok(());
+        };
         let known = alert.update.then(|| ids.global(alert.id)).flatten();
         let id = known.unwrap_or(self.alerts + 1);
-        let mut shown = Alert { id, update: known.is_some(), ..alert.clone() };
-        shown.refs = alert.refs.iter().filter_map(|&local| ids.global(local)).collect();
+        let mut shown = Alert {
+            id,
+            update: known.is_some(),
+            ..alert.clone()
+        };
+        shown.refs = alert
+            .refs
+            .iter()
+            .filter_map(|&local| ids.global(local))
+            .collect();
         if known.is_some() {
             self.updates += 1;
         } else {
@@ -184,19 +222,19 @@ impl Output {
         };
         text.push('\n');
         match &mut self.alert_file {
-            Some((name, file)) => {
-                file.write_all(text.as_bytes()).map_err(|error| OutputError::Alerts(name.clone(), error))
-            }
-            None => self.to_text(text.as_bytes()),
+            Some((name, file)) => file
+                .write_all(text.as_bytes())
+                .map_err(|error| OutputError::Alerts(name.clone(), error)),
+            None => self.put_text(text.as_bytes()),
         }
     }
 
     fn refusal(&mut self, frame: u64, reason: DropReason, rule: Option<&str>) {
         let place = rule.map(|rule| format!(" by {rule}")).unwrap_or_default();
-        self.to_error(format!("frame {frame}: dropped, {reason}{place}\n").as_bytes());
+        self.put_error(format!("frame {frame}: dropped, {reason}{place}\n").as_bytes());
     }
 
-    fn to_text(&mut self, text: &[u8]) -> Result<(), OutputError> {
+    fn put_text(&mut self, text: &[u8]) -> Result<(), OutputError> {
         if self.text_closed {
             return Ok(());
         }
@@ -223,7 +261,7 @@ impl Output {
     }
 
     /// Standard error has no reader who could be told that it fails.
-    fn to_error(&mut self, text: &[u8]) {
+    fn put_error(&mut self, text: &[u8]) {
         // What was said before stands before, also where both are one screen.
         let _ = self.flush_text();
         let _ = io::stderr().write_all(text);
@@ -289,15 +327,25 @@ mod tests {
 
     fn alert(output: &mut Output, worker: usize, id: u64, update: bool, refs: &[u64]) {
         let mut journal = Journal::default();
-        let alert = Alert { id, update, refs: refs.to_vec(), ..Alert::default() };
+        let alert = Alert {
+            id,
+            update,
+            refs: refs.to_vec(),
+            ..Alert::default()
+        };
         journal.push(Entry::Alert(Box::new(alert)));
-        output.write(worker, &journal, journal.entries()).expect("the screen takes it");
+        output
+            .write(worker, &journal, journal.entries())
+            .expect("the screen takes it");
     }
 
     fn ids(text: &str) -> Vec<(u64, bool)> {
         let line = |line: &str| {
             let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            (value["alert"]["id"].as_u64().unwrap_or(0), value["alert"]["update"] == true)
+            (
+                value["alert"]["id"].as_u64().unwrap_or(0),
+                value["alert"]["update"] == true,
+            )
         };
         text.lines().map(line).collect()
     }
@@ -319,7 +367,9 @@ mod tests {
         let text = written(|output| {
             let mut journal = Journal::default();
             journal.push(Entry::NativeAlert(Box::default()));
-            output.write(0, &journal, journal.entries()).expect("the screen takes it");
+            output
+                .write(0, &journal, journal.entries())
+                .expect("the screen takes it");
             alert(output, 0, 1, false, &[]);
             alert(output, 0, 2, false, &[1]);
         });
@@ -343,7 +393,9 @@ mod tests {
             let mut journal = Journal::default();
             crate::event::Outward::print(&mut journal, b"first\n", false);
             crate::event::Outward::log(&mut journal, Level::Warn, "core", "second");
-            output.write(0, &journal, journal.entries()).expect("the screen takes it");
+            output
+                .write(0, &journal, journal.entries())
+                .expect("the screen takes it");
         });
         assert_eq!(text, "first\nwarn  core: second\n");
     }

@@ -106,13 +106,24 @@ pub(super) fn replay(
             let (stop, tunnels) = (&stop, plan.settings.inspect_tunnels);
             scope.spawn(move || read(captures, &queues, tunnels, stop))
         };
-        Merger { reports, output, watcher, stop: &stop }.run(reader)
+        Merger {
+            reports,
+            output,
+            watcher,
+            stop: &stop,
+        }
+        .run(reader)
     })
 }
 
 /// Fills batches until the captures end, somebody says stop or all workers
 /// are gone.
-fn read(captures: Captures, queues: &[SyncSender<Arc<Batch>>], tunnels: bool, stop: &AtomicBool) -> ReadOut {
+fn read(
+    captures: Captures,
+    queues: &[SyncSender<Arc<Batch>>],
+    tunnels: bool,
+    stop: &AtomicBool,
+) -> ReadOut {
     let mut sharder = Sharder::new(queues.len(), tunnels);
     let mut batch = Batch::default();
     let (out, broken) = captures.read(|frame| {
@@ -176,7 +187,9 @@ fn work(plan: &Plan, number: usize, batches: &Receiver<Arc<Batch>>, reports: &Sy
         Err(error) => (None, Err(error)),
     };
     let told = reports.send(Report::Loaded(journal.take(), outcome));
-    let (Some(worker), Ok(())) = (worker.as_mut(), told) else { return };
+    let (Some(worker), Ok(())) = (worker.as_mut(), told) else {
+        return;
+    };
 
     journal.borrow_mut().mute(number != 0);
     worker.started();
@@ -206,7 +219,11 @@ fn walk(worker: &mut Worker<Runtime>, number: usize, batch: &Batch) -> Said {
         }
         let now = worker.journal().borrow().len();
         if now > said {
-            marks.push(Mark { frame: at, own, entries: said..now });
+            marks.push(Mark {
+                frame: at,
+                own,
+                entries: said..now,
+            });
             said = now;
         }
         if own && worker.take_exit() {
@@ -234,13 +251,17 @@ struct Merger<'a> {
 impl Merger<'_> {
     fn run(mut self, reader: ScopedJoinHandle<'_, ReadOut>) -> Result<Outcome, ReplayError> {
         for report in self.next_of_all()? {
-            let Report::Loaded(journal, outcome) = report else { return Err(ReplayError::WorkerLost) };
+            let Report::Loaded(journal, outcome) = report else {
+                return Err(ReplayError::WorkerLost);
+            };
             self.output.write(0, &journal, journal.entries())?;
             outcome?;
         }
         self.watcher.loaded(self.output)?;
         for report in self.next_of_all()? {
-            let Report::Started(journal) = report else { return Err(ReplayError::WorkerLost) };
+            let Report::Started(journal) = report else {
+                return Err(ReplayError::WorkerLost);
+            };
             self.output.write(0, &journal, journal.entries())?;
         }
         let start = Instant::now();
@@ -274,7 +295,10 @@ impl Merger<'_> {
     /// One report of each worker. All walk the same batches, so all are at
     /// the same one.
     fn next_of_all(&self) -> Result<Vec<Report>, ReplayError> {
-        let reports = self.reports.iter().map(|reports| reports.recv().map_err(|_| ReplayError::WorkerLost));
+        let reports = self
+            .reports
+            .iter()
+            .map(|reports| reports.recv().map_err(|_| ReplayError::WorkerLost));
         reports.collect()
     }
 
@@ -314,7 +338,11 @@ mod tests {
     use super::*;
 
     fn said(marks: &[(usize, bool)]) -> Said {
-        let mark = |(at, &(frame, own)): (usize, &(usize, bool))| Mark { frame, own, entries: at..at + 1 };
+        let mark = |(at, &(frame, own)): (usize, &(usize, bool))| Mark {
+            frame,
+            own,
+            entries: at..at + 1,
+        };
         Said {
             journal: Journal::default(),
             marks: marks.iter().enumerate().map(mark).collect(),
@@ -326,15 +354,23 @@ mod tests {
 
     #[test]
     fn frames_come_in_order_and_time_passes_before_the_frame() {
-        let batch = [said(&[(0, true), (2, false), (5, true)]), said(&[(1, true), (2, true), (5, false)])];
-        let order: Vec<_> =
-            in_order(&batch, None).into_iter().map(|(number, mark)| (mark.frame, number)).collect();
+        let batch = [
+            said(&[(0, true), (2, false), (5, true)]),
+            said(&[(1, true), (2, true), (5, false)]),
+        ];
+        let order: Vec<_> = in_order(&batch, None)
+            .into_iter()
+            .map(|(number, mark)| (mark.frame, number))
+            .collect();
         assert_eq!(order, [(0, 0), (1, 1), (2, 0), (2, 1), (5, 1), (5, 0)]);
     }
 
     #[test]
     fn nothing_is_said_after_the_last_frame() {
-        let batch = [said(&[(0, true), (3, true)]), said(&[(2, true), (3, false)])];
+        let batch = [
+            said(&[(0, true), (3, true)]),
+            said(&[(2, true), (3, false)]),
+        ];
         assert_eq!(in_order(&batch, Some(2)).len(), 2);
     }
 }

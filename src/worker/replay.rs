@@ -118,7 +118,7 @@ fn after_frame(
     output: &mut Output,
     watcher: &mut dyn Watcher,
 ) -> ControlFlow<Result<(), OutputError>> {
-    if frame.number % PROGRESS_FRAMES == 0 {
+    if frame.number.is_multiple_of(PROGRESS_FRAMES) {
         watcher.progress(frame.read, frame.number);
     }
     if let Err(error) = flush(worker.journal(), output) {
@@ -148,7 +148,7 @@ pub(super) fn worker(
         limits: plan.limits,
         thread,
         colour: std::io::IsTerminal::is_terminal(&std::io::stdout()),
-        time_text: crate::sink::ctime,
+        time_text: crate::sink::ctime::ctime,
     };
     match Runtime::load(&engine, &options, Box::new(Files), journal.clone()) {
         Ok(rules) => Ok(Worker::new(engine, rules, journal.clone(), plan.wanted)),

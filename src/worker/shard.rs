@@ -54,7 +54,11 @@ enum Choice {
 
 impl Sharder {
     pub fn new(workers: usize, tunnels: bool) -> Sharder {
-        Sharder { workers: workers.max(1) as u64, tunnels, datagrams: HashMap::new() }
+        Sharder {
+            workers: workers.max(1) as u64,
+            tunnels,
+            datagrams: HashMap::new(),
+        }
     }
 
     /// Appends the worker of a frame to the owners of its batch.
@@ -101,7 +105,11 @@ impl Sharder {
     }
 
     fn later_of(&mut self, datagram: Datagram, frame: usize) -> usize {
-        match self.datagrams.entry(datagram).or_insert_with(|| Place::Waiting(Vec::new())) {
+        match self
+            .datagrams
+            .entry(datagram)
+            .or_insert_with(|| Place::Waiting(Vec::new()))
+        {
             Place::Worker(worker) => *worker,
             Place::Waiting(frames) => {
                 frames.push(frame);
@@ -118,7 +126,11 @@ impl Sharder {
         match ip.fragment.filter(|fragment| !fragment.is_atomic()) {
             None => Choice::Worker(worker),
             Some(fragment) => {
-                let datagram = Datagram { src: ip.src, dst: ip.dst, id: fragment.id };
+                let datagram = Datagram {
+                    src: ip.src,
+                    dst: ip.dst,
+                    id: fragment.id,
+                };
                 match fragment.offset {
                     0 => Choice::FirstFragment(datagram, worker),
                     _ => Choice::Fragment(datagram),
@@ -128,7 +140,12 @@ impl Sharder {
     }
 
     /// The IP header that counts, and the key of its packet.
-    fn innermost(&self, link: LinkType, bytes: &[u8], wire_len: u32) -> Option<(IpHeader, FlowKey)> {
+    fn innermost(
+        &self,
+        link: LinkType,
+        bytes: &[u8],
+        wire_len: u32,
+    ) -> Option<(IpHeader, FlowKey)> {
         let below = decode::link(link, bytes).ok()?;
         if !matches!(below.network, Network::Ipv4 | Network::Ipv6) {
             return None;
@@ -142,12 +159,16 @@ impl Sharder {
             let udp = (ip.protocol == protocol::UDP)
                 .then(|| decode::udp(slice, ip.payload_at(), ip.end).ok())
                 .flatten();
-            let Some(inner) = decode::tunnel(slice, &ip, udp.as_ref()) else { break };
+            let Some(inner) = decode::tunnel(slice, &ip, udp.as_ref()) else {
+                break;
+            };
             if !matches!(inner.below.network, Network::Ipv4 | Network::Ipv6) {
                 break;
             }
             slice = slice.get(..inner.end).unwrap_or(slice);
-            let Ok(inside) = decode::ip(slice, inner.below.at, Some(inner.end)) else { break };
+            let Ok(inside) = decode::ip(slice, inner.below.at, Some(inner.end)) else {
+                break;
+            };
             ip = inside;
         }
         Some((ip, key_of(&ip, slice)))
@@ -172,7 +193,11 @@ fn key_of(ip: &IpHeader, bytes: &[u8]) -> FlowKey {
         vlan: 0,
         tunnel: 0,
         protocol: ip.protocol,
-        family: if ip.version == 4 { FAMILY_V4 } else { FAMILY_V6 },
+        family: if ip.version == 4 {
+            FAMILY_V4
+        } else {
+            FAMILY_V6
+        },
     }
 }
 
@@ -233,7 +258,9 @@ mod tests {
         let back = packet(B, A, 9, 0, &ports(53, 1000));
         let both = owners(&[there, back]);
         assert_eq!(both[0], both[1]);
-        let many: Vec<_> = (0..200).map(|port| packet(A, B, 1, 0, &ports(1000 + port, 53))).collect();
+        let many: Vec<_> = (0..200)
+            .map(|port| packet(A, B, 1, 0, &ports(1000 + port, 53)))
+            .collect();
         let mut used = owners(&many);
         used.sort_unstable();
         used.dedup();
@@ -259,7 +286,12 @@ mod tests {
         sharder.settle();
         let mut next = Vec::new();
         sharder.assign(LinkType::RAW, &fragment, 36, &mut next);
-        sharder.assign(LinkType::RAW, &packet(A, B, 7, MORE, &ports(1000, 53)), 36, &mut next);
+        sharder.assign(
+            LinkType::RAW,
+            &packet(A, B, 7, MORE, &ports(1000, 53)),
+            36,
+            &mut next,
+        );
         assert_eq!((batch[0], batch[0]), (next[0], next[1]));
     }
 

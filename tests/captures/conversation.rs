@@ -331,6 +331,11 @@ impl Speaker<'_> {
         }
     }
 
+    /// The server's SYN and ACK once more.
+    pub fn repeats_syn_ack(&mut self) {
+        self.transmit(0, flag::SYN | flag::ACK, &[], Fate::Arrives);
+    }
+
     /// Any part of what was said, once more, as one segment.
     pub fn resends(&mut self, range: Range<usize>) {
         self.conversation.now += RETRANSMISSION_TIMEOUT;

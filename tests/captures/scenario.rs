@@ -16,6 +16,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub struct Scenario {
     recording: Recording,
     packets_sent: u16,
+    waited: Duration,
 }
 
 impl Scenario {
@@ -99,6 +100,12 @@ impl Scenario {
     pub fn frame(&mut self, bytes: Vec<u8>) {
         let at = self.next_time();
         self.recording.push(at, bytes);
+        self.waited = Duration::ZERO;
+    }
+
+    /// Nothing happens for that long, on top of the usual pause.
+    pub fn waits(&mut self, time: Duration) {
+        self.waited = time;
     }
 
     pub fn into_recording(self) -> Recording {
@@ -106,7 +113,7 @@ impl Scenario {
     }
 
     fn next_time(&self) -> Duration {
-        self.recording.end() + PAUSE
+        self.recording.end() + PAUSE + self.waited
     }
 
     fn next_id(&mut self) -> u16 {

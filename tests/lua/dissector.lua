@@ -336,10 +336,14 @@ return {
   ['streamed event: plain and streamed listeners'] = function ()
     local Flow, got, streamed = flow_class('flow'), {}, {}
     Flow:register_streamed_event('receive_data')
-    lib.stream = { run_streamed = function (stream, fn, this, current, ...)
-      streamed[#streamed + 1] = { stream.name, this.name, current and current.n or 'end', ... }
-      fn(this, 'iter', ...)
-    end }
+    lib.stream = {
+      vbuffer_stream_comanager = { hash = function (fn) return fn end },
+      run_streamed = function (comanager, key, fn, this, current, ...)
+        assert(key == fn)
+        streamed[#streamed + 1] = { comanager, this.name, current and current.n or 'end', ... }
+        fn(this, 'iter', ...)
+      end,
+    }
     local function current(n)
       return {
         n = n,
@@ -351,7 +355,7 @@ return {
     on(Flow.events.receive_data, function (_, sub, direction) got[#got + 1] = sub .. direction end)
     on(Flow.events.receive_data, function (_, iter) got[#got + 1] = iter end, { streamed = true })
     local flow = Flow:new()
-    local stream = { name = 's', isfinished = false }
+    local stream = { isfinished = false, getcomanager = function () return 's' end }
     flow:trigger('receive_data', stream, current(4), 'up')
     flow:trigger('receive_data', stream, current(0), 'up')
     test.same(got, { 'available4up', 'iter' })

@@ -7,8 +7,14 @@ const ACK: u8 = TcpHeader::ACK;
 const FIN: u8 = TcpHeader::FIN;
 const RST: u8 = TcpHeader::RST;
 
-const CLIENT: Endpoint = Endpoint { addr: Addr::v4([10, 0, 0, 1]), port: 40_000 };
-const SERVER: Endpoint = Endpoint { addr: Addr::v4([10, 0, 0, 2]), port: 80 };
+const CLIENT: Endpoint = Endpoint {
+    addr: Addr::v4([10, 0, 0, 1]),
+    port: 40_000,
+};
+const SERVER: Endpoint = Endpoint {
+    addr: Addr::v4([10, 0, 0, 2]),
+    port: 80,
+};
 
 fn segment(direction: Direction, flags: u8, payload: &[u8]) -> Sighting<'_> {
     let (source, destination) = match direction {
@@ -65,22 +71,31 @@ fn a_closed_connection_has_both_streams_and_their_hashes() {
         (ToClient, FIN | ACK, b"gone"),
         (ToServer, FIN | ACK, b""),
     ]));
-    assert_eq!((flow.id, flow.ended, flow.application), (1, "fin", Some("http")));
+    assert_eq!(
+        (flow.id, flow.ended, flow.application),
+        (1, "fin", Some("http"))
+    );
     assert_eq!((flow.source, flow.destination), (CLIENT, SERVER));
     assert_eq!((flow.to_server.packets, flow.to_server.bytes), (4, 18));
     let expected: [u8; 32] = Sha256::digest(b"GET / HTTP/1.1\r\n\r\n").into();
     assert_eq!(stream(&flow.to_server).sha256, expected);
-    assert_eq!(stream(&flow.to_client), &Stream {
-        state: StreamState::Ok,
-        len: 4,
-        sha256: Sha256::digest(b"gone").into(),
-        missing: 0,
-    });
+    assert_eq!(
+        stream(&flow.to_client),
+        &Stream {
+            state: StreamState::Ok,
+            len: 4,
+            sha256: Sha256::digest(b"gone").into(),
+            missing: 0,
+        }
+    );
 }
 
 #[test]
 fn the_receiver_of_a_syn_ack_opened_the_flow() {
-    let flow = only(tracker(&[(ToServer, SYN | ACK, b""), (ToClient, ACK, b"hello")]));
+    let flow = only(tracker(&[
+        (ToServer, SYN | ACK, b""),
+        (ToClient, ACK, b"hello"),
+    ]));
     assert_eq!((flow.source, flow.destination), (SERVER, CLIENT));
     assert_eq!(flow.to_server.bytes, 5, "sides follow the opener");
     assert_eq!(stream(&flow.to_server).state, StreamState::Mid);
@@ -100,7 +115,10 @@ fn bytes_behind_a_hole_are_not_hashed() {
     tracker.bytes(1, ToServer, b"behind", 6);
     let flow = only(tracker);
     let stream = stream(&flow.to_server);
-    assert_eq!((stream.state, stream.len, stream.missing), (StreamState::Gap, 6, 7));
+    assert_eq!(
+        (stream.state, stream.len, stream.missing),
+        (StreamState::Gap, 6, 7)
+    );
     assert_eq!(stream.sha256, <[u8; 32]>::from(Sha256::digest(b"before")));
     assert_eq!(flow.history, "SDG");
 }
@@ -108,7 +126,10 @@ fn bytes_behind_a_hole_are_not_hashed() {
 #[test]
 fn a_cut_capture_and_a_conflict_are_told() {
     let mut snapped = Tracker::default();
-    snapped.packet(&Sighting { payload_len: 100, ..segment(ToServer, ACK, b"part") });
+    snapped.packet(&Sighting {
+        payload_len: 100,
+        ..segment(ToServer, ACK, b"part")
+    });
     assert_eq!(stream(&only(snapped).to_server).state, StreamState::Snap);
 
     let mut conflicting = tracker(&[(ToServer, SYN, b""), (ToServer, ACK, b"one")]);
@@ -122,10 +143,24 @@ fn a_cut_capture_and_a_conflict_are_told() {
 fn endings_tell_who_closed() {
     let ended = |segments: &[(Direction, u8, &[u8])]| only(tracker(segments)).ended;
     assert_eq!(ended(&[(ToServer, SYN, b"")]), "open");
-    assert_eq!(ended(&[(ToServer, SYN, b""), (ToServer, FIN | ACK, b"")]), "fin_c");
-    assert_eq!(ended(&[(ToServer, SYN, b""), (ToClient, FIN | ACK, b"")]), "fin_s");
-    assert_eq!(ended(&[(ToServer, SYN, b""), (ToClient, RST | ACK, b"")]), "rst");
-    let ignored_rst = [(ToServer, SYN, &b""[..]), (ToClient, RST, b""), (ToServer, FIN, b""), (ToClient, FIN, b"")];
+    assert_eq!(
+        ended(&[(ToServer, SYN, b""), (ToServer, FIN | ACK, b"")]),
+        "fin_c"
+    );
+    assert_eq!(
+        ended(&[(ToServer, SYN, b""), (ToClient, FIN | ACK, b"")]),
+        "fin_s"
+    );
+    assert_eq!(
+        ended(&[(ToServer, SYN, b""), (ToClient, RST | ACK, b"")]),
+        "rst"
+    );
+    let ignored_rst = [
+        (ToServer, SYN, &b""[..]),
+        (ToClient, RST, b""),
+        (ToServer, FIN, b""),
+        (ToClient, FIN, b""),
+    ];
     assert_eq!(ended(&ignored_rst), "fin", "both went on past the RST");
 
     let mut idle = tracker(&[(ToServer, SYN, b"")]);
@@ -137,15 +172,26 @@ fn endings_tell_who_closed() {
 fn flows_come_in_the_order_of_their_first_packets() {
     let mut tracker = Tracker::default();
     for flow in [4, 5, 7] {
-        tracker.packet(&Sighting { flow, ..segment(ToServer, SYN, b"") });
+        tracker.packet(&Sighting {
+            flow,
+            ..segment(ToServer, SYN, b"")
+        });
     }
     tracker.ended(5, Ending::Reset);
     assert!(tracker.take_ended().is_none(), "4 is still open");
     tracker.ended(4, Ending::Evicted);
-    let ids: Vec<_> = std::iter::from_fn(|| tracker.take_ended()).map(|flow| (flow.id, flow.ended)).collect();
+    let ids: Vec<_> = std::iter::from_fn(|| tracker.take_ended())
+        .map(|flow| (flow.id, flow.ended))
+        .collect();
     assert_eq!(ids, [(1, "evicted"), (2, "rst")]);
-    tracker.packet(&Sighting { flow: 5, ..segment(ToServer, ACK, b"late") });
-    assert!(tracker.take_ended().is_none(), "what was handed out stays so");
+    tracker.packet(&Sighting {
+        flow: 5,
+        ..segment(ToServer, ACK, b"late")
+    });
+    assert!(
+        tracker.take_ended().is_none(),
+        "what was handed out stays so"
+    );
     tracker.end_all();
     assert_eq!(tracker.take_ended().map(|flow| flow.id), Some(3));
 }
@@ -163,7 +209,20 @@ fn datagrams_have_no_stream() {
         ..segment(ToServer, 0, query)
     });
     let flow = only(tracker);
-    assert_eq!((flow.application, flow.history.as_str()), (Some("dns"), "D"));
-    assert_eq!(flow.to_server, Side { packets: 1, bytes: 12, stream: None });
-    assert_eq!((flow.vlans.as_slice(), flow.tunnels.as_slice()), (&[5, 9][..], &[TunnelKind::Gre][..]));
+    assert_eq!(
+        (flow.application, flow.history.as_str()),
+        (Some("dns"), "D")
+    );
+    assert_eq!(
+        flow.to_server,
+        Side {
+            packets: 1,
+            bytes: 12,
+            stream: None
+        }
+    );
+    assert_eq!(
+        (flow.vlans.as_slice(), flow.tunnels.as_slice()),
+        (&[5, 9][..], &[TunnelKind::Gre][..])
+    );
 }

@@ -123,10 +123,10 @@ fn idle_flows_expire_and_active_ones_are_looked_at_again() {
         .record_mut(busy)
         .expect("live")
         .count(Direction::ToClient, 100, at(30));
-    assert_eq!(idle(&mut table, 59), []);
+    assert_eq!(idle(&mut table, 59), [0_u32; 0]);
     assert_eq!(idle(&mut table, 61), [quiet]);
     assert!(table.remove(quiet));
-    assert_eq!(idle(&mut table, 89), []);
+    assert_eq!(idle(&mut table, 89), [0_u32; 0]);
     assert_eq!(idle(&mut table, 91), [busy]);
 }
 
@@ -134,9 +134,9 @@ fn idle_flows_expire_and_active_ones_are_looked_at_again() {
 fn expiry_does_not_wait_for_a_time_that_was_set_back() {
     let mut table = table(10);
     let slot = open(&mut table, 1, Opening::Established, 86_400).expect("room");
-    assert_eq!(idle(&mut table, 0), []);
-    assert_eq!(idle(&mut table, 61), [], "first noticed here");
-    assert_eq!(idle(&mut table, 120), []);
+    assert_eq!(idle(&mut table, 0), [0_u32; 0]);
+    assert_eq!(idle(&mut table, 61), [0_u32; 0], "first noticed here");
+    assert_eq!(idle(&mut table, 120), [0_u32; 0]);
     assert_eq!(idle(&mut table, 122), [slot]);
 }
 

@@ -24,8 +24,10 @@ local address = {}
 local new
 local addr_t = ffi.typeof('wero_addr')
 
+-- The compiler takes only some tail calls in one trace: none on this path.
 function address.is(value)
-  return istype(addr_t, value)
+  local yes = istype(addr_t, value)
+  return yes
 end
 local is = address.is
 
@@ -89,7 +91,8 @@ function Address.__tostring(self)
 end
 
 function Address.__eq(left, right)
-  return is(left) and is(right) and left.low == right.low and left.high == right.high
+  local both = is(left) and is(right)
+  return both and left.low == right.low and left.high == right.high
     and left.family == right.family
 end
 
@@ -277,11 +280,12 @@ end
 -- Objects carry nothing of their own: a rule could change it.
 local networks = setmetatable({}, { __mode = 'k' })
 
-local function new_network(addr, bits)
+-- `shown` is the address as the text of the network has it.
+local function new_network(addr, bits, shown)
   local high, low = masks(addr.family, bits)
   local net = new(band(addr.high, high), band(addr.low, low), addr.family)
   local self = setmetatable({}, Network)
-  networks[self] = { net = net, mask = bits, high = high, low = low }
+  networks[self] = { net = net, shown = shown or net, mask = bits, high = high, low = low }
   return self, net == addr
 end
 
@@ -320,7 +324,7 @@ end
 
 function Network.__tostring(self)
   local own = networks[self]
-  return own and format('%s/%d', tostring(own.net), own.mask) or 'network'
+  return own and format('%s/%d', tostring(own.shown), own.mask) or 'network'
 end
 
 function Network.__eq(left, right)
@@ -348,7 +352,8 @@ local function network_maker(family, bad_text, bad_arguments)
       or not bits or bits > BITS[from.family] then
       error(bad_arguments, 2)
     end
-    return (new_network(from, bits))
+    -- Haka does not cut the host part off here, and shows it.
+    return (new_network(from, bits, from))
   end
 end
 

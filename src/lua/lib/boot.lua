@@ -6,6 +6,11 @@
 local host = ...
 
 local ffi = require('ffi')
+
+-- Deliveries are long straight traces: all listeners of an event with the
+-- library below them. The defaults are made for small loops.
+require('jit').opt.start('maxtrace=8000', 'maxmcode=32768', 'maxrecord=30000', 'maxirconst=4000',
+  'maxsnap=4000', 'loopunroll=40')
 local write = host.write_to
 
 host.ffi = ffi

@@ -7,7 +7,7 @@
 -- frees a buffer. All are checked at every use on the native side, so a rule
 -- that changes them gets an error, or other bytes of its own, at worst.
 
-local host = ...
+local host, lib = ...
 
 local ffi, api, store = host.ffi, host.buf_api, host.store
 local type, tonumber, tostring, error = type, tonumber, tostring, error
@@ -106,7 +106,10 @@ local function define(name, attributes)
     local method = methods[key]
     if method then return method end
     local getter = getters[key]
-    if getter then return getter(self) end
+    if getter then
+      local value = getter(self)
+      return value
+    end
     if kind.byte and type(key) == 'number' then return kind.byte(self, key) end
     error(format("unknown field '%s'", tostring(key)), 0)
   end
@@ -117,6 +120,7 @@ local function define(name, attributes)
     error(format("unknown field '%s'", tostring(key)), 0)
   end
 
+  if lib and lib.pprint then lib.pprint.register_named(name, attributes) end
   return meta
 end
 

@@ -11,8 +11,8 @@ local host, lib = ...
 local native, drive, context = lib.native, lib.drive, lib.context.context
 local st = native.st
 local ops, E, current = host.ops, host.engine, host.current
-local error, load, pairs, pcall, unpack = error, load, pairs, pcall, unpack
-local concat, format = table.concat, string.format
+local error, load, pcall, rawget, tostring, unpack = error, load, pcall, rawget, tostring, unpack
+local concat, format, gsub = table.concat, string.format, string.gsub
 local connections = context.connections
 
 -- More functions than this in one chunk are more upvalues than Lua allows.
@@ -22,63 +22,67 @@ local dispatch = { entries = {} }
 
 -- By kind: what `define` was given, and the function that runs now.
 local definitions, bodies = {}, {}
--- Counts changes of all lists, so that a delivery notices those during it.
-st.version = 0
 
--- Per form of event: what a chunk gets, and how it calls one listener. `$F`
--- is the listener, `$K` its place.
+-- Per form of event, how one listener is called: `$F` is the listener, `$L`
+-- its registration.
 local FORMS = {
-  packet = { 'a', '$F(a)' },
-  fault = { 'a, b', '$F(a, b)' },
-  flow = { 'a', '$F(a)' },
-  flow_packet = { 'a, b', '$F(a, b)' },
-  flow_packet_direction = { 'a, b, c', '$F(a, b, c)' },
-  -- `b` is the new data, `c` the direction.
-  flow_data = { 'a, b, c', 'local d = sub(b) if d then $F(a, d, c) end' },
-  flow_streamed = { 'a, b, c', 'streamed($F, a, b, c)' },
+  packet = '$F(a)',
+  fault = '$F(a, b)',
+  flow = '$F(a)',
+  flow_packet = '$F(a, b)',
+  flow_packet_direction = '$F(a, b, c)',
+  -- `b` is the stream, `c` the direction, `d` the first new piece.
+  flow_data = 'local data = sub(b, d) if data then $F(a, data, c) end',
+  flow_streamed = 'streamed($F, $L, a, b, c, d)',
 }
 
 local function call_source(form, options, k)
   if form == 'flow_data' and options and options.streamed then form = 'flow_streamed' end
-  return (FORMS[form][2]:gsub('%$F', 'r' .. k))
+  return (gsub(gsub(FORMS[form], '%$F', 'r' .. k), '%$L', 'l[' .. k .. ']'))
+end
+
+-- Source that calls the listeners `from` to `to`, and their functions.
+local function calls(form, list, from, to)
+  local names, functions, listeners, lines = { 'l' }, {}, {}, {}
+  functions[1] = listeners
+  for i = from, to do
+    local k = i - from + 1
+    names[k + 1], functions[k + 1], listeners[k] = 'r' .. k, list[i].fn, list[i]
+    lines[k] = format('  st.cur = %d do %s end if st.stop then return end', i,
+      call_source(form, list[i].options, k))
+  end
+  return concat(names, ', '), concat(lines, '\n'), functions
+end
+
+local function compile(source, ...)
+  return load(source, '=[wero]/dispatch', 't')(...)
 end
 
 -- A function that calls the listeners `from` to `to`.
 local function chunk(form, list, from, to)
-  local names, functions, lines = {}, {}, {}
-  for i = from, to do
-    local k = i - from + 1
-    names[k], functions[k] = 'r' .. k, list[i].fn
-    lines[k] = format('  st.cur = %d do %s end if st.stop then return end', i,
-      call_source(form, list[i].options, k))
-  end
-  local source = format('local st, sub, streamed, %s = ...\nreturn function (%s)\n%s\nend',
-    concat(names, ', '), FORMS[form][1], concat(lines, '\n'))
-  local make = load(source, '=[wero]/dispatch', 't')
-  return make(st, lib.flow_data.sub, lib.flow_data.streamed, unpack(functions, 1, to - from + 1))
+  local names, lines, functions = calls(form, list, from, to)
+  return compile(format('local st, sub, streamed, %s = ...\nreturn function (a, b, c, d)\n%s\nend',
+    names, lines), st, lib.flow_data.sub, lib.flow_data.streamed, unpack(functions, 1, to - from + 2))
 end
 
--- All chunks of a list as one function.
+-- All chunks of a long list as one function.
 local function chunks(form, list, count)
   local parts = {}
   for from = 1, count, CHUNK do
     parts[#parts + 1] = chunk(form, list, from, from + CHUNK - 1 < count and from + CHUNK - 1 or count)
   end
-  if #parts == 1 then return parts[1] end
-  return function (a, b, c)
+  return function (a, b, c, d)
     for i = 1, #parts do
-      parts[i](a, b, c)
+      parts[i](a, b, c, d)
       if st.stop then return end
     end
   end
 end
 
-local function nothing() end
-
 -- Runs listeners that were added since `list` had `count` of them.
-local function run_late(form, list, count, a, b, c)
+local function run_late(form, list, count, a, b, c, d)
   while not st.stop and #list > count do
-    chunk(form, list, count + 1, count + 1)(a, b, c)
+    chunk(form, list, count + 1, count + 1)(a, b, c, d)
     count = count + 1
   end
 end
@@ -101,69 +105,73 @@ local function run_dynamic(event, scope, a, ...)
   end
 end
 
--- Makes the function that delivers an event to all who listen now.
-local function build(kind)
-  local definition = definitions[kind]
-  local event, form, prepare = definition.event, definition.form, definition.prepare
+-- Delivers to the listeners of a flow with a scope of its own: dynamic
+-- listeners come after the static ones, before what follows them.
+local function scoped_delivery(definition, list)
+  local event, form = definition.event, definition.form
   local before, after = definition.before, definition.after
-  local list = connections:listeners(event)
-  local count, version = #list, st.version
-  local run = count > 0 and chunks(form, list, count) or nothing
-
-  local function deliver(a, b, c)
-    if before then
-      st.cur = 0
-      before(a, b, c)
-      if st.stop then return end
-    end
-    run(a, b, c)
-    if st.version ~= version then
-      version = st.version
-      run_late(form, list, count, a, b, c)
-    end
-    if after and not st.stop then
-      st.cur = 0
-      after(a, b, c)
-    end
-  end
-
-  -- Dynamic listeners come after the static ones, before what follows them.
-  local function deliver_scoped(scope, a, b, c)
+  return function (scope, a, b, c, d)
     local previous = context.scope
     context.scope = scope
     local ok, message = pcall(function ()
-      if before then before(a, b, c) end
-      if not st.stop then run(a, b, c) end
-      if not st.stop then run_late(form, list, count, a, b, c) end
+      if before then before(a, b, c, d) end
+      if not st.stop then run_late(form, list, 0, a, b, c, d) end
       if not st.stop and #scope._connections > 0 then
         st.cur = 0
-        local data = form == 'flow_data' and b or nil
-        if data then
-          run_dynamic(event, scope, a, lib.flow_data.stream(data), lib.flow_data.iterator(data), c)
+        if form == 'flow_data' then
+          run_dynamic(event, scope, a, b, lib.flow_data.iterator(b, d), c)
         else
           run_dynamic(event, scope, a, b, c)
         end
       end
-      if after and not st.stop then after(a, b, c) end
+      if after and not st.stop then after(a, b, c, d) end
     end)
     context.scope = previous
     if not ok then error(message, 0) end
   end
+end
 
-  if definition.subject == 'packet' then
-    return function (slot)
-      st.slot, st.flow = slot, -1
-      local a, b = prepare(slot)
-      deliver(a, b)
-    end
+-- One function per event, with no other of its kind: what the JIT compiler
+-- knows of it then holds for this event alone.
+local BODY = [[
+local st, current, list, prepare, before, after, late, scoped, run, sub, streamed, rawget, $NAMES = ...
+return function (slot)
+  st.slot, st.flow = $SUBJECT
+  local a, b, c, d = prepare(slot)
+  $SCOPED
+  $BEFORE
+$CALLS
+  if #list > $COUNT then late(a, b, c, d) end
+  $AFTER
+end
+]]
+
+-- Makes the function that delivers an event to all who listen now.
+local function build(kind)
+  local definition = definitions[kind]
+  local form, before, after = definition.form, definition.before, definition.after
+  local list = connections:listeners(definition.event)
+  local count = #list
+  local names, lines, functions = 'none', '', {}
+  if count > CHUNK then
+    lines = '  run(a, b, c, d) if st.stop then return end'
+  elseif count > 0 then
+    names, lines, functions = calls(form, list, 1, count)
   end
-  return function (slot)
-    st.slot, st.flow = current.packet, slot
-    local a, b, c = prepare(slot)
-    local scope = a._scope
-    if scope then return deliver_scoped(scope, a, b, c) end
-    deliver(a, b, c)
+  local flow = definition.subject == 'flow'
+  local source = gsub(BODY, '%$(%u+)', {
+    NAMES = names, CALLS = lines, COUNT = tostring(count),
+    SUBJECT = flow and 'current.packet, slot' or 'slot, -1',
+    SCOPED = flow and "local scope = rawget(a, '_scope') if scope then return scoped(scope, a, b, c, d) end" or '',
+    BEFORE = before and 'before(a, b, c, d) if st.stop then return end' or '',
+    AFTER = after and 'st.cur = 0 if not st.stop then after(a, b, c, d) end' or '',
+  })
+  local function late(a, b, c, d)
+    run_late(form, list, count, a, b, c, d)
   end
+  return compile(source, st, current, list, definition.prepare, before, after, late,
+    flow and scoped_delivery(definition, list), count > CHUNK and chunks(form, list, count),
+    lib.flow_data.sub, lib.flow_data.streamed, rawget, unpack(functions, 1, count + 1))
 end
 
 -- Policies are decided by one function each and have no listeners.
@@ -223,7 +231,6 @@ function dispatch.want(kind)
 end
 
 function host.hooked(kind)
-  st.version = st.version + 1
   if definitions[kind] then
     rebuild(kind)
     update_hook(kind)
@@ -244,22 +251,29 @@ function host.policy_changed(policy)
   end
 end
 
--- Enters from the engine; errors leave to the engine.
-for kind = 0, #host.events - 1 do
-  dispatch.entries[kind] = function (slot)
-    st.kind, st.cur, st.stop, st.fault = kind, 0, false, nil
-    local body = bodies[kind]
-    if body then body(slot) end
-    if drive.depth() > 0 and drive.abandon(0) then
-      error('a rule yielded while it was sending', 0)
-    end
+-- Enters from the engine; errors leave to the engine. Each is a function of
+-- its own for the JIT compiler's sake.
+local ENTRY = [[
+local st, bodies, drive, error = ...
+return function (slot)
+  st.kind, st.cur, st.stop, st.fault = $KIND, 0, false, nil
+  bodies[$KIND](slot)
+  if drive.depth() > 0 and drive.abandon(0) then
+    error('a rule yielded while it was sending', 0)
   end
+end
+]]
+
+local function nothing() end
+
+for kind = 0, #host.events - 1 do
+  bodies[kind] = nothing
+  dispatch.entries[kind] = compile(gsub(ENTRY, '%$KIND', tostring(kind)), st, bodies, drive, error)
 end
 
 -- Nested deliveries; the caller keeps the state of the outer one.
 function drive.deliver(kind)
   local body = bodies[kind]
-  if not body then return end
   st.kind, st.cur, st.stop = kind, 0, false
   local definition = definitions[kind]
   body(definition.subject == 'packet' and current.packet or current.flow)
@@ -267,9 +281,12 @@ end
 
 -- After an error reached the engine: the event and the place of the listener
 -- that raised it, and whether the subject had been dropped or sent before.
+-- A listener may have been stopped anywhere, in the library as well: what is
+-- not set by each delivery is put back here.
 function dispatch.fault(message)
   local fault = st.fault
   drive.abandon(0)
+  context.scope = nil
   if fault and fault.message == message then return fault.kind, fault.cur, false end
   return st.kind, st.cur, st.stop
 end

@@ -50,15 +50,17 @@ end
 -- An IPv4 address stands in the last four of the sixteen bytes.
 local function address(d, family)
   if family == 4 then
-    return new_address(0, d[12] * 16777216 + d[13] * 65536 + d[14] * 256 + d[15], 4)
+    local v4 = new_address(0, d[12] * 16777216 + d[13] * 65536 + d[14] * 256 + d[15], 4)
+    return v4
   end
-  return new_address(half(d, 0), half(d, 8), 6)
+  local v6 = new_address(half(d, 0), half(d, 8), 6)
+  return v6
 end
 
 -- What the record tells: name -> reader of the record.
 local READ = {
-  srcip = function (r) return address(r.client, r.family) end,
-  dstip = function (r) return address(r.server, r.family) end,
+  srcip = function (r) local addr = address(r.client, r.family) return addr end,
+  dstip = function (r) local addr = address(r.server, r.family) return addr end,
   srcport = function (r) return r.client_port end,
   dstport = function (r) return r.server_port end,
   id = function (r) return tonumber(r.id) end,
@@ -91,20 +93,18 @@ end
 local function object_of(meta)
   local pages, sweep_page, sweep_at = {}, 0, 0
 
-  -- Looks at a few places for objects whose flow is gone.
+  -- Looks at one place for an object whose flow is gone; called twice per
+  -- new object (a loop would keep the caller from being compiled).
   local function sweep()
     local page = pages[sweep_page]
-    for _ = 1, 4 do
-      local o = page and page[sweep_at]
-      if o and F[sweep_page * (PAGE_MASK + 1) + sweep_at].generation ~= o._g then
-        page[sweep_at] = nil
-      end
-      sweep_at = sweep_at + 1
-      if sweep_at > PAGE_MASK then
-        sweep_at, sweep_page = 0, sweep_page + 1
-        if not pages[sweep_page] then sweep_page = 0 end
-        page = pages[sweep_page]
-      end
+    local o = page and page[sweep_at]
+    if o and F[sweep_page * (PAGE_MASK + 1) + sweep_at].generation ~= o._g then
+      page[sweep_at] = nil
+    end
+    sweep_at = sweep_at + 1
+    if sweep_at > PAGE_MASK then
+      sweep_at, sweep_page = 0, sweep_page + 1
+      if not pages[sweep_page] then sweep_page = 0 end
     end
   end
 
@@ -118,7 +118,8 @@ local function object_of(meta)
     end
     local generation = F[slot].generation
     local o = page[at]
-    if o and o._g == generation and o._s == slot then return o end
+    if o and rawget(o, '_g') == generation and rawget(o, '_s') == slot then return o end
+    sweep()
     sweep()
     o = setmetatable({ _s = slot, _g = generation }, meta)
     page[at] = o
@@ -197,7 +198,10 @@ function flow.kind(kind)
   local methods, name = kind.methods, kind.name
   local getters = {}
   for key, read in pairs(READ) do
-    getters[key] = function (o) return read(record(o, name)) end
+    getters[key] = function (o)
+      local value = read(record(o, name))
+      return value
+    end
   end
   function getters.name() return name end
   function getters._parent(o) return entry_of(o, name) end
@@ -220,7 +224,10 @@ function flow.kind(kind)
     __attributes = { 'dstip', 'dstport', 'name', 'srcip', 'srcport', 'state' } }
   function meta.__index(o, key)
     local get = getters[key]
-    if get then return get(o) end
+    if get then
+      local value = get(o)
+      return value
+    end
     local method = methods[key]
     if method then return method end
     if type(key) == 'string' and byte(key) == UNDERSCORE then return nil end

@@ -26,6 +26,9 @@ local SENT = 3
 
 local native = { LINK = 0, NETWORK = 1, TRANSPORT = 2 }
 
+-- Kinds of the network layer by IP version, of the transport by protocol.
+native.networks, native.transports = {}, {}
+
 -- What is being delivered; written by the dispatcher, read and stopped here.
 -- `slot` and `flow` are those of the event, `cur` the listener's place.
 local st = { kind = 0, cur = 0, stop = false, slot = -1, flow = -1 }
@@ -60,6 +63,15 @@ local function unknown(key)
   error(format("unknown field '%s'", tostring(key)), 0)
 end
 native.unknown = unknown
+
+-- Haka's text names neither field nor object.
+local function refuse_assignment(key, name)
+  if host.fixed_texts then
+    error('Assignment not possible. No setter/member with this name. '
+      .. 'For custom assignments implement __setitem method.', 3)
+  end
+  error(format("Assignment not possible: '%s' is no field of %s", tostring(key), name), 3)
+end
 
 -- Fields ----------------------------------------------------------------------
 
@@ -101,7 +113,8 @@ return function (o)
   local at = r.$AT + $OFFSET
   if at + $WIDTH > r.len then outside() end
   local d = r.data
-  return $READ
+  local value = $READ
+  return value
 end
 ]]
 
@@ -119,7 +132,7 @@ local function getter_of(field, what)
 end
 
 local function expected(name, wanted, value)
-  error(format("Error in %s (arg 2), expected '%s' got '%s'", name, wanted, type(value)), 3)
+  error(format("Error in %s (arg 2), expected '%s' got '%s'", name, wanted, type(value)), 0)
 end
 
 -- The number that goes into a field: whole, and cut to the field's width.
@@ -128,7 +141,7 @@ local function integer(value, field)
   if type(value) ~= 'number' and type(value) ~= 'string' or not number then
     expected(field.name, 'number', value)
   end
-  if number < 0 then error('number must not be negative', 3) end
+  if number < 0 then error('number must not be negative', 0) end
   number = floor(number / field.unit) % field.range
   -- Infinity and NaN leave no remainder that is a number.
   return number == number and number or 0
@@ -174,6 +187,7 @@ local function add_fields(kind, fields)
     end
     name = name or field.name
     owner.getters[name] = getter_of(field, kind.what)
+    if not group then kind.inherited[name] = owner.getters[name] end
     if field.writable then owner.setters[name] = setter_of(field, kind.what) end
     owner.attributes[#owner.attributes + 1] = name
   end
@@ -202,28 +216,60 @@ local function describe(meta)
     __tostring = meta.__tostring }
 end
 
+-- Reads are compiled one by one for each kind of object. A function shared by
+-- two kinds that delegate to each other would look like recursion to the JIT
+-- compiler, and a tail call like a return it cannot follow.
+local INDEX = [[
+local getters, methods, networks, P, band, type, byte, parent, unknown, own = ...
+return function (o, key)
+  local get = getters[key]
+  if get then
+    local value = get(o)
+    return value
+  end
+  local method = methods[key]
+  if method then return method end
+  if own(key) then return nil end
+  if networks then
+    -- Fields of the IP header, read through the same slot.
+    local network = networks[P[band(o._s, $MASK)].ip_version]
+    local field = network and network.inherited[key]
+    if field then
+      local value = field(o)
+      return value
+    end
+  end
+  if type(key) ~= 'string' then unknown(key) end
+  if byte(key) == $UNDERSCORE then return nil end
+  if not parent then unknown(key) end
+  local value = parent(o)[key]
+  return value
+end
+]]
+
+local function own_slot(key)
+  return key == '_s' or key == '_g'
+end
+
+local function index_of(getters, methods, networks, parent)
+  local source = gsub(INDEX, '%$(%u+)', { MASK = PACKET_MASK, UNDERSCORE = UNDERSCORE })
+  return load(source, '=[wero]/index', 't')(getters, methods, networks, P, band, type, byte, parent,
+    unknown, own_slot)
+end
+
 local function metatable_of(kind)
   local getters, setters, methods = kind.getters, kind.setters, kind.methods
-  local parent, takes_fields = kind.parent, kind.class
+  local takes_fields = kind.class
   local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields }
-
-  function meta.__index(o, key)
-    local get = getters[key]
-    if get then return get(o) end
-    local method = methods[key]
-    if method then return method end
-    if type(key) ~= 'string' then unknown(key) end
-    if byte(key) == UNDERSCORE then return nil end
-    if not parent then unknown(key) end
-    return parent(o)[key]
-  end
+  local networks = kind.layer == native.TRANSPORT and native.networks or nil
+  meta.__index = index_of(getters, methods, networks, kind.parent)
 
   function meta.__newindex(o, key, value)
     local set = setters[key]
     if set then return set(o, value) end
     if is_native_name(kind, key) then error('This variable is immutable', 0) end
     if not takes_fields then
-      error(format("Assignment not possible: '%s' is no field of %s", tostring(key), kind.name), 2)
+      refuse_assignment(key, kind.name)
     end
     rawset(o, key, value)
   end
@@ -234,16 +280,22 @@ end
 
 -- Objects of one layer by slot. An object stays the same while its packet
 -- does, with what rules stored in it.
+local OBJECT = [[
+local P, band, rawget, setmetatable, meta = ...
+local cache = {}
+return function (slot)
+  local generation = P[band(slot, $MASK)].generation
+  local o = cache[slot + 1]
+  if o and rawget(o, '_g') == generation and rawget(o, '_s') == slot then return o end
+  o = setmetatable({ _s = slot, _g = generation }, meta)
+  cache[slot + 1] = o
+  return o
+end
+]]
+
 local function object_of(kind)
-  local cache, meta = {}, kind.meta
-  return function (slot)
-    local generation = P[band(slot, PACKET_MASK)].generation
-    local o = cache[slot + 1]
-    if o and o._g == generation and o._s == slot then return o end
-    o = setmetatable({ _s = slot, _g = generation }, meta)
-    cache[slot + 1] = o
-    return o
-  end
+  local source = gsub(OBJECT, '%$MASK', PACKET_MASK)
+  return load(source, '=[wero]/object', 't')(P, band, rawget, setmetatable, kind.meta)
 end
 
 -- A group's object reads the same packet as its owner, and is made anew for
@@ -251,17 +303,12 @@ end
 local function add_group(kind, name, group)
   local meta = { __name = kind.name .. '_' .. name, __attributes = group.attributes }
   local getters, setters = group.getters, group.setters
-  function meta.__index(o, key)
-    local get = getters[key]
-    if get then return get(o) end
-    if key == '_s' or key == '_g' then return nil end
-    unknown(key)
-  end
+  meta.__index = index_of(getters, {}, nil, nil)
   function meta.__newindex(o, key, value)
     local set = setters[key]
     if set then return set(o, value) end
     if getters[key] then error('This variable is immutable', 0) end
-    error(format("Assignment not possible: '%s' is no field of %s", tostring(key), meta.__name), 2)
+    refuse_assignment(key, meta.__name)
   end
   meta.__metatable = describe(meta)
   kind.getters[name] = function (o)
@@ -394,7 +441,7 @@ function native.kind(kind)
   kind.what = kind.name .. ' packet'
   if kind.layer == native.LINK then kind.what = 'packet' end
   kind.getters, kind.setters = kind.getters or {}, kind.setters or {}
-  kind.methods, kind.groups = kind.methods or {}, {}
+  kind.methods, kind.groups, kind.inherited = kind.methods or {}, {}, {}
   kind.attributes = kind.attributes or {}
   local name, parent = kind.name, kind.parent
 
@@ -408,6 +455,11 @@ function native.kind(kind)
   add_operations(kind)
   kind.meta = metatable_of(kind)
   kind.object = object_of(kind)
+  if not kind.class then
+    for _, key in ipairs { 'name', '_parent', '_next_dissector' } do
+      kind.attributes[#kind.attributes + 1] = key
+    end
+  end
   sort(kind.attributes)
   return kind
 end
@@ -427,9 +479,6 @@ function native.checksum_methods(kind)
     check(compute(E, o._s, o._g, layer), what)
   end
 end
-
--- Kinds of the network layer by IP version, of the transport by protocol.
-native.networks, native.transports = {}, {}
 
 -- The network object of a packet of any version.
 function native.network(slot)

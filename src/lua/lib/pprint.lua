@@ -22,6 +22,13 @@ local DEBUG = 4
 
 local pprint = {}
 
+-- Attributes of native objects whose metatable is just their type's name.
+local named = {}
+
+function pprint.register_named(name, attributes)
+  named[name] = { __attributes = attributes }
+end
+
 local function word(text) return color.cyan .. color.bold .. text .. color.clear end
 local function literal(text) return color.magenta .. color.bold .. text .. color.clear end
 local function wrong(text) return color.red .. color.bold .. text .. color.clear end
@@ -44,6 +51,7 @@ local function native(value)
   end
   if kind ~= 'table' and kind ~= 'userdata' then return nil end
   local meta = getmetatable(value)
+  if type(meta) == 'string' and named[meta] then return meta, named[meta] end
   local name = type(meta) == 'table' and meta.__name
   if type(name) == 'string' then return name, meta end
   if kind == 'userdata' then return kind, {} end

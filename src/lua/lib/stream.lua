@@ -106,7 +106,8 @@ local function feed(entry, current)
   entry.running = true
   local ok, message = resume(co, argument)
   entry.running = false
-  if status(co) == 'suspended' then return park(entry) end
+  -- One whose flow ended while it ran does not wait for anything.
+  if status(co) == 'suspended' and not entry.done then return park(entry) end
   if not ok and message ~= nil and host.coroutine_failed then
     host.coroutine_failed(co, message)
   end
@@ -235,6 +236,7 @@ function stream.new_data(of, piece)
   check(api.piece_span(store, of._b, piece, out))
   local sub = new_sub(of, out.a, out.c, out.e, out.n)
   if #sub > 0 then return sub end
+  return nil
 end
 
 -- The first byte of a piece, or where it will be.

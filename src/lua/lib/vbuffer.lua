@@ -70,7 +70,8 @@ local find, count_byte, sum = api.find, api.count_byte, api.sum
 local get_byte, put_byte = api.byte, api.set_byte
 
 function Buffer.meta.__len(self)
-  return check(length(store, self._b))
+  local bytes = check(length(store, self._b))
+  return bytes
 end
 
 function Buffer.meta.__eq(left, right)
@@ -149,7 +150,8 @@ local function little(endian)
 end
 
 function Sub.meta.__len(self)
-  return check(span_length(store, self._a, self._c, self._e, self._n))
+  local bytes = check(span_length(store, self._a, self._c, self._e, self._n))
+  return bytes
 end
 
 sub.size = Sub.meta.__len

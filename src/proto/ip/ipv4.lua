@@ -29,7 +29,7 @@ end
 
 function kind.setters.dont_reassemble(o, value)
   if type(value) ~= 'boolean' then
-    error("Error in dont_reassemble (arg 2), expected 'bool' got '" .. type(value) .. "'", 2)
+    error("Error in dont_reassemble (arg 2), expected 'bool' got '" .. type(value) .. "'", 0)
   end
   native.check(ops.dont_reassemble(E, o._s, o._g, value and 1 or 0), WHAT)
 end

@@ -66,14 +66,15 @@ end
 
 local function with_data(slot)
   local flow = kind.object(slot)
-  return flow, data.open(flow), DIRECTIONS[current.direction]
+  local stream, piece = data.open(flow)
+  return flow, stream, DIRECTIONS[current.direction], piece
 end
 
 -- The dissector in Lua that reads the flow gets the data after all listeners.
-local function feed_dissector(flow, new, direction)
+local function feed_dissector(flow, stream, direction, piece)
   local next = rawget(flow, '_next_dissector')
   if type(next) ~= 'table' or protocol.is_native(next) or not next.receive then return end
-  next:receive(data.stream(new), data.iterator(new), direction)
+  next:receive(stream, data.iterator(stream, piece), direction)
 end
 
 local function finish(flow)

@@ -153,7 +153,7 @@ impl Tcp<'_> {
         let next = half.next;
         let Some(heavy) = half.heavy.as_mut() else { return };
         if let Some(stream) = heavy.stream.take() {
-            self.core.bufs.free(stream);
+            self.core.bury(stream);
         }
         let missing = heavy.assembler.first_gap(next);
         let queued: SmallVec<[_; 4]> = heavy.assembler.drain().collect();
@@ -213,7 +213,7 @@ fn free_buffers(core: &mut Core, connection: &mut Connection) {
         if let Some(heavy) = half.heavy.as_mut() {
             heavy.kept.clear(&mut core.bufs.extents);
             if let Some(stream) = heavy.stream.take() {
-                core.bufs.free(stream);
+                core.bury(stream);
             }
         }
     }

@@ -143,6 +143,8 @@ impl Tcp<'_> {
                 (Addr::from_record(&key.src, key.family), Some(format!("tcp/{}", key.src_port))),
                 (Addr::from_record(&key.dst, key.family), Some(format!("tcp/{}", key.dst_port))),
             ];
+            // What the policy itself would log, were it asked.
+            self.core.debug("core", || "applying policy default action for no connection found for tcp packet".into());
             self.core.alert("no connection found for tcp packet", true, Some(ends));
             return self.refuse(frame.packet, DropReason::NoConnection);
         }
@@ -310,6 +312,7 @@ impl Tcp<'_> {
             let pair = endpoints(record).map(|(addr, port)| (addr, Some(format!("tcp/{port}"))));
             if frame.direction == Direction::ToServer { pair } else { let [a, b] = pair; [b, a] }
         });
+        self.core.debug("core", || "applying policy default action for unexpected tcp packet".into());
         self.core.alert(why.description(), false, ends);
         self.core.drop_packet(frame.packet, DropReason::UnexpectedPacket);
         self.unexpected_decided(frame, segment)

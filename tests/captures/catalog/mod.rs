@@ -2,8 +2,9 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`.
+//! traffic of `sample/`. [`haka`]: that of `tests/haka`.
 
+mod haka;
 mod packets;
 mod samples;
 mod streams;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Capture> {
     let mut captures = streams::all();
     captures.extend(packets::all());
     captures.extend(samples::all());
+    captures.extend(haka::all());
     captures
 }
 

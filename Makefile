@@ -1,0 +1,58 @@
+# Everything a developer does; `make` alone lists it.
+
+CARGO ?= cargo
+DEMO := target/demo
+SAMPLES := hello-packet scan-alerts shellcode ip-filter
+
+.PHONY: help demo test check bench fuzz captures needs
+
+help:
+	@echo "make demo      replay sample rules on sample captures"
+	@echo "make test      run all tests, count them"
+	@echo "make check     format, lints, documentation, tests"
+	@echo "make bench     measure, as ratios to a bare libpcap loop"
+	@echo "make fuzz      run the fuzz bodies on random input"
+	@echo "make captures  write the captures of the tests and samples anew"
+
+# What a fresh Debian with Rust, gcc and make lacks: libpcap for the peer of
+# the benchmarks, tshark to judge what Wero writes.
+needs:
+	@missing=; \
+	[ -e /usr/include/pcap.h ] || missing="$$missing libpcap-dev"; \
+	command -v tshark >/dev/null || missing="$$missing tshark"; \
+	[ -z "$$missing" ] || { \
+	  echo "installing$$missing"; \
+	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  { $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; } \
+	    >/dev/null 2>&1 || echo "could not install$$missing: what needs them fails or is skipped"; \
+	}
+
+demo: needs
+	@$(CARGO) build --quiet --bin wero
+	@mkdir -p $(DEMO)
+	@set -e; for sample in $(SAMPLES); do \
+	  echo "== $$sample: wero replay -o $(DEMO)/$$sample.pcap sample/$$sample/rule.lua sample/$$sample/input.pcap"; \
+	  target/debug/wero replay -o $(DEMO)/$$sample.pcap sample/$$sample/rule.lua sample/$$sample/input.pcap; \
+	  echo "packets that passed: $(DEMO)/$$sample.pcap"; \
+	  echo; \
+	done
+
+test: needs
+	@tests/counts.sh $(CARGO) test --no-fail-fast
+
+check: needs
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+	$(MAKE) --no-print-directory test
+
+# `make bench WHAT="http memory"` runs a part (http, dns, scale, memory).
+bench: needs
+	$(CARGO) bench --quiet --bench throughput -- $(WHAT)
+
+fuzz:
+	$(CARGO) test --release fuzz -- --include-ignored --nocapture
+
+captures:
+	$(CARGO) run --quiet --example generate

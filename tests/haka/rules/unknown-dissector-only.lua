@@ -1,0 +1,2 @@
+local value = haka.dissectors.zz
+assert(value == nil)
