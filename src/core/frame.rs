@@ -17,6 +17,11 @@ pub enum Op {
     Receive,
     /// A packet on its way up.
     Send,
+    /// Packets of [`Core::departing`] on their way up, one after the other:
+    /// `flow` of them, the last at the place in `packet`.
+    ///
+    /// [`Core::departing`]: super::Core::departing
+    SendAll,
     /// A TCP segment at its connection.
     Tcp,
     /// Segments of one direction that readers have passed.

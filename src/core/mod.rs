@@ -92,6 +92,8 @@ pub struct Core {
     pub flows: Flows,
     pub tunnels: Tunnels,
     pub stack: Vec<Frame>,
+    /// Packets that wait for `Op::SendAll`, the next one last.
+    pub departing: Vec<u32>,
     pub outputs: VecDeque<Output>,
     pub notices: VecDeque<Notice>,
     pub log: LogFilter,
@@ -128,6 +130,7 @@ impl Core {
             flows,
             tunnels: Tunnels::default(),
             stack: Vec::with_capacity(32),
+            departing: Vec::new(),
             outputs: VecDeque::with_capacity(64),
             notices: VecDeque::new(),
             log: LogFilter::default(),
@@ -185,6 +188,11 @@ impl Core {
         if !matches!(packet.state, state::NORMAL | state::FORGED) {
             return;
         }
+        if packet.flags & flag::HELD != 0 && reason == DropReason::Rule {
+            // Its bytes are part of a stream: it ends when they are let go.
+            packet.flags |= flag::REFUSED;
+            return;
+        }
         let (own, id, flags) = (packet.state == state::FORGED, packet.id, packet.flags);
         packet.state = state::DROPPED;
         packet.flags &= !flag::HELD;
@@ -232,15 +240,30 @@ impl Core {
         let version = network.first().map_or(4, |byte| byte >> 4);
         let mut frame = Vec::with_capacity(network.len() + 18);
         build::link_header(&mut frame, link, version);
-        let ip_at = frame.len() as u32;
+        let ip_at = frame.len();
         frame.extend_from_slice(network);
+        self.adopt_frame(&frame, ip_at, link, timestamp)
+    }
+
+    /// As [`Core::forge`], for a packet that goes the way of another: it
+    /// gets that one's own link header, tags included.
+    pub fn forge_after(&mut self, network: &[u8], other: u32) -> Option<u32> {
+        let packet = *self.packets.get(other);
+        let link = self.bytes(other).get(..packet.ip_at as usize)?;
+        let frame = [link, network].concat();
+        let slot = self.adopt_frame(&frame, packet.ip_at as usize, LinkType(packet.link), packet.timestamp)?;
+        self.packets.get_mut(slot).vlan = packet.vlan;
+        Some(slot)
+    }
+
+    fn adopt_frame(&mut self, frame: &[u8], ip_at: usize, link: LinkType, timestamp: i64) -> Option<u32> {
         let slot = self.packets.alloc()?;
-        self.fill(slot, &frame);
+        self.fill(slot, frame);
         let packet = self.packets.get_mut(slot);
         packet.state = state::FORGED;
         packet.link = link.0;
         packet.timestamp = timestamp;
-        packet.ip_at = ip_at;
+        packet.ip_at = ip_at as u32;
         packet.transport_at = packet.len;
         packet.payload_at = packet.len;
         packet.end = packet.len;
@@ -395,6 +418,36 @@ impl Core {
     /// An alert of the engine's own, with severity low unless said otherwise.
     pub fn alert(&mut self, description: impl Into<String>, severity_low: bool, endpoints: Option<[(Addr, Option<String>); 2]>) {
         self.notices.push_back(Notice::Alert(NativeAlert { severity_low, description: description.into(), endpoints }));
+    }
+
+    /// Sends packets in the order given, from a stage of the way up, before
+    /// the work under way goes on. However many: they take one frame.
+    pub fn send_all(&mut self, slots: &[u32], stage: u8) {
+        if slots.is_empty() {
+            return;
+        }
+        let base = self.departing.len() as u32;
+        self.departing.extend(slots.iter().rev());
+        let frame = Frame { packet: base, flow: slots.len() as u32, ..Frame::packet(Op::SendAll, base) };
+        // Room for it is part of what each nested level may use.
+        self.stack.push(frame.at(stage));
+    }
+
+    /// The next packet of an `Op::SendAll` frame, which must be the top.
+    pub fn next_departing(&mut self, frame: Frame) -> Option<u32> {
+        // Whatever lies above was left behind by a listener that failed.
+        let end = (frame.packet + frame.flow) as usize;
+        for slot in self.departing.split_off(end.min(self.departing.len())) {
+            self.drop_packet_with(slot, DropReason::NotSent);
+        }
+        let slot = if frame.flow > 0 { self.departing.pop() } else { None };
+        match (slot, self.stack.last_mut()) {
+            (Some(_), Some(top)) => top.flow -= 1,
+            _ => {
+                self.stack.pop();
+            }
+        }
+        slot
     }
 
     /// Frees a stream once no listener runs.

@@ -6,10 +6,11 @@
 
 use super::{Engine, fragments};
 use crate::core::{Core, Frame, Op, Output, Step, dissector};
-use crate::event::{EventKind, HookSet, Verdict};
+use crate::event::{DropReason, EventKind, HookSet, Verdict};
 use crate::packet::decode::{TcpHeader, protocol};
-use crate::packet::record::{dirty, flag, state};
+use crate::packet::record::{PacketRecord, dirty, flag, state};
 use crate::proto::ip::{self, checksums};
+use crate::proto::tcp;
 
 /// Stages of a packet on its way up; a rule that sends a packet starts at
 /// its own layer.
@@ -31,6 +32,8 @@ const SEND_EVENTS: u64 = HookSet::mask(&[
 
 /// Largest IP packet that Haka's segmentation makes.
 const MTU: usize = 1500;
+/// Largest IP packet that goes back whole to a network card that cuts it.
+const MAX_OFFLOADED: usize = 65_531;
 
 impl Engine {
     /// Sends a packet: at once if nobody listens and nothing changed.
@@ -51,6 +54,11 @@ impl Engine {
         let slot = frame.packet;
         if !self.core.alive(slot) {
             self.core.stack.pop();
+            return None;
+        }
+        if self.core.packet(slot).flags & flag::REFUSED != 0 {
+            self.core.stack.pop();
+            self.core.drop_packet(slot, DropReason::Rule);
             return None;
         }
         if frame.stage == stage::TRANSPORT {
@@ -116,59 +124,39 @@ impl Engine {
     /// A TCP packet that outgrew what its receiver takes leaves in pieces.
     fn cut_segment(&mut self, slot: u32) {
         let packet = *self.core.packet(slot);
-        let headers = (packet.payload_at - packet.ip_at) as usize;
-        let payload = (packet.end - packet.payload_at) as usize;
-        let plain = self.core.settings.defaults.plain_segments;
-        // What rebuilt packets may carry: the size of the frame that came,
-        // if that was larger (offload), else an Ethernet's worth.
         let grown = packet.dirty & dirty::REBUILT != 0;
-        let limit = MTU.saturating_sub(headers).max(1);
-        if payload <= limit || !(grown || self.core.settings.defaults.segment_untouched) || packet.depth > 0 {
+        let defaults = &self.core.settings.defaults;
+        let (plain, untouched_too) = (defaults.plain_segments, defaults.segment_untouched);
+        let payload = packet.end.saturating_sub(packet.payload_at) as usize;
+        if !(grown || untouched_too) || payload == 0 || packet.depth > 0 {
             return;
         }
-        let frame = self.core.bytes(slot).to_vec();
-        let (Some(head), Some(body)) = (
-            frame.get(..packet.payload_at as usize),
-            frame.get(packet.payload_at as usize..packet.end as usize),
-        ) else {
-            return;
-        };
-        let Some(header) = ip::tcp(&self.core, slot) else { return };
-        let trailing = header.flags & (TcpHeader::FIN | TcpHeader::PSH);
-        let (first, rest) = body.split_at(limit);
-        let mut followers = Vec::new();
-        let network_len = (packet.transport_at - packet.ip_at) as usize;
-        let tail_head: Vec<u8> = if plain && packet.ip_version == 4 {
-            let ip = packet.ip_at as usize;
-            let tcp = packet.transport_at as usize;
-            let mut head: Vec<u8> = Vec::with_capacity(40);
-            head.extend_from_slice(frame.get(ip..ip + 20).unwrap_or_default());
-            head.extend_from_slice(frame.get(tcp..tcp + 20).unwrap_or_default());
-            if let Some(bytes) = head.first_chunk_mut::<40>() {
-                bytes[0] = 0x45;
-                bytes[4] = 0;
-                bytes[5] = 0;
-                bytes[32] = 0x50 | (bytes[32] & 15);
-            }
-            head
+        let headers = (packet.payload_at - packet.ip_at) as usize;
+        let limit = if plain {
+            MTU.saturating_sub(headers).max(1)
+        } else if packet.flags & flag::OFFLOADED != 0 {
+            MAX_OFFLOADED.saturating_sub(headers)
         } else {
-            head.get(packet.ip_at as usize..).unwrap_or_default().to_vec()
+            tcp::segment_limit(self.tcp(), slot)
         };
-        let (ip_len, room) = if plain && packet.ip_version == 4 { (20, MTU - 40) } else { (network_len, limit) };
-        let mut seq = header.seq.wrapping_add(first.len() as u32);
-        let mut pieces = rest.chunks(room).peekable();
-        while let Some(piece) = pieces.next() {
-            let mut network = tail_head.clone();
-            let flags = header.flags & !(TcpHeader::FIN | TcpHeader::PSH) | if pieces.peek().is_none() { trailing } else { 0 };
-            if let Some(field) = network.get_mut(ip_len + 4..ip_len + 8) {
-                field.copy_from_slice(&seq.to_be_bytes());
+        if payload <= limit {
+            return;
+        }
+        let Some(header) = ip::tcp(&self.core, slot) else { return };
+        let frame = self.core.bytes(slot).to_vec();
+        let body = frame.get(packet.payload_at as usize..packet.end as usize).unwrap_or_default();
+        let (first, rest) = body.split_at(limit.min(body.len()));
+        let cut = Cut::of(&packet, &frame, plain);
+        let room = if plain && packet.ip_version == 4 { MTU - 40 } else { limit };
+        let count = rest.len().div_ceil(room);
+        let mut followers = Vec::with_capacity(count);
+        let mut done = first.len();
+        for (number, piece) in rest.chunks(room).enumerate() {
+            let place = Place { header: &header, done, number: number as u16 + 1, last: number + 1 == count };
+            if let Some(slot) = self.core.forge_after(&cut.piece(&place, piece), slot) {
+                followers.push(slot);
             }
-            if let Some(field) = network.get_mut(ip_len + 13) {
-                *field = flags;
-            }
-            network.extend_from_slice(piece);
-            seq = seq.wrapping_add(piece.len() as u32);
-            followers.push(network);
+            done += piece.len();
         }
         // The first piece is the packet itself, without FIN and PSH.
         if let Some(field) = self.core.bytes_mut(slot).get_mut(packet.transport_at as usize + 13) {
@@ -176,16 +164,22 @@ impl Engine {
         }
         self.core.replace_payload(slot, first);
         checksums::write_transport(&mut self.core, slot);
-        let top = self.core.stack.pop();
-        for network in followers.iter().rev() {
-            if let Some(piece) = self.core.forge(network, slot) {
-                ip::adopt(&mut self.core, piece);
-                checksums::write_transport(&mut self.core, piece);
-                self.core.packet_mut(piece).dirty |= dirty::NETWORK;
-                self.core.push(Frame::packet(Op::Send, piece).at(stage::NETWORK));
-            }
+        for &piece in &followers {
+            ip::adopt(&mut self.core, piece);
+            checksums::write_transport(&mut self.core, piece);
+            self.core.packet_mut(piece).dirty |= dirty::NETWORK;
         }
+        let top = self.core.stack.pop();
+        self.core.send_all(&followers, stage::NETWORK);
         self.core.stack.extend(top);
+    }
+
+    /// The next of several packets goes up.
+    pub(super) fn send_next(&mut self, frame: Frame) -> Option<Step> {
+        if let Some(slot) = self.core.next_departing(frame) {
+            self.core.stack.push(Frame::packet(Op::Send, slot).at(frame.stage));
+        }
+        None
     }
 
     /// Fixes length and checksum of the network header.
@@ -215,6 +209,9 @@ impl Engine {
         if !matches!(packet.state, state::NORMAL | state::FORGED) {
             return;
         }
+        if packet.flags & flag::REFUSED != 0 {
+            return self.core.drop_packet(slot, DropReason::Rule);
+        }
         if packet.flags & flag::REASSEMBLED != 0 {
             fragments::send(self, slot);
             return;
@@ -242,6 +239,83 @@ impl Engine {
             return false;
         }
         self.core.absorb(slot, layer)
+    }
+}
+
+/// The headers from which the further pieces of a segment are made.
+struct Cut {
+    /// Network and transport header.
+    head: Vec<u8>,
+    /// Where in it the transport header begins.
+    tcp: usize,
+    version: u8,
+    /// Haka's pieces: no options, IP identification 0.
+    plain: bool,
+}
+
+/// One further piece of a segment.
+struct Place<'a> {
+    header: &'a TcpHeader,
+    /// Payload bytes before it.
+    done: usize,
+    /// Counts from 1.
+    number: u16,
+    last: bool,
+}
+
+impl Cut {
+    fn of(packet: &PacketRecord, frame: &[u8], plain: bool) -> Cut {
+        let (ip, tcp, end) = (packet.ip_at as usize, packet.transport_at as usize, packet.payload_at as usize);
+        let plain = plain && packet.ip_version == 4;
+        let part = |from: usize, to: usize| frame.get(from..to).unwrap_or_default();
+        let (mut head, network) = match plain {
+            true => ([part(ip, ip + 20), part(tcp, tcp + 20)].concat(), 20),
+            false => (part(ip, end).to_vec(), tcp - ip),
+        };
+        if plain && let Some(bytes) = head.first_chunk_mut::<40>() {
+            bytes[0] = 0x45;
+            bytes[32] = 0x50 | (bytes[32] & 15);
+        }
+        Cut { head, tcp: network, version: packet.ip_version, plain }
+    }
+
+    /// The packet that carries a further piece.
+    fn piece(&self, place: &Place<'_>, payload: &[u8]) -> Vec<u8> {
+        const URG: u8 = 0x20;
+        const CWR: u8 = 0x80;
+        let mut packet = Vec::with_capacity(self.head.len() + payload.len());
+        packet.extend_from_slice(&self.head);
+        let length = self.head.len() + payload.len();
+        let (at, length) = if self.version == 6 { (4, length.saturating_sub(40)) } else { (2, length) };
+        if let Some(field) = packet.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut::<2>()) {
+            *field = (length as u16).to_be_bytes();
+        }
+        if self.version == 4
+            && let Some(id) = packet.get_mut(4..).and_then(|bytes| bytes.first_chunk_mut::<2>())
+        {
+            // Packets that may be fragmented need one of their own (RFC 6864).
+            let own = u16::from_be_bytes(*id).wrapping_add(place.number);
+            *id = if self.plain { [0; 2] } else { own.to_be_bytes() };
+        }
+        if let Some(tcp) = packet.get_mut(self.tcp..).and_then(|bytes| bytes.first_chunk_mut::<20>()) {
+            let seq = place.header.seq.wrapping_add(place.done as u32);
+            tcp[4..8].copy_from_slice(&seq.to_be_bytes());
+            // A reduced window is reported once (RFC 3168, 6.1.2).
+            let mut flags = place.header.flags & !CWR;
+            if !place.last {
+                flags &= !(TcpHeader::FIN | TcpHeader::PSH);
+            }
+            // The urgent pointer counts from the sequence number.
+            let urgent = usize::from(u16::from_be_bytes([tcp[18], tcp[19]]));
+            if flags & URG != 0 {
+                let left = urgent.saturating_sub(place.done) as u16;
+                tcp[18..20].copy_from_slice(&left.to_be_bytes());
+                flags &= if left == 0 { !URG } else { 0xff };
+            }
+            tcp[13] = flags;
+        }
+        packet.extend_from_slice(payload);
+        packet
     }
 }
 

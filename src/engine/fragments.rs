@@ -151,8 +151,12 @@ pub fn send(engine: &mut Engine, datagram: u32) {
         if fragment.state != state::NORMAL {
             continue;
         }
-        fragment.state = state::SENT;
         fragment.flags &= !flag::HELD;
+        if fragment.flags & flag::REFUSED != 0 {
+            core.drop_packet(part.token, DropReason::Rule);
+            continue;
+        }
+        fragment.state = state::SENT;
         let verdict = if fragment.dirty == 0 { Verdict::Accept } else { Verdict::Rewrite };
         match verdict {
             Verdict::Accept => core.stats.accepted += 1,

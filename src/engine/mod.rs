@@ -135,6 +135,7 @@ impl Engine {
             let event = match frame.op {
                 Op::Receive => self.receive(frame),
                 Op::Send => self.send_step(frame),
+                Op::SendAll => self.send_next(frame),
                 Op::Tcp => tcp::receive(self.tcp(), frame),
                 Op::TcpRelease => tcp::release(self.tcp(), frame),
                 Op::TcpEnd => tcp::end(self.tcp(), frame),

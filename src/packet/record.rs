@@ -48,6 +48,10 @@ pub mod flag {
     pub const OPAQUE: u16 = 256;
     /// Raw sends only: no events while it leaves.
     pub const QUIET: u16 = 128;
+    /// It came larger than any segment on the wire: the network card cuts it.
+    pub const OFFLOADED: u16 = 512;
+    /// A rule refused it while it was held: it ends when it is let go.
+    pub const REFUSED: u16 = 1024;
 }
 
 /// Layers whose payload may be opened as an editable buffer.

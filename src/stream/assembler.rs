@@ -142,10 +142,17 @@ impl Assembler {
     /// has been delivered up to `next`.
     #[inline]
     pub fn insert(&mut self, next: u64, offset: u64, len: u32, token: u32) -> Inserted {
+        self.insert_part(next, offset, len, 0, token)
+    }
+
+    /// As [`Assembler::insert`], for a segment of whose payload the first
+    /// `skip` bytes lie before the stream begins.
+    #[inline]
+    pub fn insert_part(&mut self, next: u64, offset: u64, len: u32, skip: u32, token: u32) -> Inserted {
         let whole = Piece {
             offset,
             len,
-            skip: 0,
+            skip,
             token,
             last: true,
         }

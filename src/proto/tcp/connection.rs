@@ -7,7 +7,7 @@ use slab::Slab;
 use super::kept::Kept;
 use crate::buf::BufId;
 use crate::flow::Direction;
-use crate::stream::assembler::Assembler;
+use crate::stream::assembler::{Assembler, Piece};
 use crate::stream::offset_map::OffsetMap;
 
 /// The connections of one worker, found by `FlowRecord::side`.
@@ -44,6 +44,9 @@ pub struct Connection {
     pub dissector_chosen: bool,
     /// A dissector written in Lua reads the stream and releases it itself.
     pub scripted: bool,
+    /// Segments carry a signature (RFC 2385, RFC 5925): changed ones would
+    /// be refused, so rules can read but not edit.
+    pub signed: bool,
 }
 
 /// How far the checksums of a sender can be believed.
@@ -67,16 +70,14 @@ pub struct Half {
     /// The SYN of this direction was seen.
     pub syn_seen: bool,
     pub sums: Sums,
-    /// Shift of the windows this side announces (RFC 7323).
-    pub window_scale: u8,
+    /// Shift of the windows this side announces (RFC 7323), if it offered one.
+    pub window_scale: Option<u8>,
     /// Largest segment this side takes (RFC 9293, 3.7.1); 0 unknown.
     pub mss: u16,
     /// Window this side announced last, in bytes.
     pub window: u32,
     /// First offset that was not given to readers yet.
     pub next: u64,
-    /// Offsets below this were acknowledged by the other side.
-    pub acked: u64,
     /// Offset behind the last byte, once the FIN was seen.
     pub fin: Option<u64>,
     /// The FIN came in order: readers know that the stream ended.
@@ -95,6 +96,8 @@ pub struct Held {
     pub len: u32,
     /// Where the piece begins in the packet's payload.
     pub skip: u32,
+    /// The piece is the whole payload of its packet.
+    pub whole: bool,
     /// The packet leaves with this piece.
     pub last: bool,
     /// The FIN follows this piece.
@@ -113,9 +116,35 @@ pub struct Heavy {
     pub held_bytes: u32,
     pub map: OffsetMap,
     pub kept: Kept,
+    /// Rules changed bytes of this direction.
+    pub edited: bool,
+    /// From here on bytes passed that nobody judged: they are not kept.
+    pub unjudged_from: Option<u64>,
+    /// A FIN without bytes that came before the bytes it follows.
+    pub early_fin: Option<EarlyFin>,
+}
+
+/// A FIN that waits for the bytes before it.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlyFin {
+    pub packet: u32,
+    /// Stream offset of the FIN.
+    pub at: u64,
+    /// Payload bytes of the packet before the FIN, all of them repeated.
+    pub skip: u32,
 }
 
 impl Half {
+    /// What was queued and is in order now; the FIN that waited comes last.
+    pub fn next_piece(&mut self) -> Option<Piece> {
+        let (next, finished) = (self.next, self.finished);
+        let heavy = self.heavy.as_mut().filter(|_| !finished)?;
+        heavy.assembler.pop_ready(next).or_else(|| {
+            let fin = heavy.early_fin.take_if(|fin| fin.at == next)?;
+            Some(Piece { offset: fin.at, len: 0, skip: fin.skip, token: fin.packet, last: true })
+        })
+    }
+
     /// The stream offset of a sequence number, nearest to what is expected.
     #[inline]
     pub fn offset_of(&self, seq: u32) -> i64 {
@@ -128,14 +157,47 @@ impl Half {
         self.base.wrapping_add(offset as u32)
     }
 
+    /// The rest of the state; what passed before it was there passed as it came.
     pub fn heavy(&mut self) -> &mut Heavy {
-        self.heavy.get_or_insert_default()
+        let passed = self.next;
+        self.heavy.get_or_insert_with(|| {
+            let mut heavy = Box::<Heavy>::default();
+            heavy.map.push(passed, passed);
+            heavy
+        })
+    }
+
+    /// Whether rules changed bytes of this direction, be it in place.
+    #[inline]
+    pub fn is_edited(&self) -> bool {
+        self.heavy.as_ref().is_some_and(|heavy| heavy.edited)
+    }
+
+    /// Notes that the stream goes on up to an offset with bytes that nobody
+    /// judges. Those that were held are gone by then.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.next = self.next.max(offset);
+        if let Some(heavy) = &mut self.heavy {
+            let released = heavy.map.orig_end();
+            if self.next > released {
+                heavy.unjudged_from.get_or_insert(released);
+                heavy.map.push(self.next - released, self.next - released);
+            }
+        }
     }
 
     /// Whether rules changed the length of this direction.
     #[inline]
     pub fn is_renumbered(&self) -> bool {
         self.heavy.as_ref().is_some_and(|heavy| !heavy.map.is_identity())
+    }
+
+    /// Offset of a sequence number that the receiver sent, which counts what
+    /// rules made of the stream. `None` before its beginning.
+    pub fn new_offset_of(&self, seq: u32) -> Option<u64> {
+        let total = self.heavy.as_ref().map_or(self.next, |heavy| heavy.map.new_end());
+        let ahead = seq.wrapping_sub(self.base.wrapping_add(total as u32)) as i32;
+        total.checked_add_signed(i64::from(ahead))
     }
 
     /// Offset in the rewritten numbering.
@@ -159,6 +221,13 @@ impl Half {
 }
 
 impl Connection {
+    /// Shift of the windows that a side announces: none unless both offered
+    /// one (RFC 7323, 2.2).
+    pub fn window_shift(&self, from: Direction) -> u8 {
+        let [own, other] = [from, from.opposite()].map(|side| self.halves[side.index()].window_scale);
+        own.zip(other).map_or(0, |(shift, _)| shift)
+    }
+
     pub fn half(&mut self, direction: Direction) -> &mut Half {
         &mut self.halves[direction.index()]
     }

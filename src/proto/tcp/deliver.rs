@@ -4,13 +4,16 @@
 //! every segment until its bytes were judged; bytes judged once are never
 //! replaced by a retransmission.
 
-use super::Tcp;
-use super::connection::{Held, Sums};
+use super::connection::{EarlyFin, Held, Sums};
 use super::segment::Segment;
+use super::{Tcp, cause};
+use crate::buf::BufId;
 use crate::core::{Frame, Op, Step};
 use crate::event::profile::{CapPolicy, Checksums};
 use crate::event::{DropReason, EventKind, Level};
+use crate::flow::Direction;
 use crate::flow::record::flags;
+use crate::packet::decode::TcpHeader;
 use crate::packet::record::flag;
 use crate::proto::ip::checksums;
 use crate::stream::assembler::{Assembler, Inserted, Limits, Piece};
@@ -33,57 +36,92 @@ impl Tcp<'_> {
     /// Takes the segment of the top frame into its direction's stream and
     /// sees to it that the packet leaves when it may.
     pub(super) fn deliver(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
+        let (flow, direction) = (frame.flow, frame.direction);
         if segment.syn() {
             self.begin_half(frame, segment);
         }
-        self.note_acknowledgement(frame, segment);
-        let read = self.is_read(frame.flow);
-        let Some(half) = self.half(frame.flow, frame.direction) else { return self.forward(frame.packet) };
+        let read = self.is_read(flow);
+        let renumbered = self.is_renumbered(flow);
+        let Some(connection) = self.connection(flow) else { return self.forward(frame.packet) };
+        let shift = if segment.syn() { 0 } else { connection.window_shift(direction) };
+        let half = connection.half(direction);
         let data_seq = segment.seq.wrapping_add(u32::from(segment.syn()));
         if !half.started {
             half.base = data_seq;
             half.started = true;
         }
-        half.window = u32::from(segment.window) << half.window_scale;
+        half.window = u32::from(segment.window) << shift;
         let offset = half.offset_of(data_seq);
         let end = offset + i64::from(segment.len);
         let next = half.next as i64;
-        if segment.len == 0 && !segment.fin() {
-            // The SYN tells whether the sender's sums are right.
-            if read && segment.syn() && self.half(frame.flow, frame.direction).is_some_and(|half| half.sums == Sums::Unknown) {
-                self.checksum_allows(frame);
+        let bare = segment.len == 0 && !segment.fin();
+        // The SYN tells already whether the sender's sums are right. A wrong
+        // sum must not be made right by a rewrite.
+        let verified = renumbered || read && (!bare || segment.syn() && half.sums == Sums::Unknown);
+        if verified && !self.checksum_allows(frame) {
+            self.core.stats.bad_checksums += 1;
+            if renumbered {
+                self.core.stack.pop();
+                self.core.drop_packet(frame.packet, DropReason::Checksum);
+                return None;
             }
+            return self.forward(frame.packet);
+        }
+        self.note_acknowledgement(frame, segment);
+        if bare {
             return self.pass(frame, segment);
         }
         if !read {
-            if segment.fin() && end >= next {
-                half.fin = Some(end.max(0) as u64);
-                half.finished = true;
-            }
-            half.next = half.next.max(end.max(0) as u64);
-            return self.pass(frame, segment);
+            self.unread(flow, direction, frame.packet, segment);
+            return self.forward(frame.packet);
         }
-        // A keep-alive repeats the byte before the next, or none (RFC 9293,
-        // 3.8.4); its byte is garbage by design.
-        if segment.len <= 1 && !segment.fin() && offset == next - 1 {
-            return self.pass(frame, segment);
-        }
-        let window = u64::from(self.half(frame.flow, frame.direction.opposite()).map_or(0, |half| half.window));
+        let window = u64::from(self.half(flow, direction.opposite()).map_or(0, |half| half.window));
         if offset - next > MIN_WINDOW.max(2 * window) as i64 {
             self.core.stats.out_of_window += 1;
             return self.pass(frame, segment);
         }
-        if segment.len > 0 && !self.checksum_allows(frame) {
-            self.core.stats.bad_checksums += 1;
-            return self.pass(frame, segment);
+        let Some(half) = self.half(flow, direction) else { return self.forward(frame.packet) };
+        if segment.len > 0 && half.fin.is_some_and(|fin| offset >= fin as i64) {
+            // The stream has ended before it: nobody takes it.
+            self.core.stats.unexpected_segments += 1;
+            self.core.stack.pop();
+            self.core.drop_packet(frame.packet, DropReason::UnexpectedPacket);
+            return None;
         }
-        if segment.fin() {
-            self.note_fin(frame, end.max(0) as u64);
+        if segment.fin() && end >= next {
+            // The first FIN wins, like the first bytes.
+            half.fin.get_or_insert(end as u64);
         }
-        if end <= next && segment.len > 0 {
-            return self.repeated(frame, segment, offset);
+        let ends = segment.fin() && !half.finished && half.fin == Some(end.max(0) as u64);
+        match (end <= next, ends) {
+            (true, true) => self.fin(frame, segment, end as u64),
+            (true, false) => self.repeated(frame, segment, offset),
+            (false, _) if segment.len == 0 => self.early_fin(frame, segment, end as u64),
+            (false, _) => self.take_in(frame, segment, offset, ends),
         }
-        self.take_in(frame, segment, offset)
+    }
+
+    /// Numbers and bytes of a packet that nobody reads any more, or never
+    /// did; the stream has passed it afterwards.
+    pub(super) fn unread(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment) {
+        let Some(half) = self.half(flow, direction) else { return };
+        let end = half.offset_of(segment.seq.wrapping_add(u32::from(segment.syn()))) + i64::from(segment.len);
+        if half.heavy.is_some() {
+            self.rebuild(flow, direction, slot, segment, true);
+        } else {
+            self.renumber(flow, direction, slot, segment);
+        }
+        let Some(half) = self.half(flow, direction) else { return };
+        let end = end.max(0) as u64;
+        let ends = segment.fin() && !half.finished && end >= half.next;
+        half.skip_to(end);
+        if ends {
+            half.fin = Some(end);
+            half.finished = true;
+            if let Some(heavy) = &mut half.heavy {
+                heavy.map.push(1, 1);
+            }
+        }
     }
 
     /// Whether a segment may enter the stream, by its checksum.
@@ -107,40 +145,22 @@ impl Tcp<'_> {
         right
     }
 
-    fn note_fin(&mut self, frame: Frame, end: u64) {
-        if let Some(half) = self.half(frame.flow, frame.direction) {
-            // The first FIN wins, like the first bytes.
-            half.fin.get_or_insert(end);
-        }
-    }
-
     /// The other side's bytes that this segment acknowledges need not be
     /// kept any longer.
     fn note_acknowledgement(&mut self, frame: Frame, segment: &Segment) {
         if !segment.ack_set() {
             return;
         }
-        let Some(other) = self.half(frame.flow, frame.direction.opposite()) else { return };
+        let side = self.core.flows.live(frame.flow).map(|record| record.side);
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
+        let other = connection.half(frame.direction.opposite());
         if !other.started {
             return;
         }
-        let acked = match &other.heavy {
-            Some(heavy) => {
-                let on_wire = other.base.wrapping_add(heavy.map.new_end() as u32);
-                let new = heavy.map.new_end() as i64 + i64::from(segment.ack.wrapping_sub(on_wire) as i32);
-                heavy.map.ack_to_orig(new.max(0) as u64)
-            }
-            None => other.offset_of(segment.ack).max(0) as u64,
-        };
-        if acked <= other.acked {
-            return;
-        }
-        other.acked = acked;
-        let side = self.core.flows.live(frame.flow).map(|record| record.side);
-        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
-        if let Some(heavy) = &mut connection.halves[frame.direction.opposite().index()].heavy {
-            heavy.kept.acknowledge(&mut self.core.bufs.extents, acked);
-            heavy.map.prune(acked);
+        let new = other.new_offset_of(segment.ack).unwrap_or(0);
+        if let Some(heavy) = &mut other.heavy {
+            heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
+            heavy.map.prune(heavy.map.ack_to_orig(new));
         }
     }
 
@@ -150,28 +170,33 @@ impl Tcp<'_> {
         self.forward(frame.packet)
     }
 
-    /// All bytes of the segment were judged before.
+    /// All bytes of the segment were judged before, or are held.
     fn repeated(&mut self, frame: Frame, segment: &Segment, offset: i64) -> Option<Step> {
-        self.core.stats.retransmissions += 1;
-        let level = if self.core.settings.defaults.warn_retransmissions { Level::Warn } else { Level::Debug };
-        self.core.log_line(level, "tcp", || "retransmit packet (ignored)".into());
-        let start = offset.max(0) as u64;
-        let end = (offset + i64::from(segment.len)).max(0) as u64;
-        let released = self.half(frame.flow, frame.direction).map_or(0, |half| half.released());
-        if end > released {
+        if segment.len > 0 {
+            self.core.stats.retransmissions += 1;
+            let level = if self.core.settings.defaults.warn_retransmissions { Level::Warn } else { Level::Debug };
+            self.core.log_line(level, "tcp", || "retransmit packet (ignored)".into());
+        }
+        let released = self.half(frame.flow, frame.direction).map_or(0, |half| {
+            let fin = half.finished && half.heavy.as_ref().is_some_and(|heavy| heavy.held.is_empty());
+            half.released() + u64::from(fin)
+        });
+        if offset.max(0) as u64 >= released {
             // Its first copy is still held and will leave once judged.
-            self.core.stack.pop();
-            self.core.drop_packet(frame.packet, DropReason::Retransmission);
-            return None;
+            return self.superseded(frame);
         }
-        if !segment.cut {
-            self.restore_judged(frame.flow, frame.direction, frame.packet, start, end);
-        }
-        self.renumber(frame.flow, frame.direction, frame.packet, segment);
+        self.rebuild(frame.flow, frame.direction, frame.packet, segment, false);
         self.forward(frame.packet)
     }
 
-    fn take_in(&mut self, frame: Frame, segment: &Segment, offset: i64) -> Option<Step> {
+    /// Everything in the packet is held already: the first copy leaves.
+    fn superseded(&mut self, frame: Frame) -> Option<Step> {
+        self.core.stack.pop();
+        self.core.drop_packet(frame.packet, DropReason::Retransmission);
+        None
+    }
+
+    fn take_in(&mut self, frame: Frame, segment: &Segment, offset: i64, ends: bool) -> Option<Step> {
         let limits = Limits {
             bytes: u64::from(self.core.settings.reassembly_bytes),
             segments: self.core.settings.reassembly_segments,
@@ -180,25 +205,19 @@ impl Tcp<'_> {
         let next = half.next;
         let before_base = (-offset).clamp(0, i64::from(segment.len)) as u32;
         let start = offset.max(0) as u64;
-        let len = segment.len - before_base;
-        if len == 0 {
-            // A FIN alone, in order or ahead of its time.
-            return self.lone_fin(frame, segment, start);
-        }
         let heavy = half.heavy();
         if heavy.assembler.is_empty() && start > next {
             heavy.assembler = Assembler::new(limits);
         }
-        match heavy.assembler.insert(next, start, len, frame.packet) {
+        match heavy.assembler.insert_part(next, start, segment.len - before_base, before_base, frame.packet) {
+            Inserted::Duplicate if ends => self.early_fin(frame, segment, start + u64::from(segment.len - before_base)),
             Inserted::Duplicate => {
                 self.core.stats.retransmissions += 1;
-                self.core.stack.pop();
-                self.core.drop_packet(frame.packet, DropReason::Retransmission);
-                None
+                self.superseded(frame)
             }
             Inserted::Refused(_) => {
                 self.core.stats.reassembly_caps += 1;
-                self.at_cap(frame, segment, DropReason::ReassemblyCap)
+                self.at_cap(frame, segment)
             }
             Inserted::Accepted { ready: None, .. } => {
                 self.core.packet_mut(frame.packet).flags |= flag::HELD;
@@ -207,30 +226,35 @@ impl Tcp<'_> {
             }
             Inserted::Accepted { ready: Some(piece), .. } => {
                 self.core.packet_mut(frame.packet).flags |= flag::HELD;
-                let piece = Piece { skip: piece.skip + before_base, ..piece };
                 self.present(frame, piece)
             }
         }
     }
 
-    /// A FIN without bytes of its own.
-    fn lone_fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
-        let Some(half) = self.half(frame.flow, frame.direction) else { return self.forward(frame.packet) };
-        let (next, finished) = (half.next, half.finished);
-        if at != next || finished {
-            // Repeated, or bytes before it are missing: it ends the stream
-            // when they have come; the receiver waits for them as well.
-            return self.pass(frame, segment);
-        }
-        let empty = Piece { offset: at, len: 0, skip: 0, token: frame.packet, last: true };
+    /// A FIN in order whose packet has no bytes that are new.
+    fn fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
         self.core.packet_mut(frame.packet).flags |= flag::HELD;
-        self.present(frame, empty)
+        self.present(frame, Piece { offset: at, len: 0, skip: segment.len, token: frame.packet, last: true })
+    }
+
+    /// A FIN before whose place bytes are missing: it waits for them.
+    fn early_fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
+        let Some(half) = self.half(frame.flow, frame.direction) else { return self.forward(frame.packet) };
+        let expected = half.fin == Some(at);
+        let heavy = half.heavy();
+        if heavy.early_fin.is_some() || !expected {
+            return self.superseded(frame);
+        }
+        heavy.early_fin = Some(EarlyFin { packet: frame.packet, at, skip: segment.len });
+        self.core.packet_mut(frame.packet).flags |= flag::HELD;
+        self.core.stack.pop();
+        None
     }
 
     /// Gives readers the piece in order and all that follow it.
     fn present(&mut self, frame: Frame, first: Piece) -> Option<Step> {
         let (flow, direction) = (frame.flow, frame.direction);
-        let fresh_from = self.half(flow, direction).map_or(0, |half| half.next);
+        let (fresh_from, was_finished) = self.half(flow, direction).map_or((0, false), |half| (half.next, half.finished));
         let mut first_number = None;
         let mut piece = Some(first);
         while let Some(ready) = piece {
@@ -238,28 +262,19 @@ impl Tcp<'_> {
             first_number = first_number.or(number);
             let Some(half) = self.half(flow, direction) else { break };
             half.next = ready.end().max(half.next);
-            let next = half.next;
-            piece = half.heavy.as_mut().and_then(|heavy| heavy.assembler.pop_ready(next));
+            piece = half.next_piece();
         }
-        let ended = self.half(flow, direction).is_some_and(|half| {
-            let ends = !half.finished && half.fin.is_some_and(|fin| fin <= half.next);
-            half.finished |= ends;
-            ends
-        });
-        let stream = self.half(flow, direction).and_then(|half| half.heavy.as_ref()?.stream);
-        let (fresh, finished) = self.half(flow, direction).map_or((0, false), |half| (half.next - fresh_from, half.finished));
-        if let (true, Some(stream)) = (ended, stream) {
-            // Fails only for a stream that is finished already.
-            let _ = self.core.bufs.stream_finish(stream);
+        let Some(half) = self.half(flow, direction) else { return None };
+        let (fresh, finished) = (half.next - fresh_from, half.finished);
+        let ended = finished && !was_finished;
+        let heavy = half.heavy();
+        let (stream, held, pieces) = (heavy.stream, heavy.held_bytes, heavy.held.len());
+        if ended {
+            self.end_stream(flow, direction, stream);
         }
-        let over_cap = self.half(flow, direction).is_some_and(|half| {
-            half.heavy.as_ref().is_some_and(|heavy| heavy.held.len() > 1)
-        }) && self.held_bytes(frame) > self.core.settings.hold_bytes;
-        if over_cap {
+        if pieces > 1 && held > self.core.settings.hold_bytes {
             self.core.stats.hold_caps += 1;
-            self.core.stack.pop();
-            self.let_go(flow);
-            return None;
+            return self.held_too_much(flow);
         }
         if let Some(top) = self.core.stack.last_mut() {
             *top = Frame::flow(Op::TcpRelease, flow, direction);
@@ -278,6 +293,21 @@ impl Tcp<'_> {
         self.event(EventKind::TcpReceiveData, flow, frame.packet, direction)
     }
 
+    /// Readers know that nothing follows; what is queued behind the FIN does
+    /// not count.
+    fn end_stream(&mut self, flow: u32, direction: Direction, stream: Option<BufId>) {
+        if let Some(stream) = stream {
+            // Fails only for a stream that is finished already.
+            let _ = self.core.bufs.stream_finish(stream);
+        }
+        let Some(half) = self.half(flow, direction) else { return };
+        let beyond: Vec<Piece> = half.heavy().assembler.drain().filter(|piece| piece.last).collect();
+        for piece in beyond {
+            self.core.packet_mut(piece.token).flags &= !flag::HELD;
+            self.core.drop_packet(piece.token, DropReason::UnexpectedPacket);
+        }
+    }
+
     /// Puts one piece at the end of the stream. Returns its number there.
     fn append(&mut self, frame: Frame, piece: Piece) -> Option<u64> {
         let (flow, direction) = (frame.flow, frame.direction);
@@ -290,15 +320,19 @@ impl Tcp<'_> {
                 observer.bytes(core, flow, direction, bytes, piece.len as usize);
             });
         }
+        let fin = self.core.bytes(piece.token).get(packet.transport_at as usize + 13).is_some_and(|flags| flags & TcpHeader::FIN != 0);
+        let signed = self.connection(flow)?.signed;
         let mut number = None;
         if self.core.streams {
             let stream = self.stream(frame)?;
-            let writable = packet.flags & flag::READ_ONLY == 0;
+            // What is not all there, or is signed, cannot be rewritten.
+            let writable = packet.flags & (flag::READ_ONLY | flag::SNAPPED) == 0 && !signed;
             let len = to.saturating_sub(from) as usize;
             number = self.core.bufs.stream_push(stream, packet.extent, from as usize, len, writable).ok();
         }
         let half = self.half(flow, direction)?;
-        let ends_stream = !half.finished && half.fin == Some(piece.end());
+        let ends_stream = fin && piece.last && !half.finished && half.fin == Some(piece.end());
+        half.finished |= ends_stream;
         let heavy = half.heavy();
         heavy.held_bytes += piece.len;
         heavy.held.push_back(Held {
@@ -306,6 +340,7 @@ impl Tcp<'_> {
             offset: piece.offset,
             len: piece.len,
             skip: piece.skip,
+            whole: piece.skip == 0 && piece.last && from + piece.len == packet.end,
             last: piece.last,
             ends_stream,
             in_stream: number.is_some(),
@@ -313,7 +348,7 @@ impl Tcp<'_> {
         number
     }
 
-    fn stream(&mut self, frame: Frame) -> Option<crate::buf::BufId> {
+    fn stream(&mut self, frame: Frame) -> Option<BufId> {
         let existing = self.half(frame.flow, frame.direction)?.heavy().stream;
         if existing.is_some() {
             return existing;
@@ -323,23 +358,40 @@ impl Tcp<'_> {
         Some(made)
     }
 
-    fn held_bytes(&mut self, frame: Frame) -> u32 {
-        self.half(frame.flow, frame.direction).and_then(|half| half.heavy.as_ref()).map_or(0, |heavy| heavy.held_bytes)
-    }
-
-    /// A cap of the direction is reached: the packet goes on unjudged, or
-    /// not at all.
-    fn at_cap(&mut self, frame: Frame, segment: &Segment, reason: DropReason) -> Option<Step> {
+    /// The reassembly queue is full: the segment is left to be sent again,
+    /// or the connection goes on unjudged.
+    fn at_cap(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
         match self.core.settings.hold_policy {
             CapPolicy::Drop => {
                 self.core.stack.pop();
-                self.core.drop_packet(frame.packet, reason);
+                self.core.drop_packet(frame.packet, DropReason::ReassemblyCap);
                 None
             }
             CapPolicy::Release => {
+                self.core.stack.pop();
+                let bottom = self.core.stack.len();
+                self.let_go(frame.flow);
                 self.core.stats.unjudged += 1;
-                self.pass(frame, segment)
+                self.unread(frame.flow, frame.direction, frame.packet, segment);
+                self.core.stack.insert(bottom, Frame::packet(Op::Send, frame.packet));
+                None
             }
         }
+    }
+
+    /// Readers hold more than they may: all of it leaves unjudged, or the
+    /// connection is dropped.
+    fn held_too_much(&mut self, flow: u32) -> Option<Step> {
+        self.core.stack.pop();
+        match self.core.settings.hold_policy {
+            CapPolicy::Release => self.let_go(flow),
+            CapPolicy::Drop => {
+                for direction in Direction::BOTH {
+                    self.abandon(flow, direction, Some(DropReason::HoldCap));
+                }
+                self.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
+            }
+        }
+        None
     }
 }

@@ -1,5 +1,7 @@
 //! How connections end: by their own packets, by rules, by time.
 
+use smallvec::SmallVec;
+
 use super::receive::ends;
 use super::{Connection, Tcp};
 use crate::core::{Core, Frame, Op, Step, flow_state};
@@ -148,33 +150,61 @@ impl Tcp<'_> {
         let side = self.core.flows.live(flow).map(|record| record.side);
         let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
         let half = connection.half(direction);
-        let missing = half.heavy.as_ref().and_then(|heavy| heavy.assembler.first_gap(half.next));
+        let next = half.next;
         let Some(heavy) = half.heavy.as_mut() else { return };
-        let mut packets: Vec<u32> = heavy.held.drain(..).filter(|held| held.last).map(|held| held.packet).collect();
-        heavy.held_bytes = 0;
-        let queued: Vec<_> = heavy.assembler.drain().collect();
-        packets.extend(queued.iter().filter(|piece| piece.last).map(|piece| piece.token));
-        heavy.kept.clear(&mut self.core.bufs.extents);
         if let Some(stream) = heavy.stream.take() {
             self.core.bury(stream);
         }
+        let missing = heavy.assembler.first_gap(next);
+        let queued: SmallVec<[_; 4]> = heavy.assembler.drain().collect();
+        let early_fin = heavy.early_fin.take().map(|fin| fin.packet);
         if missing.is_some() {
             self.core.observe(|observer, core| observer.gap(core, flow, direction, &queued));
         }
-        // The last sent frame goes first: a stack.
-        for slot in packets.into_iter().rev() {
+        let mut sent = self.abandon_held(flow, direction, reason);
+        let rest = queued.iter().filter(|piece| piece.last).map(|piece| piece.token);
+        for slot in rest.chain(early_fin) {
             self.core.packet_mut(slot).flags &= !flag::HELD;
             match reason {
                 Some(reason) => self.core.drop_packet_with(slot, reason),
+                None => sent.push(self.unjudged(flow, direction, slot)),
+            }
+        }
+        self.core.send_all(&sent, 0);
+    }
+
+    /// Gives up what readers hold of a direction. Returns the packets that
+    /// leave, the oldest first.
+    fn abandon_held(&mut self, flow: u32, direction: Direction, reason: Option<DropReason>) -> SmallVec<[u32; 8]> {
+        let mut sent = SmallVec::new();
+        while let Some(held) = self.half(flow, direction).and_then(|half| half.heavy.as_ref()?.held.front().copied()) {
+            match reason {
                 None => {
-                    self.core.stats.unjudged += 1;
-                    if let Some(segment) = super::segment::Segment::read(self.core, slot) {
-                        self.renumber(flow, direction, slot, &segment);
+                    self.core.stats.unjudged += u64::from(held.last);
+                    sent.extend(self.judged(flow, direction, held, None));
+                }
+                Some(reason) => {
+                    if let Some(heavy) = self.half(flow, direction).and_then(|half| half.heavy.as_mut()) {
+                        heavy.held.pop_front();
+                        heavy.held_bytes -= held.len;
                     }
-                    self.core.push(Frame::packet(Op::Send, slot));
+                    if held.last {
+                        self.core.packet_mut(held.packet).flags &= !flag::HELD;
+                        self.core.drop_packet_with(held.packet, reason);
+                    }
                 }
             }
         }
+        sent
+    }
+
+    /// Makes a packet ready to leave on whose bytes nobody will judge.
+    fn unjudged(&mut self, flow: u32, direction: Direction, slot: u32) -> u32 {
+        self.core.stats.unjudged += 1;
+        if let Some(segment) = super::segment::Segment::read(self.core, slot) {
+            self.unread(flow, direction, slot, &segment);
+        }
+        slot
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! `receive` takes a segment through the life of its connection (`state`),
 //! `deliver` puts its bytes in order and in front of the listeners,
-//! `release` lets judged segments go, `renumber` translates sequence
-//! numbers once rules changed bytes, `reset` and `ending` end connections.
+//! `release` lets judged segments go, `rebuild` makes segments of judged bytes,
+//! `renumber` translates sequence numbers once rules changed some, `reset`
+//! and `ending` end connections.
 //! Not here: the order of bytes (`stream::assembler`), the arithmetic of
 //! edits (`stream::offset_map`).
 
@@ -12,6 +13,7 @@ mod deliver;
 mod ending;
 pub mod fields;
 mod kept;
+mod rebuild;
 mod receive;
 mod release;
 mod renumber;
@@ -24,6 +26,7 @@ pub use ending::{cause, closing_down, end, expired, failed};
 pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
+pub use segment::limit as segment_limit;
 
 use crate::buf::BufId;
 use crate::core::{Core, Step};
@@ -60,6 +63,11 @@ pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
 }
 
 impl Tcp<'_> {
+    /// For a call that takes the whole.
+    fn again(&mut self) -> Tcp<'_> {
+        Tcp { core: self.core, connections: self.connections }
+    }
+
     /// The connection of a flow. Every TCP flow that is tracked has one.
     fn connection(&mut self, flow: u32) -> Option<&mut Connection> {
         let side = self.core.flows.live(flow)?.side;

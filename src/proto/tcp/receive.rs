@@ -2,12 +2,12 @@
 //! state machine.
 
 use super::connection::Connection;
-use super::segment::{Segment, announced};
+use super::segment::{Announced, Segment};
 use super::state::{self, Move, Side, Unexpected};
 use super::{Tcp, cause};
 use crate::addr::Addr;
 use crate::core::{Core, Frame, Op, Step, flow_state};
-use crate::event::{DropReason, EventKind};
+use crate::event::{DropReason, EventKind, Level};
 use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::{FlowRecord, flags};
@@ -35,7 +35,7 @@ pub fn receive(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     match frame.stage {
         stage::LOOK_UP => tcp.look_up(frame, &segment),
         stage::ANNOUNCED => tcp.announced(frame),
-        stage::KNOWN => tcp.known(frame),
+        stage::KNOWN => tcp.known(frame, &segment),
         stage::SEEN => tcp.judge(frame, &segment),
         stage::JUDGED => tcp.unexpected_decided(frame, &segment),
         _ => tcp.no_connection_decided(frame, &segment),
@@ -110,7 +110,7 @@ impl Tcp<'_> {
             _ => {}
         }
         self.enter(flow, direction, stage::KNOWN);
-        None
+        self.known(Frame { flow, direction, ..frame }, segment)
     }
 
     /// Whether a SYN opens a new connection on the key of an old one.
@@ -235,7 +235,7 @@ impl Tcp<'_> {
     }
 
     /// A packet of a known connection: counted and announced.
-    fn known(&mut self, frame: Frame) -> Option<Step> {
+    fn known(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
         let packet = *self.core.packet(frame.packet);
         let now = self.core.now;
         let Some(record) = self.core.flows.live_mut(frame.flow) else { return self.forward(frame.packet) };
@@ -245,7 +245,10 @@ impl Tcp<'_> {
         record.count(frame.direction, packet.end.saturating_sub(packet.ip_at), now);
         self.core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
         self.goto(stage::SEEN);
-        self.event(EventKind::TcpReceivePacket, frame.flow, frame.packet, frame.direction)
+        if let Some(event) = self.event(EventKind::TcpReceivePacket, frame.flow, frame.packet, frame.direction) {
+            return Some(event);
+        }
+        self.judge(frame, segment)
     }
 
     fn judge(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
@@ -347,28 +350,44 @@ impl Tcp<'_> {
                 || half.offset_of(segment.seq) == half.next as i64
         }) || (refused_syn && segment.ack_set() && opposite.0 && segment.ack == opposite.1);
         self.core.stack.pop();
-        if credible {
-            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RST_SEEN));
-        } else {
-            self.core.stats.ignored_rst += 1;
+        let strict = self.core.settings.defaults.strict_handshake;
+        let bottom = self.core.stack.len();
+        if credible && !strict {
+            // What nobody has judged still reaches its receiver before the
+            // RST, which would not be believed ahead of it.
+            for direction in Direction::BOTH {
+                self.abandon(frame.flow, direction, None);
+            }
         }
         self.core.observe(|observer, core| observer.reset(core, frame.flow, frame.direction, credible));
         self.renumber(frame.flow, frame.direction, frame.packet, segment);
-        self.core.push(Frame::packet(Op::Send, frame.packet));
+        self.core.stack.insert(bottom, Frame::packet(Op::Send, frame.packet));
+        if credible {
+            let end = Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RST_SEEN);
+            self.core.stack.insert(bottom, end);
+        } else {
+            self.core.stats.ignored_rst += 1;
+        }
         None
     }
 
     /// A SYN sets the numbering of its direction.
     pub(super) fn begin_half(&mut self, frame: Frame, segment: &Segment) {
-        let (mss, scale) = announced(self.core, frame.packet);
-        let Some(half) = self.half(frame.flow, frame.direction) else { return };
+        let announced = Announced::read(self.core, frame.packet);
+        let Some(connection) = self.connection(frame.flow) else { return };
+        let newly_signed = announced.signed && !connection.signed;
+        connection.signed |= announced.signed;
+        let half = connection.half(frame.direction);
         let base = segment.seq.wrapping_add(1);
         if !half.started || (half.next == 0 && half.fin.is_none()) {
             half.base = base;
             half.started = true;
         }
         half.syn_seen = true;
-        half.mss = mss;
-        half.window_scale = scale;
+        half.mss = announced.mss;
+        half.window_scale = announced.window_scale;
+        if newly_signed && self.core.streams {
+            self.core.log_line(Level::Warn, "tcp", || "a connection signs its segments: rules cannot edit it".into());
+        }
     }
 }

@@ -26,31 +26,44 @@ impl Tcp<'_> {
     fn let_go_of(&mut self, frame: Frame, held: Held) -> bool {
         let (flow, direction) = (frame.flow, frame.direction);
         let mut changed = None;
-        let mut written = false;
         if held.in_stream {
             let stream = self.half(flow, direction).and_then(|half| half.heavy.as_ref()?.stream);
             let Some(stream) = stream else { return false };
             let Some(popped) = self.core.bufs.stream_pop(stream) else { return false };
-            if popped.modified && !popped.whole {
+            if popped.modified {
                 let mut bytes = Vec::with_capacity(popped.len);
-                self.core.bufs.popped_copy(&mut bytes);
-                changed = Some(bytes);
+                if !popped.whole {
+                    self.core.bufs.popped_copy(&mut bytes);
+                }
+                changed = Some(bytes).filter(|_| !popped.whole);
+                if let Some(half) = self.half(flow, direction) {
+                    half.heavy().edited = true;
+                }
+                self.core.packet_mut(held.packet).dirty |= dirty::TRANSPORT;
             }
-            written = popped.modified;
         }
+        if let Some(slot) = self.judged(flow, direction, held, changed.as_deref()) {
+            self.core.push(Frame::packet(Op::Send, slot));
+        }
+        true
+    }
+
+    /// A piece was judged: what it became is kept. Returns its packet, to be
+    /// sent, if this was its last piece.
+    pub(super) fn judged(&mut self, flow: u32, direction: Direction, held: Held, changed: Option<&[u8]>) -> Option<u32> {
         if let Some(heavy) = self.half(flow, direction).and_then(|half| half.heavy.as_mut()) {
             heavy.held.pop_front();
             heavy.held_bytes -= held.len;
         }
-        self.keep(flow, direction, held, changed.as_deref());
-        if written {
-            let packet = self.core.packet_mut(held.packet);
-            packet.dirty |= dirty::TRANSPORT;
+        self.keep(flow, direction, held, changed);
+        if !held.last {
+            return None;
         }
-        if held.last {
-            self.leave(flow, direction, held, changed);
+        self.core.packet_mut(held.packet).flags &= !flag::HELD;
+        if !held.whole || changed.is_some() || self.is_renumbered(flow) {
+            self.remake(flow, direction, held.packet);
         }
-        true
+        Some(held.packet)
     }
 
     /// Notes what the piece became, for acknowledgements and retransmissions.
@@ -61,16 +74,19 @@ impl Tcp<'_> {
         let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
         let heavy = connection.half(direction).heavy();
         let pool = &mut self.core.bufs.extents;
+        let start = heavy.map.new_end();
         match changed {
             Some(bytes) => {
                 let extent = pool.alloc_packet(bytes);
-                heavy.kept.push(pool, held.offset, held.len, extent, 0, bytes.len() as u32, true);
+                heavy.kept.push(pool, start, extent, 0, bytes.len() as u32);
                 pool.release(extent);
                 heavy.map.push(u64::from(held.len), bytes.len() as u64);
             }
             None => {
                 let at = packet.payload_at + held.skip;
-                heavy.kept.push(pool, held.offset, held.len, packet.extent, at, held.len, false);
+                if at + held.len <= packet.end {
+                    heavy.kept.push(pool, start, packet.extent, at, held.len);
+                }
                 heavy.map.push(u64::from(held.len), u64::from(held.len));
             }
         }
@@ -83,58 +99,18 @@ impl Tcp<'_> {
         }
     }
 
-    /// The packet's last piece was judged: it goes.
-    fn leave(&mut self, flow: u32, direction: Direction, held: Held, changed: Option<Vec<u8>>) {
-        let Some(segment) = Segment::read(self.core, held.packet) else {
-            self.core.push(Frame::packet(Op::Send, held.packet));
-            return;
-        };
-        let begin = held.offset.saturating_sub(u64::from(held.skip));
-        let whole = held.skip == 0 && held.len == segment.len;
-        if whole && let Some(bytes) = changed {
-            self.core.replace_payload(held.packet, &bytes);
-        } else if !whole && !segment.cut {
-            self.restore_judged(flow, direction, held.packet, begin, begin + u64::from(segment.len));
+    /// Gives a packet of which everything was judged its judged form.
+    fn remake(&mut self, flow: u32, direction: Direction, slot: u32) {
+        if let Some(segment) = Segment::read(self.core, slot) {
+            self.rebuild(flow, direction, slot, &segment, false);
         }
-        self.renumber(flow, direction, held.packet, &segment);
-        self.core.packet_mut(held.packet).flags &= !flag::HELD;
-        self.core.push(Frame::packet(Op::Send, held.packet));
-    }
-
-    /// Gives a packet the judged bytes for the stream offsets it carries,
-    /// where they differ from its own.
-    pub(super) fn restore_judged(&mut self, flow: u32, direction: Direction, slot: u32, from: u64, to: u64) {
-        let packet = *self.core.packet(slot);
-        let own = packet.payload_at as usize..packet.end as usize;
-        let mut judged = Vec::new();
-        let side = self.core.flows.live(flow).map(|record| record.side);
-        let Some(heavy) = side
-            .and_then(|side| self.connections.get_mut(side))
-            .and_then(|connection| connection.half(direction).heavy.as_ref())
-        else {
-            return;
-        };
-        let (_, complete) = heavy.kept.copy(&self.core.bufs.extents, from, to, &mut judged);
-        if !complete {
-            // Acknowledged and forgotten: its receiver takes none of it.
-            return;
-        }
-        let edited = heavy.map.to_new(to) - heavy.map.to_new(from) != to - from;
-        if self.core.bytes(slot).get(own) == Some(judged.as_slice()) {
-            return;
-        }
-        if !edited {
-            self.core.stats.conflicts += 1;
-            self.core.observe(|observer, core| observer.conflict(core, flow, direction));
-        }
-        self.core.replace_payload(slot, &judged);
     }
 
     /// Ends the judging of a flow whose readers hold too much: everything
     /// held leaves as it came, and the rest of the flow passes.
     pub(super) fn let_go(&mut self, flow: u32) {
         self.core.log_line(crate::event::Level::Warn, "tcp", || {
-            "a reader holds more than the cap allows: the connection goes on unjudged".into()
+            "a connection holds more than the caps allow: it goes on unjudged".into()
         });
         if let Some(record) = self.core.flows.live_mut(flow) {
             record.flags |= crate::flow::record::flags::IGNORED;

@@ -1,32 +1,65 @@
 //! Sequence and acknowledgement numbers after rules changed bytes.
 //!
 //! Whatever leaves is in the numbering its receiver knows: its sender's
-//! offsets mapped forward, its acknowledgements and SACK blocks mapped back.
-//! Connections whose bytes nobody changed are not touched.
+//! offsets mapped forward; its acknowledgement, SACK blocks and the right
+//! edge of its window mapped back. Connections whose bytes nobody changed
+//! are not touched. Not here: payloads (`rebuild`).
+
+use smallvec::SmallVec;
 
 use super::Tcp;
 use super::connection::Half;
 use super::segment::Segment;
 use crate::flow::Direction;
 use crate::packet::decode::{TcpOption, tcp_options};
-use crate::packet::record::dirty;
+use crate::packet::record::{dirty, flag};
 use crate::proto::ip;
-use crate::proto::ip::checksums::put_u32;
+use crate::proto::ip::checksums::{put_u16, put_u32};
+
+const URG: u8 = 0x20;
 
 impl Tcp<'_> {
-    /// Translates the numbers of a packet that is about to leave. `segment`
-    /// is the packet as it came.
+    /// Whether the numbers of a connection's packets change at all.
+    pub(super) fn is_renumbered(&mut self, flow: u32) -> bool {
+        self.connection(flow).is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered))
+    }
+
+    /// Translates the numbers of a packet that leaves with its own payload,
+    /// or without any. `segment` is the packet as it came.
     pub(super) fn renumber(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment) {
-        let Some(connection) = self.connection(flow) else { return };
-        let sent = &connection.halves[direction.index()];
-        let answered = &connection.halves[direction.opposite().index()];
-        if !sent.is_renumbered() && !answered.is_renumbered() {
+        if !self.is_renumbered(flow) {
             return;
         }
-        let seq = forward(sent, segment.seq);
-        let ack = if segment.ack_set() { backward(answered, segment.ack) } else { segment.ack };
-        let edges = self.sack_edges(slot);
+        let Some(half) = self.half(flow, direction) else { return };
+        let seq = if segment.len == 0 { bare_seq(half, segment.seq) } else { forward(half, segment.seq) };
+        self.write_numbers(flow, direction, slot, segment, seq);
+    }
+
+    /// Writes the numbers of a packet that is about to leave, where they
+    /// differ from those it came with.
+    pub(super) fn write_numbers(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment, seq: u32) {
         let packet = *self.core.packet(slot);
+        if packet.flags & flag::READ_ONLY != 0 {
+            return;
+        }
+        let Some(connection) = self.connection(flow) else { return };
+        let shift = if segment.syn() { 0 } else { connection.window_shift(direction) };
+        let sent = &connection.halves[direction.index()];
+        let answered = &connection.halves[direction.opposite().index()];
+        let (mut ack, mut window) = (segment.ack, segment.window);
+        let translates = answered.is_renumbered();
+        if translates && segment.ack_set() {
+            (ack, window) = acknowledgement(answered, segment.ack, segment.window, shift);
+        }
+        let urgent = (segment.flags & URG != 0 && sent.is_renumbered()).then(|| {
+            let pointer = self.core.bytes(slot).get(packet.transport_at as usize + 18..).and_then(|bytes| bytes.first_chunk::<2>());
+            u16::from_be_bytes(pointer.copied().unwrap_or_default())
+        });
+        let urgent = urgent.map(|pointer| {
+            let half = self.half(flow, direction);
+            let end = half.map_or(seq, |half| forward(half, segment.seq.wrapping_add(u32::from(pointer))));
+            (pointer, end.wrapping_sub(seq).min(0xffff) as u16)
+        });
         let at = packet.transport_at as usize;
         let mut written = false;
         if seq != segment.seq {
@@ -37,31 +70,70 @@ impl Tcp<'_> {
             put_u32(self.core, slot, at + 8, ack);
             written = true;
         }
-        for (place, left, right) in edges {
-            let Some(answered) = self.half(flow, direction.opposite()) else { break };
-            let (new_left, new_right) = block_backward(answered, left, right);
-            if (new_left, new_right) != (left, right) {
-                put_u32(self.core, slot, place, new_left);
-                put_u32(self.core, slot, place + 4, new_right);
-                written = true;
-            }
+        if window != segment.window {
+            put_u16(self.core, slot, at + 14, window);
+            written = true;
+        }
+        if let Some((old, new)) = urgent
+            && old != new
+        {
+            put_u16(self.core, slot, at + 18, new);
+            written = true;
+        }
+        if translates {
+            written |= self.translate_blocks(flow, direction, slot);
         }
         if written {
             self.core.packet_mut(slot).dirty |= dirty::TRANSPORT | dirty::NUMBERS;
         }
     }
 
-    /// Places in the frame and edges of the packet's SACK blocks.
-    fn sack_edges(&self, slot: u32) -> smallvec::SmallVec<[(usize, u32, u32); 4]> {
-        let mut found = smallvec::SmallVec::new();
+    /// Writes other flags into a packet.
+    pub(super) fn write_flags(&mut self, slot: u32, flags: u8) {
+        let at = self.core.packet(slot).transport_at as usize + 13;
+        if let Some(field) = self.core.bytes_mut(slot).get_mut(at) {
+            *field = flags;
+            self.core.packet_mut(slot).dirty |= dirty::TRANSPORT;
+        }
+    }
+
+    /// Maps the blocks of SACK options back. Blocks that cover nothing whole
+    /// make place for the next; what is left over becomes padding.
+    fn translate_blocks(&mut self, flow: u32, direction: Direction, slot: u32) -> bool {
+        const NOP: u8 = 1;
+        let mut written = false;
+        for (place, len, blocks) in self.sack_options(slot) {
+            let Some(answered) = self.half(flow, direction.opposite()) else { break };
+            let mapped: SmallVec<[(u32, u32); 4]> =
+                blocks.iter().filter_map(|&(left, right)| block_backward(answered, left, right)).collect();
+            if mapped == blocks {
+                continue;
+            }
+            let Some(option) = self.core.bytes_mut(slot).get_mut(place..place + len) else { continue };
+            option.fill(NOP);
+            let (head, rest) = option.split_at_mut(2);
+            if !mapped.is_empty() {
+                head.copy_from_slice(&[5, 2 + 8 * mapped.len() as u8]);
+            }
+            for ((left, right), field) in mapped.iter().zip(rest.chunks_exact_mut(8)) {
+                let (low, high) = field.split_at_mut(4);
+                low.copy_from_slice(&left.to_be_bytes());
+                high.copy_from_slice(&right.to_be_bytes());
+            }
+            written = true;
+        }
+        written
+    }
+
+    /// SACK options of a packet: place in the frame, length, blocks.
+    fn sack_options(&self, slot: u32) -> SmallVec<[(usize, usize, SmallVec<[(u32, u32); 4]>); 1]> {
+        let mut found = SmallVec::new();
         let Some(header) = ip::tcp(self.core, slot) else { return found };
         let options_at = header.at + 20;
         let options = self.core.bytes(slot).get(options_at..header.payload_at).unwrap_or_default();
-        for (at, _, option) in tcp_options(options) {
+        for (at, len, option) in tcp_options(options) {
             if let TcpOption::Sack(blocks) = option {
-                for (number, (left, right)) in blocks.enumerate() {
-                    found.push((options_at + at + 2 + 8 * number, left, right));
-                }
+                found.push((options_at + at, len, blocks.collect()));
             }
         }
         found
@@ -69,51 +141,137 @@ impl Tcp<'_> {
 }
 
 /// A sender's sequence number in the numbering of the receiver.
-fn forward(half: &Half, seq: u32) -> u32 {
+pub(super) fn forward(half: &Half, seq: u32) -> u32 {
     let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return seq };
-    if heavy.map.is_identity() {
-        return seq;
-    }
     let offset = half.offset_of(seq);
-    if offset < 0 {
+    if offset < 0 || heavy.map.is_identity() {
         return seq;
     }
     half.base.wrapping_add(heavy.map.to_new(offset as u64) as u32)
 }
 
-/// An acknowledgement by the receiver in the numbering of the sender. It
-/// never passes what the sender sent.
-fn backward(half: &Half, ack: u32) -> u32 {
-    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return ack };
-    if heavy.map.is_identity() {
-        return ack;
+/// As [`forward`], for a segment without data: no further than what has
+/// left, so that its receiver expects it; a keep-alive stays one below.
+fn bare_seq(half: &Half, seq: u32) -> u32 {
+    let offset = half.offset_of(seq);
+    let on_wire = half.next_seq_on_wire();
+    if offset == half.next as i64 - 1 && !half.finished {
+        return on_wire.wrapping_sub(1);
     }
-    let total = heavy.map.new_end();
-    let new = total as i64 + i64::from(ack.wrapping_sub(half.base.wrapping_add(total as u32)) as i32);
-    if new < 0 {
-        return ack;
-    }
-    half.base.wrapping_add(heavy.map.ack_to_orig(new as u64) as u32)
+    let seq = forward(half, seq);
+    if offset >= half.released() as i64 && (seq.wrapping_sub(on_wire) as i32) > 0 { on_wire } else { seq }
 }
 
-/// A SACK block in the numbering of the sender; one that covers nothing
-/// whole becomes empty, at its left edge.
-fn block_backward(half: &Half, left: u32, right: u32) -> (u32, u32) {
-    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return (left, right) };
-    if heavy.map.is_identity() {
-        return (left, right);
+/// An acknowledgement and its window in the numbering of the sender they go
+/// to. No acknowledgement passes what that sender sent, and the window ends
+/// at the same byte as it did.
+fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return (ack, window) };
+    let map = &heavy.map;
+    let Some(new) = half.new_offset_of(ack) else { return (ack, window) };
+    let orig = map.ack_to_orig(new);
+    let edge = new + (u64::from(window) << shift);
+    let orig_edge = match edge.checked_sub(map.new_end()) {
+        Some(beyond) => map.orig_end() + beyond,
+        None => map.ack_to_orig(edge),
+    };
+    let room = orig_edge.saturating_sub(orig) >> shift;
+    // A window that is open stays open: closed ones are only probed.
+    let room = room.clamp(u64::from(window.min(1)), 0xffff) as u16;
+    (half.seq_at(orig), if window == 0 { 0 } else { room })
+}
+
+/// A SACK block in the numbering of the sender; none if it covers nothing
+/// whole.
+fn block_backward(half: &Half, left: u32, right: u32) -> Option<(u32, u32)> {
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return Some((left, right)) };
+    let (Some(from), Some(to)) = (half.new_offset_of(left), half.new_offset_of(right)) else {
+        return Some((left, right));
+    };
+    if to < from {
+        return Some((left, right));
     }
-    let total = heavy.map.new_end() as i64;
-    let place = |seq: u32| total + i64::from(seq.wrapping_sub(half.base.wrapping_add(total as u32)) as i32);
-    let (from, to) = (place(left), place(right));
-    if from < 0 || to < from {
-        return (left, right);
-    }
-    match heavy.map.sack_to_orig(from as u64..to as u64) {
-        Some(range) => (half.seq_at(range.start), half.seq_at(range.end)),
-        None => {
-            let edge = half.seq_at(heavy.map.ack_to_orig(from as u64));
-            (edge, edge)
+    heavy.map.sack_to_orig(from..to).map(|range| (half.seq_at(range.start), half.seq_at(range.end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A direction of which all was released, by lengths before and after.
+    fn half(base: u32, edits: &[(u64, u64)]) -> Half {
+        let mut half = Half { base, started: true, ..Half::default() };
+        let map = &mut half.heavy().map;
+        for &(orig, new) in edits {
+            map.push(orig, new);
         }
+        half.next = map.orig_end();
+        half
+    }
+
+    proptest! {
+        #[test]
+        fn acknowledgements_never_pass_what_was_sent_and_keep_the_right_edge(
+            base: u32,
+            edits in prop::collection::vec((1u64..2000, 0u64..2000), 1..20),
+            at in 0.0f64..=1.0,
+            window: u16,
+            shift in 0u8..8,
+        ) {
+            let half = half(base, &edits);
+            let (orig_end, new_end) = edits.iter().fold((0, 0), |(o, n), edit| (o + edit.0, n + edit.1));
+            let acked = (at * new_end as f64) as u64;
+            let (ack, room) = acknowledgement(&half, base.wrapping_add(acked as u32), window, shift);
+            let offset = u64::from(ack.wrapping_sub(base));
+            prop_assert!(offset <= orig_end);
+            // Whole chunks before it are acknowledged, later ones are not.
+            let (mut orig, mut new) = (0, 0);
+            for (o, n) in edits {
+                if new + n <= acked { prop_assert!(offset >= orig + o) }
+                if new > acked { prop_assert!(offset <= orig) }
+                (orig, new) = (orig + o, new + n);
+            }
+            if acked == new_end {
+                prop_assert_eq!(offset, orig_end);
+                prop_assert_eq!(room, window, "nothing is outstanding: the same room");
+            }
+            let edge = acked + (u64::from(window) << shift);
+            if edge >= new_end && room < u16::MAX && room > 1 {
+                let translated = offset + (u64::from(room) << shift);
+                prop_assert!(translated <= orig_end + (edge - new_end));
+                prop_assert!(translated + (1 << shift) > orig_end + (edge - new_end));
+            }
+        }
+
+        #[test]
+        fn numbers_of_new_data_are_shifted_by_what_was_added(
+            base: u32,
+            edits in prop::collection::vec((1u64..2000, 0u64..2000), 1..20),
+            ahead in 0u32..100_000,
+        ) {
+            let half = half(base, &edits);
+            let (orig_end, new_end) = edits.iter().fold((0, 0), |(o, n), edit| (o + edit.0, n + edit.1));
+            let seq = base.wrapping_add(orig_end as u32).wrapping_add(ahead);
+            prop_assert_eq!(forward(&half, seq), base.wrapping_add(new_end as u32).wrapping_add(ahead));
+            // Without data it goes no further than what has left.
+            prop_assert_eq!(bare_seq(&half, seq), base.wrapping_add(new_end as u32));
+        }
+    }
+
+    #[test]
+    fn a_keep_alive_stays_one_below_what_left() {
+        let half = half(1000, &[(10, 3010)]);
+        assert_eq!(bare_seq(&half, 1009), 1000 + 3009);
+        assert_eq!(bare_seq(&half, 1010), 1000 + 3010);
+    }
+
+    #[test]
+    fn blocks_shrink_to_whole_chunks() {
+        let half = half(u32::MAX - 4, &[(10, 10), (10, 13), (10, 10)]);
+        let at = |offset: u32| (u32::MAX - 4).wrapping_add(offset);
+        assert_eq!(block_backward(&half, at(5), at(33)), Some((at(5), at(30))));
+        assert_eq!(block_backward(&half, at(15), at(33)), Some((at(20), at(30))));
+        assert_eq!(block_backward(&half, at(12), at(20)), None);
     }
 }

@@ -1,5 +1,6 @@
 //! One TCP segment as the connection code looks at it.
 
+use super::Tcp;
 use crate::core::Core;
 use crate::packet::decode::{TcpHeader, TcpOption};
 use crate::packet::record::flag;
@@ -60,17 +61,48 @@ impl Segment {
     }
 }
 
-/// What a SYN announces: the largest segment and the window scale.
-pub fn announced(core: &Core, slot: u32) -> (u16, u8) {
-    let (mut mss, mut scale) = (0, 0);
-    if let Some(header) = ip::tcp(core, slot) {
+/// What a SYN announces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// Largest segment (RFC 9293, 3.7.1); 0 unknown.
+    pub mss: u16,
+    pub window_scale: Option<u8>,
+    /// Segments are signed: TCP-AO (RFC 5925) or MD5 (RFC 2385).
+    pub signed: bool,
+}
+
+impl Announced {
+    pub fn read(core: &Core, slot: u32) -> Announced {
+        let mut announced = Announced::default();
+        let Some(header) = ip::tcp(core, slot) else { return announced };
         for (_, _, option) in header.options(core.bytes(slot)) {
             match option {
-                TcpOption::Mss(value) => mss = value,
-                TcpOption::WindowScale(shift) => scale = shift.min(14),
+                TcpOption::Mss(value) => announced.mss = value,
+                TcpOption::WindowScale(shift) => announced.window_scale = Some(shift.min(14)),
+                TcpOption::Md5 | TcpOption::Ao => announced.signed = true,
                 _ => {}
             }
         }
+        announced
     }
-    (mss, scale)
+}
+
+/// Smallest segment that is believed to be meant, with its options, as in
+/// Linux: pieces smaller than that only cost.
+const MIN_MSS: u32 = 48;
+/// An Ethernet's worth, where nobody announced anything.
+const MTU: u32 = 1500;
+
+/// Payload bytes that a packet of a connection may carry: what both ends
+/// announced, less the options that it has (RFC 6691).
+pub fn limit(mut tcp: Tcp<'_>, slot: u32) -> usize {
+    let packet = *tcp.core.packet(slot);
+    let network = if packet.ip_version == 6 { 40 } else { 20 };
+    let announced = super::receive::key(tcp.core, slot)
+        .and_then(|key| tcp.core.flows.find(&key))
+        .and_then(|(flow, _)| tcp.connection(flow))
+        .and_then(|connection| connection.halves.iter().map(|half| u32::from(half.mss)).filter(|&mss| mss > 0).min());
+    let mss = announced.unwrap_or(MTU - network - 20).max(MIN_MSS);
+    let options = (packet.payload_at - packet.ip_at).saturating_sub(network + 20);
+    mss.saturating_sub(options).max(1) as usize
 }
