@@ -167,6 +167,7 @@ impl Engine {
                 *field = flags;
             }
             network.extend_from_slice(piece);
+            set_length(&mut network, packet.ip_version);
             seq = seq.wrapping_add(piece.len() as u32);
             followers.push(network);
         }
@@ -242,6 +243,15 @@ impl Engine {
             return false;
         }
         self.core.absorb(slot, layer)
+    }
+}
+
+/// Writes the length of an IP packet into its header: it must hold before
+/// the header is read again.
+fn set_length(network: &mut [u8], version: u8) {
+    let (at, length) = if version == 6 { (4, network.len().saturating_sub(40)) } else { (2, network.len()) };
+    if let Some(field) = network.get_mut(at..at + 2) {
+        field.copy_from_slice(&(length as u16).to_be_bytes());
     }
 }
 
