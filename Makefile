@@ -47,8 +47,9 @@ check: needs
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	$(MAKE) --no-print-directory test
 
+# `make bench WHAT="http memory"` runs a part (http, dns, scale, memory).
 bench: needs
-	$(CARGO) bench
+	$(CARGO) bench --quiet --bench throughput -- $(WHAT)
 
 fuzz:
 	$(CARGO) test --release fuzz -- --include-ignored --nocapture

@@ -63,6 +63,11 @@ impl ExtentPool {
         }
     }
 
+    /// Changes how many bytes rules may hold. What they hold already stays.
+    pub fn set_rule_cap(&mut self, bytes: usize) {
+        self.rule_cap = bytes;
+    }
+
     /// Stores a packet's bytes with one reference held by the caller. The
     /// id names nothing if the bytes exceed 2 GiB.
     pub fn alloc_packet(&mut self, bytes: &[u8]) -> ExtId {

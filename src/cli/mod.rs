@@ -39,8 +39,19 @@ enum Command {
     Doc(doc::Arguments),
 }
 
+/// Sends the operator's log (not rules' logs, which are data) to standard
+/// error.
+fn start_log() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
 /// Runs `wero` with the arguments of the process.
 pub fn wero() -> ExitCode {
+    start_log();
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Replay(arguments) => replay::run(arguments),

@@ -62,6 +62,8 @@ impl Timeouts {
 /// All flows of one worker.
 pub struct Flows {
     table: FlowTable,
+    /// No timer fires before this time, so that most packets need not ask.
+    quiet_until: Timestamp,
     pub timeouts: Timeouts,
 }
 
@@ -76,7 +78,7 @@ impl Flows {
             udp: Duration::from_secs(60),
             other: Duration::from_secs(60),
         };
-        Ok(Flows { table, timeouts })
+        Ok(Flows { table, quiet_until: Timestamp(i64::MIN), timeouts })
     }
 
     #[inline]
@@ -128,6 +130,7 @@ impl Flows {
     pub fn rearm(&mut self, slot: u32, now: Timestamp) {
         if let Some(record) = self.table.record(slot) {
             let deadline = now + self.timeouts.of(record);
+            self.quiet_until = self.quiet_until.min(deadline);
             self.table.arm(slot, now, deadline);
         }
     }
@@ -144,8 +147,12 @@ impl Flows {
 
     /// Whether [`Flows::next_expired`] may have something.
     #[inline]
-    pub fn timer_due(&self, now: Timestamp) -> bool {
-        self.table.next_deadline().is_some_and(|deadline| deadline <= now)
+    pub fn timer_due(&mut self, now: Timestamp) -> bool {
+        if now < self.quiet_until {
+            return false;
+        }
+        self.quiet_until = self.table.next_deadline().unwrap_or(Timestamp(i64::MAX));
+        self.quiet_until <= now
     }
 
     /// The next flow that was idle for too long.

@@ -95,6 +95,9 @@ impl Engine {
     }
 
     fn received_frame(&mut self, slot: u32) -> Option<Step> {
+        if let Some(step) = self.go_straight(slot, stage::TRANSPORT_RECEIVED) {
+            return step;
+        }
         let id = self.core.packet(slot).id;
         self.core.debug("packet", || format!("received packet id={id}"));
         if !self.core.hooks.hears(EventKind::PacketReceive) {
@@ -143,9 +146,9 @@ impl Engine {
     }
 
     /// Finds the network header. Sets `ip_version` to 0 for other protocols.
-    fn locate_network(&mut self, slot: u32) -> Result<Network, Malformed> {
-        let packet = *self.core.packet(slot);
-        let below = decode::link(crate::packet::LinkType(packet.link), self.core.bytes(slot))?;
+    pub(super) fn locate_network(&mut self, slot: u32) -> Result<Network, Malformed> {
+        let link = crate::packet::LinkType(self.core.packet(slot).link);
+        let below = decode::link(link, self.core.bytes(slot))?;
         let packet = self.core.packet_mut(slot);
         packet.ip_at = below.at as u32;
         let ids = below.vlans.ids();

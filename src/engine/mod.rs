@@ -12,6 +12,7 @@ mod forge;
 mod fragments;
 pub mod ops;
 mod settle;
+mod straight;
 
 use std::cell::RefCell;
 use std::io;

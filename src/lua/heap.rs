@@ -1,11 +1,14 @@
 //! The memory of one Lua state: allocator, accounting and cap.
 //!
-//! LuaJIT asks here for every table, string and coroutine. At the cap an
-//! allocation fails (Lua raises "not enough memory") and the state is
-//! doomed: the watchdog's hook then ends the whole call, so that `pcall`
-//! cannot swallow the failure. Machine code of the JIT is outside the cap;
+//! LuaJIT asks here for every table, string and coroutine. At the cap the
+//! state is doomed: the watchdog's hook ends the whole call at the next
+//! instruction, so that `pcall` cannot swallow it and the line is known.
+//! The allocation itself is still granted out of a small reserve; beyond,
+//! it fails (Lua raises "not enough memory"). Between calls of rules the
+//! library may use the reserve twice over, so that it can report and suspend
+//! a rule that filled the state. Machine code of the JIT is outside the cap;
 //! LuaJIT limits that itself (`maxmcode`). Bytes of rule-made buffers are
-//! counted in by their own pool.
+//! capped by their own pool.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -14,19 +17,24 @@ use mlua::ffi::lua_State;
 
 use super::watchdog;
 
+/// What is granted beyond the cap while a call is being ended.
+const RESERVE: usize = 1 << 20;
+
 /// Accounting of one state's memory, in bytes.
 #[derive(Debug)]
 pub struct Heap {
     used: usize,
     limit: usize,
-    /// An allocation failed since the last [`Heap::take_overrun`].
+    /// Rules run: they answer for what is asked for.
+    in_rules: bool,
+    /// The cap was passed since the last [`Heap::take_overrun`].
     overrun: bool,
     state: *mut lua_State,
 }
 
 impl Heap {
     pub fn new(limit: usize) -> Box<Heap> {
-        Box::new(Heap { used: 0, limit, overrun: false, state: ptr::null_mut() })
+        Box::new(Heap { used: 0, limit, in_rules: false, overrun: false, state: ptr::null_mut() })
     }
 
     pub fn used(&self) -> usize {
@@ -47,6 +55,27 @@ impl Heap {
     pub fn cap(&mut self, limit: usize, state: *mut lua_State) {
         self.limit = limit;
         self.state = state;
+    }
+
+    /// Rules begin or have ended.
+    #[inline(always)]
+    pub fn set_in_rules(&mut self, on: bool) {
+        self.in_rules = on;
+    }
+
+    /// Whether an allocation that leads to `used` bytes must fail. Ends the
+    /// running call of rules if it passes the cap.
+    #[cold]
+    fn refuses(&mut self, used: usize) -> bool {
+        if self.state.is_null() || !self.in_rules {
+            return used > self.limit.saturating_add(2 * RESERVE);
+        }
+        if !self.overrun {
+            self.overrun = true;
+            // SAFETY: the state is alive, since it is asking for memory.
+            unsafe { watchdog::doom(self.state) };
+        }
+        used > self.limit.saturating_add(RESERVE)
     }
 
     /// Whether the cap was hit since the last call of this function.
@@ -79,12 +108,7 @@ pub unsafe extern "C" fn allocate(
     }
     let used = heap.used.saturating_sub(old_size).saturating_add(new_size);
     // Lua relies on shrinking never to fail.
-    if used > heap.limit && new_size > old_size {
-        heap.overrun = true;
-        if !heap.state.is_null() {
-            // SAFETY: the state is alive, since it is asking for memory.
-            unsafe { watchdog::doom(heap.state) };
-        }
+    if used > heap.limit && new_size > old_size && heap.refuses(used) {
         return ptr::null_mut();
     }
     // SAFETY: as above.

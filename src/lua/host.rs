@@ -14,7 +14,7 @@ use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua, Table};
 
 use super::heap::{self, Heap};
-use super::watchdog::Watchdog;
+use super::watchdog::{self, Watchdog};
 
 /// A chunk of the Lua library, compiled into the program.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,15 @@ pub struct Limits {
     pub event_time: Duration,
     /// CPU time of loading the rule files.
     pub load_time: Duration,
-    /// Bytes of the Lua state.
+    /// Bytes of the Lua state and of the buffers that rules make.
     pub memory: usize,
+}
+
+impl Limits {
+    /// Bytes that buffers made by rules may hold: a quarter of all.
+    pub fn buffer_memory(&self) -> usize {
+        self.memory / 4
+    }
 }
 
 impl Default for Limits {
@@ -176,9 +183,21 @@ impl Host {
 
     /// The memory cap holds from now on, for the rule files too.
     pub fn cap_memory(&mut self) {
-        let limit = self.limits.memory.max(self.heap.used() + (1 << 20));
+        let memory = self.limits.memory - self.limits.buffer_memory();
+        let limit = memory.max(self.heap.used() + (1 << 20));
         self.heap.cap(limit, self.state);
-        self.collect_at = self.heap.limit() / 4 * 3;
+        self.collect_at = limit / 4 * 3;
+    }
+
+    /// What filled the state runs no more, but may still be held. Gives the
+    /// others room again: a quarter of the cap, however much is in use. Each
+    /// time takes a rule out of service, so that this comes to an end.
+    pub fn make_room(&mut self) {
+        self.collect();
+        let share = (self.limits.memory - self.limits.buffer_memory()) / 4;
+        let limit = self.heap.limit().max(self.heap.used().saturating_add(share));
+        self.heap.cap(limit, self.state);
+        self.collect();
     }
 
     /// Calls an entry with two integers. Nothing of the caller's state may
@@ -191,7 +210,7 @@ impl Host {
         if self.heap.used() > self.collect_at {
             self.collect();
         }
-        self.watchdog.enter();
+        self.enter();
         // SAFETY: the main state has room (LUA_MINSTACK is kept free by
         // mlua), the entry is a function, and lua_pcall stops every unwind.
         let status = unsafe {
@@ -200,11 +219,24 @@ impl Host {
             ffi::lua_pushinteger(self.state, second as ffi::lua_Integer);
             ffi::lua_pcall(self.state, 2, 0, self.on_error)
         };
-        let stopped = self.watchdog.leave();
+        let stopped = self.leave();
         if status == ffi::LUA_OK && !stopped && !self.heap.overrun() {
             return Ok(());
         }
         self.failed(status, stopped)
+    }
+
+    #[inline(always)]
+    fn enter(&mut self) {
+        self.heap.set_in_rules(true);
+        self.watchdog.enter();
+    }
+
+    /// Returns whether the watchdog stopped the call.
+    #[inline(always)]
+    fn leave(&mut self) -> bool {
+        self.heap.set_in_rules(false);
+        self.watchdog.leave()
     }
 
     #[cold]
@@ -219,16 +251,8 @@ impl Host {
                 ffi::lua_pop(self.state, 1);
             }
         }
-        if self.heap.take_overrun() {
-            // SAFETY: no call runs; the allocator may have set the hook.
-            unsafe { ffi::lua_sethook(self.state, None, 0, 0) };
-            self.collect();
-            let text = format!("not enough memory: over the cap of {} bytes", self.heap.limit());
-            return Err(Failure::MemoryCap(with_place(message, text)));
-        }
-        if stopped {
-            let text = format!("stopped: used more than {:?} of CPU time", self.watchdog.budget());
-            return Err(Failure::TimeBudget(with_place(message, text)));
+        if let Some(failure) = self.stopped(stopped, message.as_deref()) {
+            return Err(failure);
         }
         match (status, message) {
             (ffi::LUA_OK, _) => Ok(()),
@@ -237,33 +261,58 @@ impl Host {
         }
     }
 
+    /// The failure of a call that was stopped for its time or its memory,
+    /// whatever it made of that.
+    #[cold]
+    fn stopped(&mut self, timed_out: bool, message: Option<&str>) -> Option<Failure> {
+        let overrun = self.heap.take_overrun();
+        if overrun {
+            // SAFETY: no call runs; the allocator may have set the hook.
+            unsafe { ffi::lua_sethook(self.state, None, 0, 0) };
+        }
+        let place = watchdog::take_place().or_else(|| place_in(message?));
+        let at = place.map(|place| place + ": ").unwrap_or_default();
+        if overrun {
+            self.collect();
+            let text = format!("{at}not enough memory: over the cap of {} bytes", self.heap.limit());
+            return Some(Failure::MemoryCap(text));
+        }
+        timed_out.then(|| {
+            let text = format!("{at}stopped: used more than {:?} of CPU time", self.watchdog.budget());
+            Failure::TimeBudget(text)
+        })
+    }
+
     /// Runs `body` as one guarded call through mlua (rule files, console).
     ///
     /// # Errors
     /// What `body` returns, or that it was stopped.
     pub fn guarded<R>(&mut self, body: impl FnOnce(&Lua) -> mlua::Result<R>) -> Result<R, Failure> {
+        self.enter();
+        let result = body(&self.lua);
+        let stopped = self.leave();
+        let message = result.as_ref().err().map(plain_message);
+        if let Some(failure) = self.stopped(stopped, message.as_ref().and_then(Option::as_deref)) {
+            return Err(failure);
+        }
+        match (result, message) {
+            (Ok(value), _) => Ok(value),
+            (Err(_), Some(Some(text))) => Err(Failure::Error(text)),
+            (Err(_), _) => Err(Failure::Abort),
+        }
+    }
+
+    /// Runs a short `body` of the library's between calls of rules. It has
+    /// the time of an event, for rules can change what it reads, and the
+    /// reserve of memory. `None` when it failed.
+    pub fn ask<R>(&self, body: impl FnOnce(&Lua) -> mlua::Result<R>) -> Option<R> {
         self.watchdog.enter();
         let result = body(&self.lua);
         let stopped = self.watchdog.leave();
-        let overrun = self.heap.take_overrun();
-        if overrun {
-            // SAFETY: as in `failed`.
-            unsafe { ffi::lua_sethook(self.state, None, 0, 0) };
-            self.collect();
+        if stopped {
+            watchdog::take_place();
         }
-        match result {
-            Ok(value) if !stopped => Ok(value),
-            Ok(_) => Err(Failure::TimeBudget("stopped at the time budget".into())),
-            Err(error) => {
-                let text = plain_message(&error);
-                Err(match (overrun, stopped, text) {
-                    (true, _, text) => Failure::MemoryCap(text.unwrap_or_default()),
-                    (_, true, text) => Failure::TimeBudget(text.unwrap_or_default()),
-                    (_, _, Some(text)) => Failure::Error(text),
-                    (_, _, None) => Failure::Abort,
-                })
-            }
-        }
+        result.ok().filter(|_| !stopped)
     }
 
     /// Collects garbage fully; a cap hit with garbage around is not a leak.
@@ -355,14 +404,11 @@ fn as_io(error: mlua::Error) -> io::Error {
     io::Error::other(error.to_string())
 }
 
-/// Puts the `file:line:` of a stopped rule in front of what stopped it.
-fn with_place(message: Option<String>, text: String) -> String {
-    let place = message.and_then(|message| {
-        let mut parts = message.splitn(3, ':');
-        let (file, line) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-        line.trim().parse::<u32>().ok().map(|line| format!("{file}:{line}: "))
-    });
-    place.unwrap_or_default() + &text
+/// The `file:line` that an error message begins with.
+pub fn place_in(message: &str) -> Option<String> {
+    let mut parts = message.splitn(3, ':');
+    let (file, line) = (parts.next()?, parts.next()?);
+    line.parse::<u32>().ok().map(|line| format!("{file}:{line}"))
 }
 
 /// The message of an mlua error without mlua's own frame around it; `None`

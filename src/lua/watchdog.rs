@@ -5,7 +5,8 @@
 //! per budget and sends a real-time signal to that thread; the handler sees
 //! whether the same call is still running and, past the budget, installs a
 //! count hook that raises an error at every instruction. The hook stays
-//! until the call has ended, so `pcall` and coroutines cannot swallow it.
+//! until the call has ended, so `pcall` and coroutines cannot swallow it; it
+//! notes the line of the rule file that it struck first ([`take_place`]).
 //! Arming costs no system call per event: a call is a store of an odd
 //! number, its end the next even one.
 //!
@@ -13,9 +14,10 @@
 //! the host proves it. C code is not interrupted: what Lua can call is
 //! step-bounded instead (`pattern`).
 
-use std::ffi::{c_int, c_void};
+use std::cell::Cell;
+use std::ffi::{CStr, c_int, c_void};
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -153,9 +155,76 @@ pub unsafe fn doom(state: *mut lua_State) {
     unsafe { ffi::lua_sethook(state, Some(stop), ffi::LUA_MASKCOUNT, 1) };
 }
 
+/// Frames looked through for a line of a rule file. Library code is never
+/// nested so deep above one, but rules may recurse.
+const FRAMES: c_int = 64;
+
+/// Short names of the library's own chunks begin so.
+const LIBRARY: &[u8] = b"[wero]";
+
+/// A chunk's short name and a line, in a fixed place: the hook must not
+/// depend on memory. An empty name stands for none.
+#[derive(Clone, Copy)]
+struct Place {
+    chunk: [u8; PLACE],
+    length: usize,
+    line: c_int,
+}
+
+/// Bytes kept of a chunk's name, as many as Lua makes of it (LUA_IDSIZE).
+const PLACE: usize = 60;
+
+const NOWHERE: Place = Place { chunk: [0; PLACE], length: 0, line: 0 };
+
+thread_local! {
+    /// Where the hook first struck since [`take_place`].
+    static STRUCK: Cell<Place> = const { Cell::new(NOWHERE) };
+}
+
+/// `file:line` at which the last call was stopped, if it was in a rule file.
+pub fn take_place() -> Option<String> {
+    let place = STRUCK.replace(NOWHERE);
+    let chunk = place.chunk.get(..place.length).filter(|chunk| !chunk.is_empty())?;
+    Some(format!("{}:{}", String::from_utf8_lossy(chunk), place.line))
+}
+
+/// The innermost frame of a rule file.
+///
+/// # Safety
+/// As for a hook: `state` is running.
+unsafe fn place_of(state: *mut lua_State) -> Option<Place> {
+    for level in 0..FRAMES {
+        // SAFETY: a zeroed lua_Debug is valid to be filled; getinfo gets
+        // what getstack made, and its texts live as long as the frame.
+        let place = unsafe {
+            let mut frame: lua_Debug = mem::zeroed();
+            if ffi::lua_getstack(state, level, &mut frame) == 0
+                || ffi::lua_getinfo(state, c"Sl".as_ptr(), &mut frame) == 0
+            {
+                return None;
+            }
+            let name = CStr::from_ptr(frame.short_src.as_ptr()).to_bytes();
+            let mut chunk = [0; PLACE];
+            let length = name.len().min(PLACE);
+            chunk[..length].copy_from_slice(&name[..length]);
+            Place { chunk, length, line: frame.currentline }
+        };
+        if place.line > 0 && !place.chunk.starts_with(LIBRARY) {
+            return Some(place);
+        }
+    }
+    None
+}
+
 /// The hook that ends a call: an error at every instruction.
 unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
     const TEXT: &[u8] = b"rule stopped: over its time or memory budget";
+    if STRUCK.get().length == 0 {
+        // SAFETY: Lua calls the hook in the state that runs.
+        if let Some(place) = unsafe { place_of(state) } {
+            STRUCK.set(place);
+        }
+    }
     // SAFETY: Lua calls the hook with a state that may raise errors.
     unsafe {
         ffi::lua_pushlstring_(state, TEXT.as_ptr().cast(), TEXT.len());

@@ -19,8 +19,10 @@ use mlua::{Function, LightUserData, Table};
 
 use super::services::{self, Services};
 use super::{alerts, bind};
+use crate::buf::BufError;
 use crate::engine::{Shared, ops};
 use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
+use crate::lua::host::place_in;
 use crate::lua::pattern::{self, PATTERN_API};
 use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed};
 use crate::proto::PROTOCOLS;
@@ -116,6 +118,8 @@ impl Runtime {
     /// A state with the library in it, sealed.
     fn open(engine: &Shared, options: &Options, services: Rc<Services>) -> Result<Runtime, String> {
         let host = Host::open(options.limits).map_err(|error| error.to_string())?;
+        let buffer_memory = options.limits.buffer_memory();
+        engine.borrow_mut().core.bufs.extents.set_rule_cap(buffer_memory);
         // SAFETY: the store lies in the engine, which this runtime keeps
         // alive and which its cell never moves; nobody holds a borrow of the
         // engine while Lua runs.
@@ -149,7 +153,11 @@ impl Runtime {
             summary.call::<()>(())
         });
         result.map_err(|failure| {
-            let text = failure.message().unwrap_or("(null)").to_owned();
+            let mut text = failure.message().unwrap_or("(null)").to_owned();
+            let stopped = !matches!(failure, Failure::Error(_) | Failure::Abort);
+            if stopped && place_in(&text).is_none() {
+                text = format!("{}: {text}", options.rule_file.display());
+            }
             self.services.log(Level::Error, "lua", &text);
             LoadError::Rules(text)
         })
@@ -170,6 +178,10 @@ impl Runtime {
     fn signal(&mut self, event: &Function) {
         let result = self.host.guarded(|_| event.call::<()>(()));
         let Err(failure) = result else { return };
+        if matches!(failure, Failure::MemoryCap(_)) {
+            // It does not run again.
+            self.host.make_room();
+        }
         // An abort has no message and is silent.
         let Some(text) = failure.message() else {
             return;
@@ -183,7 +195,7 @@ impl Runtime {
     /// has one.
     pub fn location(&self, (kind, place): (EventKind, u32)) -> Option<String> {
         let found: (Option<String>, Option<String>) =
-            self.library.location.call((kind as u8, place)).ok()?;
+            self.host.ask(|_| self.library.location.call((kind as u8, place)))?;
         let (location, name) = (found.0?, found.1);
         Some(name.map_or_else(|| location.clone(), |name| format!("{location} ({name})")))
     }
@@ -204,7 +216,7 @@ impl Runtime {
         let fault = &self.library.fault;
         let (at, place, stopped): (u8, u32, bool) = self
             .host
-            .guarded(|_| fault.call(message.as_str()))
+            .ask(|_| fault.call(message.as_str()))
             .unwrap_or((kind as u8, 0, false));
         let at = EventKind::from_number(at).unwrap_or(kind);
         if failure == Failure::Abort {
@@ -220,7 +232,7 @@ impl Runtime {
             self.engine.borrow_mut().core.listener = Some(listener);
         }
         self.log_failure(kind, listener, &message);
-        if matches!(failure, Failure::MemoryCap(_)) {
+        if out_of_memory(&failure) {
             self.suspend(listener);
         }
         Err((ListenerFailed::Error, !matches!(failure, Failure::Error(_))))
@@ -277,9 +289,10 @@ impl Runtime {
         let suspend = &self.library.suspend;
         let suspended = self
             .host
-            .guarded(|_| suspend.call::<bool>((kind, place)))
+            .ask(|_| suspend.call::<bool>((kind, place)))
             .unwrap_or(false);
         if suspended {
+            self.host.make_room();
             let location = self.location(listener).unwrap_or_default();
             self.services.log(
                 Level::Warn,
@@ -300,6 +313,16 @@ impl Hooks for Runtime {
             Ok(()) => Ok(()),
             Err(failure) => self.failed(kind, failure),
         }
+    }
+}
+
+/// Whether a failure is a lack of memory: that of the state, or that of the
+/// buffers, which raise a common error.
+fn out_of_memory(failure: &Failure) -> bool {
+    match failure {
+        Failure::MemoryCap(_) => true,
+        Failure::Error(text) => text.ends_with(BufError::Memory.text()),
+        _ => false,
     }
 }
 

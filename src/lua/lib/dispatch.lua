@@ -281,9 +281,12 @@ end
 
 -- After an error reached the engine: the event and the place of the listener
 -- that raised it, and whether the subject had been dropped or sent before.
+-- A listener may have been stopped anywhere, in the library as well: what is
+-- not set by each delivery is put back here.
 function dispatch.fault(message)
   local fault = st.fault
   drive.abandon(0)
+  context.scope = nil
   if fault and fault.message == message then return fault.kind, fault.cur, false end
   return st.kind, st.cur, st.stop
 end

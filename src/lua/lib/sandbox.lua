@@ -152,6 +152,20 @@ end
 
 local WRONG_MODE = 'attempt to load chunk with wrong mode'
 
+-- No hook fires while LuaJIT compiles, and what it does with jumps grows
+-- faster than the text. So it gets the text in pieces, by a function in which
+-- the hook does fire.
+local PIECE = 512
+
+local function in_pieces(text)
+  local at = 1
+  return function ()
+    local piece = sub(text, at, at + PIECE - 1)
+    at = at + PIECE
+    return piece ~= '' and piece or nil
+  end
+end
+
 -- Always in mode 't': bytecode is not checked by LuaJIT and can do anything,
 -- and of the other modes some yield functions that crash when run.
 local function load_text(chunk, name, mode, ...)
@@ -170,6 +184,11 @@ local function load_text(chunk, name, mode, ...)
   end
   -- Names of library chunks are the library's.
   if name and sub(name, 1, #library_prefix) == library_prefix then name = '=(load)' end
+  if type(chunk) == 'string' and #chunk > PIECE then
+    -- A text without a name is its own, of which errors show the beginning.
+    name = name or sub(chunk, 1, PIECE)
+    chunk = in_pieces(chunk)
+  end
   if select('#', ...) > 0 then
     return load(chunk, name, 't', (...))
   end

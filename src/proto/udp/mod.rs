@@ -12,9 +12,8 @@ mod stage {
     pub const LOOK_UP: u8 = 0;
     pub const ANNOUNCED: u8 = 1;
     pub const CHOSEN: u8 = 2;
-    pub const KNOWN: u8 = 3;
-    pub const SEEN: u8 = 4;
-    pub const READ: u8 = 5;
+    pub const SEEN: u8 = 3;
+    pub const READ: u8 = 4;
 }
 
 /// Takes the datagram of the top frame one stage further.
@@ -23,11 +22,7 @@ pub fn receive(core: &mut Core, frame: Frame) -> Option<Step> {
     match frame.stage {
         stage::LOOK_UP => look_up(core, slot),
         stage::ANNOUNCED => announced(core, frame),
-        stage::CHOSEN => {
-            go(core, frame.flow, frame.direction, stage::KNOWN);
-            None
-        }
-        stage::KNOWN => known(core, frame),
+        stage::CHOSEN => known(core, frame),
         stage::SEEN => seen(core, frame),
         _ => read(core, frame),
     }
@@ -74,8 +69,7 @@ fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
             Some((_, true)) if direction == Direction::ToClient => core.flows.establish(flow, now),
             _ => {}
         }
-        go(core, flow, direction, stage::KNOWN);
-        return None;
+        return known(core, Frame { flow, direction, ..Frame::packet(Op::Udp, slot) });
     }
     let (now, number) = (core.now, core.packet(slot).id);
     let flow = match core.flows.insert(&key, Opening::HalfOpen, now, number, flow_state::ESTABLISHED) {
@@ -130,13 +124,14 @@ fn known(core: &mut Core, frame: Frame) -> Option<Step> {
         core.stack.pop();
         return None;
     }
-    let packet = *core.packet(frame.packet);
-    let now = core.now;
+    let packet = core.packet(frame.packet);
+    let (length, now) = (packet.end.saturating_sub(packet.ip_at), core.now);
     let Some(record) = core.flows.live_mut(frame.flow) else { return forward(core, frame.packet) };
-    record.count(frame.direction, packet.end.saturating_sub(packet.ip_at), now);
+    record.count(frame.direction, length, now);
     core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
     go(core, frame.flow, frame.direction, stage::SEEN);
-    event(core, EventKind::UdpReceivePacket, frame)
+    let heard = event(core, EventKind::UdpReceivePacket, frame);
+    if heard.is_some() { heard } else { seen(core, frame) }
 }
 
 fn seen(core: &mut Core, frame: Frame) -> Option<Step> {
@@ -144,7 +139,8 @@ fn seen(core: &mut Core, frame: Frame) -> Option<Step> {
         return step;
     }
     go(core, frame.flow, frame.direction, stage::READ);
-    event(core, EventKind::UdpReceiveData, frame)
+    let heard = event(core, EventKind::UdpReceiveData, frame);
+    if heard.is_some() { heard } else { read(core, frame) }
 }
 
 fn read(core: &mut Core, frame: Frame) -> Option<Step> {
