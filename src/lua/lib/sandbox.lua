@@ -238,12 +238,20 @@ local function file_loaders()
   return loadfile, dofile
 end
 
+-- The patterns of LUA_PATH come last, as in Haka; LuaJIT's own path has them.
+local function first_path(G)
+  local own = host.package_path
+  if not own then return G.package.path end
+  local more = getenv('LUA_PATH')
+  return more and own .. ';' .. more or own
+end
+
 -- Modules ----------------------------------------------------------------
 
 local function modules(G)
   local loaded = {}
   local package = {
-    path = host.package_path or G.package.path,
+    path = first_path(G),
     cpath = '',
     config = G.package.config,
     loaded = loaded,
