@@ -174,7 +174,7 @@ impl Outcome {
 }
 
 pub fn limits() -> Limits {
-    Limits { event_time: Duration::from_millis(10), load_time: Duration::from_millis(200), memory: 24 << 20 }
+    Limits { event_time: Duration::from_millis(5), load_time: Duration::from_millis(200), memory: 24 << 20 }
 }
 
 pub fn run_with(rules: &str, modules: &[(&'static str, String)], limits: Limits) -> Result<Outcome, (LoadError, Said)> {
