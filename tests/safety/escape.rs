@@ -22,14 +22,27 @@ fn attempts(preamble: &str, source: &str) -> (Vec<String>, usize) {
          end }}
          haka.on_exit(function () print('ran ' .. ran) end)"
     );
-    let limits = Limits { event_time: std::time::Duration::from_secs(20), ..Limits::default() };
+    let limits = Limits {
+        event_time: std::time::Duration::from_secs(20),
+        ..Limits::default()
+    };
     let outcome = run_with(&rules, &[], limits).unwrap_or_else(|(error, _)| panic!("{error}"));
     assert_eq!(outcome.errors(), Vec::<&str>::new());
     for client in CLIENTS {
         assert_eq!(outcome.refused(client), []);
     }
-    let reached = outcome.said.printed.lines().filter(|line| line.starts_with("REACHED")).map(str::to_owned).collect();
-    let ran = outcome.said.printed.lines().find_map(|line| line.strip_prefix("ran ")?.parse().ok());
+    let reached = outcome
+        .said
+        .printed
+        .lines()
+        .filter(|line| line.starts_with("REACHED"))
+        .map(str::to_owned)
+        .collect();
+    let ran = outcome
+        .said
+        .printed
+        .lines()
+        .find_map(|line| line.strip_prefix("ran ")?.parse().ok());
     (reached, ran.expect("the rule ran"))
 }
 
@@ -48,9 +61,19 @@ fn the_attempts_on_the_sandbox_fail_in_a_rule_file_too() {
           call = function (f, ...) return f(...) end }";
     let (reached, ran) = attempts(library, include_str!("../lua/escape.lua"));
     // `library` here is the rule's own table and functions.
-    let own = ["module over a library table", "metatable of a host object", "setfenv on a library frame above",
-        "module changing its caller in the library", "setfenv called by the library", "metatable of a protected table", "rawset on a host object"];
-    let reached: Vec<_> = reached.iter().filter(|line| !own.iter().any(|own| line.contains(own))).collect();
+    let own = [
+        "module over a library table",
+        "metatable of a host object",
+        "setfenv on a library frame above",
+        "module changing its caller in the library",
+        "setfenv called by the library",
+        "metatable of a protected table",
+        "rawset on a host object",
+    ];
+    let reached: Vec<_> = reached
+        .iter()
+        .filter(|line| !own.iter().any(|own| line.contains(own)))
+        .collect();
     assert!(reached.is_empty(), "{reached:#?}");
     assert!(ran >= 80, "only {ran} ran");
 }
