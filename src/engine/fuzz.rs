@@ -1,5 +1,7 @@
-//! The fuzz body of the whole engine: packets made of the input, with a
-//! listener on stream data that edits what it hears.
+//! The fuzz body of the whole engine: TCP segments made of the input, with
+//! listeners that fail or abort where it says so.
+//!
+//! Not here: listeners that edit, reset or send; fragments.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +17,7 @@ const PACKETS: usize = 48;
 /// Bytes that say what one segment is like.
 const TURN: usize = 8;
 
-/// Drops, fails or passes, as the input says.
+/// Fails, aborts or passes, as the input says.
 struct Whims<'a>(&'a [u8]);
 
 impl Hooks for Whims<'_> {

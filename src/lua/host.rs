@@ -115,10 +115,6 @@ impl Host {
         // told of the state but does not own it: Drop closes it.
         let lua = unsafe {
             ffi::luaL_openlibs(state);
-            // Strings are numbered as they are made, and `pairs` goes by the
-            // numbers: none is to be collected and made again, sooner in one
-            // run than in another, before rules run.
-            ffi::lua_gc(state, ffi::LUA_GCSTOP, 0);
             Lua::get_or_init_from_ptr(state).clone()
         };
         // SAFETY: the state lives until Drop, after the watchdog.
@@ -197,8 +193,6 @@ impl Host {
         let limit = memory.max(self.heap.used() + (1 << 20));
         self.heap.cap(limit, self.state);
         self.collect_at = limit / 4 * 3;
-        // SAFETY: no call runs.
-        unsafe { ffi::lua_gc(self.state, ffi::LUA_GCRESTART, 0) };
     }
 
     /// What filled the state runs no more, but may still be held. Gives the
