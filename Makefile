@@ -51,8 +51,10 @@ check: needs
 bench: needs
 	$(CARGO) bench --quiet --bench throughput -- $(WHAT)
 
+# SECONDS for each body; what crashes is saved in fuzz/corpus.
+SECONDS ?= 60
 fuzz:
-	$(CARGO) test --release fuzz -- --include-ignored --nocapture
+	$(CARGO) run --quiet --release --example fuzz -- $(SECONDS)
 
 captures:
 	$(CARGO) run --quiet --example generate

@@ -8,6 +8,8 @@
 //! that all callers use. Order of reading: `dissect`, `proto::tcp`, `forge`.
 
 mod dissect;
+#[doc(hidden)]
+pub mod fuzz;
 mod forge;
 mod fragments;
 pub mod ops;

@@ -68,7 +68,9 @@ impl Failure {
     /// The message, if there is one.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Failure::Error(text) | Failure::TimeBudget(text) | Failure::MemoryCap(text) => Some(text),
+            Failure::Error(text) | Failure::TimeBudget(text) | Failure::MemoryCap(text) => {
+                Some(text)
+            }
             Failure::Abort => None,
         }
     }
@@ -101,9 +103,13 @@ impl Host {
     pub fn open(limits: Limits) -> io::Result<Host> {
         let mut heap = Heap::new(usize::MAX);
         // SAFETY: the heap is boxed and outlives the state (see Drop).
-        let state = unsafe { ffi::lua_newstate(heap::allocate, std::ptr::from_mut::<Heap>(&mut heap).cast()) };
+        let state = unsafe {
+            ffi::lua_newstate(heap::allocate, std::ptr::from_mut::<Heap>(&mut heap).cast())
+        };
         if state.is_null() {
-            return Err(io::Error::other("LuaJIT did not accept its memory (needs addresses below 2^47)"));
+            return Err(io::Error::other(
+                "LuaJIT did not accept its memory (needs addresses below 2^47)",
+            ));
         }
         // SAFETY: the state is fresh; openlibs needs one free slot. mlua is
         // told of the state but does not own it: Drop closes it.
@@ -195,7 +201,10 @@ impl Host {
     pub fn make_room(&mut self) {
         self.collect();
         let share = (self.limits.memory - self.limits.buffer_memory()) / 4;
-        let limit = self.heap.limit().max(self.heap.used().saturating_add(share));
+        let limit = self
+            .heap
+            .limit()
+            .max(self.heap.used().saturating_add(share));
         self.heap.cap(limit, self.state);
         self.collect();
     }
@@ -274,11 +283,17 @@ impl Host {
         let at = place.map(|place| place + ": ").unwrap_or_default();
         if overrun {
             self.collect();
-            let text = format!("{at}not enough memory: over the cap of {} bytes", self.heap.limit());
+            let text = format!(
+                "{at}not enough memory: over the cap of {} bytes",
+                self.heap.limit()
+            );
             return Some(Failure::MemoryCap(text));
         }
         timed_out.then(|| {
-            let text = format!("{at}stopped: used more than {:?} of CPU time", self.watchdog.budget());
+            let text = format!(
+                "{at}stopped: used more than {:?} of CPU time",
+                self.watchdog.budget()
+            );
             Failure::TimeBudget(text)
         })
     }
@@ -351,13 +366,19 @@ impl Host {
     /// # Errors
     /// When the registry is damaged: a defect of the library.
     pub fn set_error_function(&self, function: Function) -> mlua::Result<()> {
-        self.lua.named_registry_value::<Table>("wero.on_error")?.set("format", function)
+        self.lua
+            .named_registry_value::<Table>("wero.on_error")?
+            .set("format", function)
     }
 
     /// Proves that compiled endless loops are stopped in this build.
     fn self_test(&mut self) -> io::Result<()> {
-        let run: Function =
-            self.lua.load("while true do end").set_name("=self-test").into_function().map_err(as_io)?;
+        let run: Function = self
+            .lua
+            .load("while true do end")
+            .set_name("=self-test")
+            .into_function()
+            .map_err(as_io)?;
         let entry = self.entry(&run).map_err(as_io)?;
         self.watchdog.set_budget(Duration::from_millis(4))?;
         self.watchdog.set_testing(true);
@@ -366,7 +387,9 @@ impl Host {
         self.watchdog.set_budget(self.limits.load_time)?;
         match result {
             Err(Failure::TimeBudget(_)) => Ok(()),
-            other => Err(io::Error::other(format!("self-test of the rule watchdog ended with {other:?}"))),
+            other => Err(io::Error::other(format!(
+                "self-test of the rule watchdog ended with {other:?}"
+            ))),
         }
     }
 }
@@ -409,7 +432,9 @@ fn as_io(error: mlua::Error) -> io::Error {
 pub fn place_in(message: &str) -> Option<String> {
     let mut parts = message.splitn(3, ':');
     let (file, line) = (parts.next()?, parts.next()?);
-    line.parse::<u32>().ok().map(|line| format!("{file}:{line}"))
+    line.parse::<u32>()
+        .ok()
+        .map(|line| format!("{file}:{line}"))
 }
 
 /// The message of an mlua error without mlua's own frame around it; `None`
@@ -433,9 +458,17 @@ mod tests {
     use super::*;
 
     fn host_running(source: &str) -> (Host, Entry) {
-        let limits = Limits { event_time: Duration::from_millis(5), memory: 32 << 20, ..Limits::default() };
+        let limits = Limits {
+            event_time: Duration::from_millis(5),
+            memory: 32 << 20,
+            ..Limits::default()
+        };
         let mut host = Host::open(limits).expect("a state opens");
-        let function = host.lua().load(source).into_function().expect("the test chunk compiles");
+        let function = host
+            .lua()
+            .load(source)
+            .into_function()
+            .expect("the test chunk compiles");
         let entry = host.entry(&function).expect("room in the registry");
         drop(function);
         host.arm().expect("the timer is ours");
@@ -446,22 +479,36 @@ mod tests {
         let (mut host, entry) = host_running(source);
         let failure = host.call(entry, 0, 0).expect_err("the call must fail");
         let (fine, after) = {
-            let function = host.lua().load("local n = 0 for i = 1, 100 do n = n + i end assert(n == 5050)").into_function().expect("compiles");
+            let function = host
+                .lua()
+                .load("local n = 0 for i = 1, 100 do n = n + i end assert(n == 5050)")
+                .into_function()
+                .expect("compiles");
             let after = host.entry(&function).expect("room");
             (host.call(after, 0, 0), after)
         };
-        assert_eq!(fine, Ok(()), "the state goes on after {source:?} ({after:?})");
+        assert_eq!(
+            fine,
+            Ok(()),
+            "the state goes on after {source:?} ({after:?})"
+        );
         failure
     }
 
     #[test]
     fn endless_loop_is_stopped() {
-        assert!(matches!(failure_of("while true do end"), Failure::TimeBudget(_)));
+        assert!(matches!(
+            failure_of("while true do end"),
+            Failure::TimeBudget(_)
+        ));
     }
 
     #[test]
     fn endless_pcall_loop_is_stopped() {
-        assert!(matches!(failure_of("while true do pcall(function () while true do end end) end"), Failure::TimeBudget(_)));
+        assert!(matches!(
+            failure_of("while true do pcall(function () while true do end end) end"),
+            Failure::TimeBudget(_)
+        ));
     }
 
     #[test]
@@ -473,8 +520,14 @@ mod tests {
     #[test]
     fn table_growth_is_stopped_at_the_cap() {
         let source = "local t = {} while true do pcall(function () for i = 1, 1e9 do t[#t + 1] = {i} end end) end";
-        assert!(matches!(failure_of(source), Failure::MemoryCap(_) | Failure::TimeBudget(_)));
-        assert!(matches!(failure_of("return ('x'):rep(1e9)"), Failure::MemoryCap(_)));
+        assert!(matches!(
+            failure_of(source),
+            Failure::MemoryCap(_) | Failure::TimeBudget(_)
+        ));
+        assert!(matches!(
+            failure_of("return ('x'):rep(1e9)"),
+            Failure::MemoryCap(_)
+        ));
     }
 
     #[test]
@@ -484,12 +537,16 @@ mod tests {
         let (mut host, entry) = host_running("error()");
         assert_eq!(host.call(entry, 0, 0), Err(Failure::Abort));
         let (mut host, entry) = host_running("error({})");
-        assert_eq!(host.call(entry, 0, 0), Err(Failure::Error("(error object is a table value)".into())));
+        assert_eq!(
+            host.call(entry, 0, 0),
+            Err(Failure::Error("(error object is a table value)".into()))
+        );
     }
 
     #[test]
     fn arguments_arrive() {
-        let (mut host, entry) = host_running("local a, b = ... ; assert(a == 7 and b == 4000000000)");
+        let (mut host, entry) =
+            host_running("local a, b = ... ; assert(a == 7 and b == 4000000000)");
         assert_eq!(host.call(entry, 7, 4_000_000_000), Ok(()));
     }
 }

@@ -73,15 +73,22 @@ impl Watchdog {
         let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
         event.sigev_signo = signal_number();
-        event.sigev_value = libc::sigval { sival_ptr: ptr::from_ref::<Watch>(&watch) as *mut c_void };
+        event.sigev_value = libc::sigval {
+            sival_ptr: ptr::from_ref::<Watch>(&watch) as *mut c_void,
+        };
         // SAFETY: gettid has no preconditions.
         event.sigev_notify_thread_id = unsafe { libc::gettid() };
         let mut timer: libc::timer_t = ptr::null_mut();
         // SAFETY: both pointers are to live locals.
-        if unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer) } != 0 {
+        if unsafe { libc::timer_create(libc::CLOCK_THREAD_CPUTIME_ID, &mut event, &mut timer) } != 0
+        {
             return Err(io::Error::last_os_error());
         }
-        let mut watchdog = Watchdog { watch, timer, budget };
+        let mut watchdog = Watchdog {
+            watch,
+            timer,
+            budget,
+        };
         watchdog.set_budget(budget)?;
         Ok(watchdog)
     }
@@ -93,8 +100,14 @@ impl Watchdog {
     pub fn set_budget(&mut self, budget: Duration) -> io::Result<()> {
         self.budget = budget;
         let tick = (budget / TICKS).max(Duration::from_micros(100));
-        let tick = libc::timespec { tv_sec: tick.as_secs() as _, tv_nsec: tick.subsec_nanos() as _ };
-        let spec = libc::itimerspec { it_interval: tick, it_value: tick };
+        let tick = libc::timespec {
+            tv_sec: tick.as_secs() as _,
+            tv_nsec: tick.subsec_nanos() as _,
+        };
+        let spec = libc::itimerspec {
+            it_interval: tick,
+            it_value: tick,
+        };
         // SAFETY: the timer is ours; the pointer is to a live local.
         if unsafe { libc::timer_settime(self.timer, 0, &spec, ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
@@ -118,7 +131,11 @@ impl Watchdog {
     pub fn leave(&self) -> bool {
         let call = self.watch.call.load(Ordering::Relaxed);
         self.watch.call.store((call | 1) + 1, Ordering::Release);
-        if self.watch.doomed.load(Ordering::Acquire) { self.pardon() } else { false }
+        if self.watch.doomed.load(Ordering::Acquire) {
+            self.pardon()
+        } else {
+            false
+        }
     }
 
     #[cold]
@@ -174,7 +191,11 @@ struct Place {
 /// Bytes kept of a chunk's name, as many as Lua makes of it (LUA_IDSIZE).
 const PLACE: usize = 60;
 
-const NOWHERE: Place = Place { chunk: [0; PLACE], length: 0, line: 0 };
+const NOWHERE: Place = Place {
+    chunk: [0; PLACE],
+    length: 0,
+    line: 0,
+};
 
 thread_local! {
     /// Where the hook first struck since [`take_place`].
@@ -184,7 +205,10 @@ thread_local! {
 /// `file:line` at which the last call was stopped, if it was in a rule file.
 pub fn take_place() -> Option<String> {
     let place = STRUCK.replace(NOWHERE);
-    let chunk = place.chunk.get(..place.length).filter(|chunk| !chunk.is_empty())?;
+    let chunk = place
+        .chunk
+        .get(..place.length)
+        .filter(|chunk| !chunk.is_empty())?;
     Some(format!("{}:{}", String::from_utf8_lossy(chunk), place.line))
 }
 
@@ -207,7 +231,11 @@ unsafe fn place_of(state: *mut lua_State) -> Option<Place> {
             let mut chunk = [0; PLACE];
             let length = name.len().min(PLACE);
             chunk[..length].copy_from_slice(&name[..length]);
-            Place { chunk, length, line: frame.currentline }
+            Place {
+                chunk,
+                length,
+                line: frame.currentline,
+            }
         };
         if place.line > 0 && !place.chunk.starts_with(LIBRARY) {
             return Some(place);
@@ -243,7 +271,8 @@ fn install_handler() -> io::Result<()> {
         // SAFETY: a zeroed sigaction is valid; handler and flags are set.
         unsafe {
             let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
-            action.sa_sigaction = on_tick as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
+            action.sa_sigaction =
+                on_tick as extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
             if libc::sigaction(signal_number(), &action, ptr::null_mut()) != 0 {
                 result = Err(io::Error::last_os_error());
@@ -290,7 +319,8 @@ fn tick(watch: &Watch) {
         doom(state);
     }
     if ticks > HOPELESS && watch.testing.load(Ordering::Acquire) {
-        const TEXT: &[u8] = b"wero: this build of LuaJIT cannot stop runaway rules; build with the \
+        const TEXT: &[u8] =
+            b"wero: this build of LuaJIT cannot stop runaway rules; build with the \
             repository's .cargo/config.toml (-DLUAJIT_ENABLE_CHECKHOOK)\n";
         // SAFETY: both calls are async-signal-safe.
         unsafe {

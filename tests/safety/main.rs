@@ -35,7 +35,8 @@ pub struct Said {
 
 impl Outward for Said {
     fn log(&mut self, level: Level, section: &str, text: &str) {
-        self.lines.push(format!("{} {section}: {text}", level.name()));
+        self.lines
+            .push(format!("{} {section}: {text}", level.name()));
     }
     fn alert(&mut self, alert: &Alert) {
         self.alerts.push(alert.clone());
@@ -52,7 +53,9 @@ impl Loader for Files {
     fn read(&mut self, path: &str) -> std::io::Result<Vec<u8>> {
         let path = path.trim_start_matches("./");
         let found = self.0.iter().find(|(name, _)| *name == path);
-        found.map(|(_, text)| text.clone().into_bytes()).ok_or(std::io::ErrorKind::NotFound.into())
+        found
+            .map(|(_, text)| text.clone().into_bytes())
+            .ok_or(std::io::ErrorKind::NotFound.into())
     }
 }
 
@@ -65,7 +68,10 @@ pub struct Sent {
 /// Sum of 16-bit words, folded (RFC 1071).
 fn checksum(parts: &[&[u8]]) -> u16 {
     let bytes = parts.concat();
-    let mut sum: u32 = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| low.into())).sum();
+    let mut sum: u32 = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |&low| low.into()))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -89,7 +95,13 @@ fn ipv4(protocol: u8, src: u8, dst: u8, mut upper: Vec<u8>, checksum_at: usize) 
 }
 
 fn udp(from: (u8, u16), to: (u8, u16), data: &[u8]) -> Vec<u8> {
-    let mut upper = [from.1.to_be_bytes(), to.1.to_be_bytes(), (8 + data.len() as u16).to_be_bytes(), [0, 0]].concat();
+    let mut upper = [
+        from.1.to_be_bytes(),
+        to.1.to_be_bytes(),
+        (8 + data.len() as u16).to_be_bytes(),
+        [0, 0],
+    ]
+    .concat();
     upper.extend(data);
     ipv4(17, from.0, to.0, upper, 6)
 }
@@ -131,7 +143,10 @@ pub fn traffic() -> Vec<Sent> {
             };
             packets.push(Sent { client, bytes });
         }
-        packets.push(Sent { client: UDP_CLIENT, bytes: udp((1, UDP_CLIENT), (2, 53), b"question") });
+        packets.push(Sent {
+            client: UDP_CLIENT,
+            bytes: udp((1, UDP_CLIENT), (2, 53), b"question"),
+        });
     }
     packets
 }
@@ -148,7 +163,12 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn errors(&self) -> Vec<&str> {
-        self.said.lines.iter().map(String::as_str).filter(|line| line.starts_with("error")).collect()
+        self.said
+            .lines
+            .iter()
+            .map(String::as_str)
+            .filter(|line| line.starts_with("error"))
+            .collect()
     }
 
     /// Numbers of the refused packets of a client, with the reasons.
@@ -168,16 +188,27 @@ impl Outcome {
     pub fn assert_untouched(&self, client: u16, what: &str) {
         assert_eq!(self.refused(client), [], "{what}: packets of {client}");
         for sent in self.sent.iter().filter(|sent| sent.client == client) {
-            assert!(self.bytes.contains(&sent.bytes), "{what}: a packet of {client} was changed");
+            assert!(
+                self.bytes.contains(&sent.bytes),
+                "{what}: a packet of {client} was changed"
+            );
         }
     }
 }
 
 pub fn limits() -> Limits {
-    Limits { event_time: Duration::from_millis(10), load_time: Duration::from_millis(200), memory: 24 << 20 }
+    Limits {
+        event_time: Duration::from_millis(5),
+        load_time: Duration::from_millis(200),
+        memory: 24 << 20,
+    }
 }
 
-pub fn run_with(rules: &str, modules: &[(&'static str, String)], limits: Limits) -> Result<Outcome, (LoadError, Said)> {
+pub fn run_with(
+    rules: &str,
+    modules: &[(&'static str, String)],
+    limits: Limits,
+) -> Result<Outcome, (LoadError, Said)> {
     let settings = Settings::new(Profile::Wero);
     let engine: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
     let said = Rc::new(RefCell::new(Said::default()));
@@ -201,13 +232,19 @@ pub fn run_with(rules: &str, modules: &[(&'static str, String)], limits: Limits)
     let (mut verdicts, mut bytes) = (BTreeMap::new(), Vec::new());
     let mut work = |rules: &mut Runtime| {
         let now = engine.borrow().core.now;
-        engine::run(&engine, rules, &mut |notice| report(notice, now, 0, &mut *said.borrow_mut()));
+        engine::run(&engine, rules, &mut |notice| {
+            report(notice, now, 0, &mut *said.borrow_mut())
+        });
         loop {
-            let Some(output) = engine.borrow_mut().poll_output() else { return };
+            let Some(output) = engine.borrow_mut().poll_output() else {
+                return;
+            };
             {
                 let engine = engine.borrow();
                 let gone = engine.departure(&output);
-                let before = (gone.id != 0).then(|| verdicts.insert(gone.id, gone.verdict)).flatten();
+                let before = (gone.id != 0)
+                    .then(|| verdicts.insert(gone.id, gone.verdict))
+                    .flatten();
                 assert_eq!(before, None, "packet {} has two verdicts", gone.id);
                 if !matches!(gone.verdict, Verdict::Drop(_)) {
                     bytes.push(gone.bytes.to_vec());
@@ -220,7 +257,13 @@ pub fn run_with(rules: &str, modules: &[(&'static str, String)], limits: Limits)
     work(&mut rules);
     for (number, packet) in (1..).zip(&sent) {
         let now = Timestamp::new(1_000_000, number as u32 * 1_000_000);
-        let taken = engine.borrow_mut().handle_packet(now, number, RAW, &packet.bytes, packet.bytes.len() as u32);
+        let taken = engine.borrow_mut().handle_packet(
+            now,
+            number,
+            RAW,
+            &packet.bytes,
+            packet.bytes.len() as u32,
+        );
         assert!(taken);
         work(&mut rules);
     }
@@ -230,7 +273,12 @@ pub fn run_with(rules: &str, modules: &[(&'static str, String)], limits: Limits)
     work(&mut rules);
     drop(rules);
     assert_eq!(verdicts.len(), sent.len(), "every packet has a verdict");
-    Ok(Outcome { said: said.take(), verdicts, bytes, sent })
+    Ok(Outcome {
+        said: said.take(),
+        verdicts,
+        bytes,
+        sent,
+    })
 }
 
 pub fn run(rules: &str) -> Outcome {

@@ -155,21 +155,12 @@ end
 local WRONG_MODE = 'attempt to load chunk with wrong mode'
 
 -- No hook fires while LuaJIT compiles, and what it does with jumps grows
--- faster than the text. So it gets the text in pieces, by a function in which
--- the hook does fire.
-local PIECE = 512
-
-local function in_pieces(text)
-  local at = 1
-  return function ()
-    local piece = sub(text, at, at + PIECE - 1)
-    at = at + PIECE
-    return piece ~= '' and piece or nil
-  end
-end
+-- faster than the text. Files may be longer: they are the operator's.
+local LONGEST = 128 * 1024
 
 -- All of what a reader gives, read before LuaJIT compiles any of it: a reader
--- that loads would nest on the native stack.
+-- that loads would nest on the native stack, and one that is stopped by the
+-- hook would leave LuaJIT believing that it is in the hook for good.
 local function read_all(reader)
   local pieces = {}
   while true do
@@ -185,9 +176,8 @@ end
 -- Always in mode 't': bytecode is not checked by LuaJIT and can do anything,
 -- and of the other modes some yield functions that crash when run.
 local function load_text(chunk, name, mode, ...)
-  local kind = type(chunk)
-  if kind ~= 'string' and kind ~= 'function' then
-    if kind ~= 'number' then expected(1, 'load', 'function', chunk) end
+  if type(chunk) ~= 'string' then
+    if type(chunk) ~= 'number' then expected(1, 'load', 'function', chunk) end
     chunk = tostring(chunk)
   end
   if name ~= nil and type(name) ~= 'string' then
@@ -200,21 +190,20 @@ local function load_text(chunk, name, mode, ...)
   end
   -- Names of library chunks are the library's.
   if name and sub(name, 1, #library_prefix) == library_prefix then name = '=(load)' end
-  if kind == 'function' then
-    local problem
-    chunk, problem = read_all(chunk)
-    if not chunk then return nil, problem end
-    name = name or '=(load)'
-  end
-  if #chunk > PIECE then
-    -- A text without a name is its own, of which errors show the beginning.
-    name = name or sub(chunk, 1, PIECE)
-    chunk = in_pieces(chunk)
-  end
   if select('#', ...) > 0 then
     return load(chunk, name, 't', (...))
   end
   return load(chunk, name, 't')
+end
+
+local function load_short(chunk, name, mode, ...)
+  if type(chunk) == 'function' then
+    local text, problem = read_all(chunk)
+    if not text then return nil, problem end
+    chunk, name = text, name == nil and '=(load)' or name
+  end
+  if type(chunk) == 'string' and #chunk > LONGEST then return nil, 'chunk is too long' end
+  return load_text(chunk, name, mode, ...)
 end
 
 local function file_loaders()
@@ -627,7 +616,7 @@ local function seal(G, extras)
 
   G.collectgarbage = safe_collectgarbage
   G.print = default_print
-  G.load, G.loadstring = load_text, load_text
+  G.load, G.loadstring = load_short, load_short
   G.loadfile, G.dofile = file_loaders()
   G.package, G.require, G.module = package, require, module
   G.io, G.os = output(), packet_clock()

@@ -1,0 +1,21 @@
+//! The fuzz bodies by name; shared by the driver and the test of the corpus.
+
+/// A body: panics when the code under it breaks its word.
+pub type Body = fn(&[u8]);
+
+/// One folder of `fuzz/corpus` each.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("decode", decode),
+    ("capture", wero::capture::file::fuzz_reader),
+    ("pattern", wero::lua::pattern::fuzz_pattern),
+    ("buffer", wero::buf::fuzz::fuzz_buffer),
+    ("tcp", wero::engine::fuzz::fuzz_tcp),
+];
+
+/// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.
+fn decode(data: &[u8]) {
+    const LINKS: [u16; 5] = [1, 101, 113, 276, 0];
+    if let Some((&link, frame)) = data.split_first() {
+        wero::packet::decode::fuzz_decode(LINKS[usize::from(link) % LINKS.len()], frame);
+    }
+}
