@@ -10,6 +10,8 @@
 mod dissect;
 mod forge;
 mod fragments;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ops;
 mod settle;
 mod straight;
