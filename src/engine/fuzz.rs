@@ -111,10 +111,17 @@ impl Hooks for Editor {
         let (script, seen) = (self.scripts[side], self.seen[side]);
         assert_eq!(text.len(), current.fresh as usize);
         assert!(text.iter().enumerate().all(|(number, &byte)| byte == script.byte(seen + number as u64)), "readers see the first bytes");
-        for number in (0..u64::from(current.fresh)).rev() {
-            if let Some(new) = script.edit(seen + number) {
-                let byte = core.bufs.sub_span(span, number, Some(1)).expect("the byte is there");
-                core.bufs.set_string(byte, &new).expect("room for the edit");
+        let edits: Vec<_> = (0..u64::from(current.fresh)).filter_map(|number| Some((number, script.edit(seen + number)?))).collect();
+        // A buffer has only so many pieces: many edits are made as one.
+        if edits.len() > 64 {
+            let new: Vec<u8> = (seen..seen + u64::from(current.fresh))
+                .flat_map(|at| script.edit(at).unwrap_or_else(|| vec![script.byte(at)]))
+                .collect();
+            core.bufs.set_string(span, &new).expect("room for the edit");
+        } else {
+            for (number, new) in edits.iter().rev() {
+                let byte = core.bufs.sub_span(span, *number, Some(1)).expect("the byte is there");
+                core.bufs.set_string(byte, new).expect("room for the edit");
             }
         }
         self.seen[side] += u64::from(current.fresh);
