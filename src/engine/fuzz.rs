@@ -72,7 +72,7 @@ impl Script {
             (1, 2..4) | (2, 60..90) => Some([vec![b'+'; chance as usize % 7], vec![own]].concat()),
             (1 | 2, 100..102) => Some(vec![!own]),
             (1, 110) => Some([vec![own], vec![b'#'; 3000]].concat()),
-            (3, _) if at / 200 % 2 == 0 => Some(Vec::new()),
+            (3, _) if (at / 200).is_multiple_of(2) => Some(Vec::new()),
             (4, _) => Some(vec![own; 2]),
             (5, _) => Some(Vec::new()),
             _ => None,
@@ -131,7 +131,7 @@ impl Hooks for Editor {
                 end.expect("an empty stream takes bytes before its FIN");
                 self.endings[side] = b"the end".to_vec();
             }
-        } else if self.holds && current.finished == 0 && seen % 3 == 0 {
+        } else if self.holds && current.finished == 0 && seen.is_multiple_of(3) {
             let place = core.bufs.piece_position(stream, u64::from(current.piece)).expect("the piece is there");
             self.marks[side] = core.bufs.mark(place, false).ok();
         }
@@ -402,6 +402,8 @@ impl World {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::DropReason;
+    use crate::event::profile::CapPolicy;
     use proptest::prelude::*;
 
     proptest! {
@@ -409,6 +411,50 @@ mod tests {
         #[test]
         fn both_ends_hear_what_the_listener_made(data in prop::collection::vec(any::<u8>(), 6..400)) {
             fuzz_tcp(&data);
+        }
+    }
+
+    /// A world after its handshake, whose caps are a thousand bytes.
+    fn capped(policy: CapPolicy) -> World {
+        // The listener holds the first piece and edits nothing.
+        let mut world = World::new(&mut Dice { data: &[2, 0, 0, 0, 255, 0, 255] });
+        {
+            let settings = &mut world.engine.borrow_mut().core.settings;
+            (settings.hold_bytes, settings.reassembly_bytes, settings.hold_policy) = (1000, 1000, policy);
+        }
+        world.shake_hands();
+        world
+    }
+
+    #[test]
+    fn readers_that_hold_too_much_are_passed_or_dropped() {
+        for policy in [CapPolicy::Release, CapPolicy::Drop] {
+            let mut world = capped(policy);
+            world.say(0, 0, 500, false, false);
+            assert!(world.on_the_way.is_empty(), "the listener holds it");
+            world.say(0, 500, 600, false, false);
+            let stats = world.engine.borrow().core.stats.clone();
+            assert_eq!(stats.hold_caps, 1);
+            let released = policy == CapPolicy::Release;
+            assert_eq!(world.on_the_way.len(), if released { 2 } else { 0 });
+            assert_eq!(stats.unjudged, if released { 2 } else { 0 });
+            assert_eq!(stats.drops[DropReason::HoldCap as usize], if released { 0 } else { 2 });
+        }
+    }
+
+    #[test]
+    fn a_full_reassembly_queue_is_passed_or_refuses() {
+        for policy in [CapPolicy::Release, CapPolicy::Drop] {
+            let mut world = capped(policy);
+            world.ends[0].sent = 100;
+            world.say(0, 100, 600, false, false);
+            assert!(world.on_the_way.is_empty(), "bytes before it are missing");
+            world.say(0, 700, 600, false, false);
+            let stats = world.engine.borrow().core.stats.clone();
+            assert_eq!(stats.reassembly_caps, 1);
+            let released = policy == CapPolicy::Release;
+            assert_eq!(world.on_the_way.len(), if released { 2 } else { 0 });
+            assert_eq!(stats.drops[DropReason::ReassemblyCap as usize], u64::from(!released));
         }
     }
 
