@@ -15,14 +15,15 @@ use std::ptr;
 
 use mlua::ffi::lua_State;
 
+use super::pool::Pool;
 use super::watchdog;
 
 /// What is granted beyond the cap while a call is being ended.
 const RESERVE: usize = 1 << 20;
 
 /// Accounting of one state's memory, in bytes.
-#[derive(Debug)]
 pub struct Heap {
+    pool: Pool,
     used: usize,
     limit: usize,
     /// Rules run: they answer for what is asked for.
@@ -34,7 +35,7 @@ pub struct Heap {
 
 impl Heap {
     pub fn new(limit: usize) -> Box<Heap> {
-        Box::new(Heap { used: 0, limit, in_rules: false, overrun: false, state: ptr::null_mut() })
+        Box::new(Heap { pool: Pool::new(), used: 0, limit, in_rules: false, overrun: false, state: ptr::null_mut() })
     }
 
     pub fn used(&self) -> usize {
@@ -100,21 +101,15 @@ pub unsafe extern "C" fn allocate(
     // heap is alive while Lua runs.
     let heap = unsafe { &mut *user.cast::<Heap>() };
     let old_size = if block.is_null() { 0 } else { old_size };
-    if new_size == 0 {
-        heap.used = heap.used.saturating_sub(old_size);
-        // SAFETY: `block` came from `realloc` below, or is null.
-        unsafe { libc::free(block) };
-        return ptr::null_mut();
-    }
     let used = heap.used.saturating_sub(old_size).saturating_add(new_size);
     // Lua relies on shrinking never to fail.
     if used > heap.limit && new_size > old_size && heap.refuses(used) {
         return ptr::null_mut();
     }
-    // SAFETY: as above.
-    let grown = unsafe { libc::realloc(block, new_size) };
-    if !grown.is_null() {
+    // SAFETY: Lua gives back what this function returned for `old_size`.
+    let block = unsafe { heap.pool.resize(block, old_size, new_size) };
+    if new_size == 0 || !block.is_null() {
         heap.used = used;
     }
-    grown
+    block
 }

@@ -329,6 +329,7 @@ impl Host {
         let function: Function = self
             .lua
             .load("local slot = {} ; return function (e) local f = slot.format ; if f then return f(e) end ; return e end, slot")
+            .set_name("=[wero]/on_error")
             .eval::<(Function, Table)>()
             .and_then(|(function, slot)| {
                 self.lua.set_named_registry_value("wero.on_error", slot)?;

@@ -5,6 +5,7 @@ pub mod embed;
 pub mod heap;
 pub mod host;
 pub mod pattern;
+mod pool;
 pub mod watchdog;
 
 pub use host::{Entry, Failure, Host, Limits, Module};

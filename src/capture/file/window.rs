@@ -1,6 +1,6 @@
 //! The sliding buffer: a stretch of the file that records are lent from.
 //!
-//! Bytes are read in pieces of about a MiB; only the unfinished record at
+//! Bytes are read in pieces of a quarter of a MiB; only the unfinished record at
 //! the end is moved to the front before the next read. The buffer grows for
 //! a longer record, whose length the formats cap ([`super::MAX_RECORD`]).
 
@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read};
 
 /// Long enough that reading costs little per packet, short enough to stay
 /// in the second-level cache.
-const CAPACITY: usize = 1 << 20;
+const CAPACITY: usize = 256 << 10;
 
 pub(super) struct Window {
     source: Box<dyn Read + Send>,

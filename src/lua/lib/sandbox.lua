@@ -26,15 +26,17 @@
 local host, lib = ...
 
 local assert, error, getmetatable, ipairs, load, next, pairs, rawget, rawlen,
-  rawset, select, setmetatable, tonumber, tostring, type =
+  rawset, pcall, select, setmetatable, tonumber, tostring, type =
   assert, error, getmetatable, ipairs, load, next, pairs, rawget, rawlen,
-  rawset, select, setmetatable, tonumber, tostring, type
+  rawset, pcall, select, setmetatable, tonumber, tostring, type
 local getfenv, setfenv, collectgarbage, getinfo, traceback =
   getfenv, setfenv, collectgarbage, debug.getinfo, debug.traceback
 local date, time, clock, difftime, getenv =
   os.date, os.time, os.clock, os.difftime, os.getenv
 local find, format, gmatch, sub =
   string.find, string.format, string.gmatch, string.sub
+local resume, running, status, wrap =
+  coroutine.resume, coroutine.running, coroutine.status, coroutine.wrap
 local insert, sort, concat = table.insert, table.sort, table.concat
 local floor, randomseed = math.floor, math.randomseed
 
@@ -166,6 +168,20 @@ local function in_pieces(text)
   end
 end
 
+-- All of what a reader gives, read before LuaJIT compiles any of it: a reader
+-- that loads would nest on the native stack.
+local function read_all(reader)
+  local pieces = {}
+  while true do
+    local ok, piece = pcall(reader)
+    if not ok then return nil, piece end
+    if piece == nil or piece == '' then return concat(pieces) end
+    if type(piece) == 'number' then piece = tostring(piece) end
+    if type(piece) ~= 'string' then return nil, 'reader function must return a string' end
+    pieces[#pieces + 1] = piece
+  end
+end
+
 -- Always in mode 't': bytecode is not checked by LuaJIT and can do anything,
 -- and of the other modes some yield functions that crash when run.
 local function load_text(chunk, name, mode, ...)
@@ -184,7 +200,13 @@ local function load_text(chunk, name, mode, ...)
   end
   -- Names of library chunks are the library's.
   if name and sub(name, 1, #library_prefix) == library_prefix then name = '=(load)' end
-  if type(chunk) == 'string' and #chunk > PIECE then
+  if kind == 'function' then
+    local problem
+    chunk, problem = read_all(chunk)
+    if not chunk then return nil, problem end
+    name = name or '=(load)'
+  end
+  if #chunk > PIECE then
     -- A text without a name is its own, of which errors show the beginning.
     name = name or sub(chunk, 1, PIECE)
     chunk = in_pieces(chunk)
@@ -216,12 +238,20 @@ local function file_loaders()
   return loadfile, dofile
 end
 
+-- The patterns of LUA_PATH come last, as in Haka; LuaJIT's own path has them.
+local function first_path(G)
+  local own = host.package_path
+  if not own then return G.package.path end
+  local more = getenv('LUA_PATH')
+  return more and own .. ';' .. more or own
+end
+
 -- Modules ----------------------------------------------------------------
 
 local function modules(G)
   local loaded = {}
   local package = {
-    path = host.package_path or G.package.path,
+    path = first_path(G),
     cpath = '',
     config = G.package.config,
     loaded = loaded,
@@ -422,6 +452,47 @@ local function packet_clock()
   }
 end
 
+-- Coroutines -------------------------------------------------------------
+
+-- LuaJIT runs a coroutine on the native stack of the one that resumes it and
+-- does not count them, so that a nest of them would overflow it.
+local NESTED = 100
+
+-- How deep a coroutine was when it was last resumed. Held by the coroutines
+-- themselves and not by a counter, since a rule may be stopped anywhere.
+local depths = setmetatable({}, { __mode = 'k' })
+
+-- The depth of a coroutine that the running one resumes, or nil.
+local function next_depth()
+  local depth = (depths[running()] or 0) + 1
+  return depth <= NESTED and depth or nil
+end
+
+local function safe_resume(co, ...)
+  if type(co) == 'thread' then
+    local depth = next_depth()
+    if not depth then return false, 'C stack overflow' end
+    if depths[co] ~= depth and status(co) == 'suspended' then depths[co] = depth end
+  end
+  return resume(co, ...)
+end
+
+local function safe_wrap(body)
+  if type(body) ~= 'function' then expected(1, 'wrap', 'function', body) end
+  local co, depth
+  local go_on = wrap(function (...)
+    co = running()
+    depths[co] = depth
+    return body(...)
+  end)
+  return function (...)
+    depth = next_depth()
+    if not depth then error('C stack overflow', 2) end
+    if co and status(co) == 'suspended' then depths[co] = depth end
+    return go_on(...)
+  end
+end
+
 -- The rest ---------------------------------------------------------------
 
 -- Levels count from the caller, and functions themselves are not told.
@@ -549,6 +620,7 @@ local function seal(G, extras)
   for name, func in next, lib.patterns do G.string[name] = func end
   guard_strings(G.string)
   G.table.insert, G.table.sort = safe_insert, safe_sort
+  G.coroutine.resume, G.coroutine.wrap = safe_resume, safe_wrap
   local seed = host.seed or 0
   randomseed(seed)
   G.math.randomseed = function (number) randomseed(tonumber(number) or seed) end

@@ -28,6 +28,5 @@ haka.rule {
     for i, change in ipairs(changes) do
       print(i, select(2, pcall(change, pkt)))
     end
-    pkt.ttl = 1
   end,
 }
