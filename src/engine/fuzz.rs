@@ -1,122 +1,469 @@
-//! The fuzz body of the whole engine: TCP segments made of the input, with
-//! listeners that fail or abort where it says so.
+//! Two TCP ends with an engine between them, driven by bytes: the body of a
+//! fuzz target and of a property test.
 //!
-//! Not here: listeners that edit, reset or send; fragments.
+//! The ends send, lose, repeat, reorder and garble segments as the bytes say
+//! while a listener edits both streams. In the end the network is perfect,
+//! and then: each end has read what the listener made of the other's text,
+//! every byte and FIN is acknowledged, no acknowledgement ever passed what
+//! was sent, each packet had one verdict, and every checksum was right.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::{Engine, Shared, run};
+use crate::addr::Addr;
+use crate::buf::{BufId, Key, Pos, Span};
+use crate::core::{Frame, Op};
 use crate::event::{EventKind, Hooks, ListenerFailed, Profile, Settings, Verdict};
-use crate::packet::LinkType;
+use crate::flow::Direction;
+use crate::packet::decode::{self, TcpHeader};
+use crate::packet::{LinkType, build, checksum};
 use crate::time::Timestamp;
 
-/// Most packets of one input.
-const PACKETS: usize = 48;
-/// Bytes that say what one segment is like.
-const TURN: usize = 8;
+/// Segments that are enough to repeat everything, in the perfect network.
+const ROUNDS: usize = 2_000;
 
-/// Fails, aborts or passes, as the input says.
-struct Whims<'a>(&'a [u8]);
-
-impl Hooks for Whims<'_> {
-    fn fire(&mut self, _: EventKind, _: u32) -> Result<(), (ListenerFailed, bool)> {
-        let Some((&whim, rest)) = self.0.split_first() else {
-            return Ok(());
-        };
-        self.0 = rest;
-        match whim {
-            0..=3 => Err((ListenerFailed::Error, whim & 1 == 1)),
-            4..=6 => Err((ListenerFailed::Abort, false)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Sends segments of few connections, as `data` spells them, through an
-/// engine whose events are heard.
+/// Plays the conversation that `data` spells.
 ///
 /// # Panics
-/// When a packet has no verdict at the end, or two.
+/// When one of the promises above is broken.
 pub fn fuzz_tcp(data: &[u8]) {
-    let (packets, whims) = data.split_at(data.len() / 4 * 3);
-    let mut settings = Settings::new(Profile::Wero);
-    settings.checksums = crate::event::profile::Checksums::Ignore;
-    let Ok(engine) = Engine::new(settings) else {
-        return;
-    };
-    let engine: Shared = Rc::new(RefCell::new(engine));
-    for kind in [
-        EventKind::TcpNewConnection,
-        EventKind::TcpReceiveData,
-        EventKind::TcpEndConnection,
-    ] {
-        engine.borrow_mut().core.hooks.set(kind, true);
+    let mut dice = Dice { data };
+    let mut world = World::new(&mut dice);
+    world.shake_hands();
+    while !dice.data.is_empty() {
+        world.act(&mut dice);
     }
-    let mut hooks = Whims(whims);
-    let mut judged = BTreeSet::new();
-    let mut sent = 0;
-    for turn in packets.chunks_exact(TURN).take(PACKETS) {
-        sent += 1;
-        let bytes = segment(turn);
-        let now = Timestamp(i64::from(turn[7]) * 1_000_000_000 * sent as i64);
-        let taken =
-            engine
-                .borrow_mut()
-                .handle_packet(now, sent, LinkType(101), &bytes, bytes.len() as u32);
-        assert!(taken, "outputs are taken, so there is room");
-        settle(&engine, &mut hooks, &mut judged);
-    }
-    engine.borrow_mut().shutdown();
-    settle(&engine, &mut hooks, &mut judged);
-    assert_eq!(judged.len() as u64, sent, "every packet has its verdict");
+    world.finish();
 }
 
-fn settle(engine: &Shared, hooks: &mut Whims<'_>, judged: &mut BTreeSet<u64>) {
-    run(engine, hooks, &mut |_| {});
-    loop {
-        let Some(output) = engine.borrow_mut().poll_output() else {
+/// The bytes as decisions; zeros behind the end.
+struct Dice<'a> {
+    data: &'a [u8],
+}
+
+impl Dice<'_> {
+    fn throw(&mut self) -> usize {
+        let Some((&byte, rest)) = self.data.split_first() else { return 0 };
+        self.data = rest;
+        usize::from(byte)
+    }
+}
+
+/// What the listener makes of each byte, by its place alone, so that the
+/// outcome does not depend on segments.
+#[derive(Clone, Copy)]
+struct Script {
+    mode: usize,
+    side: usize,
+}
+
+impl Script {
+    fn byte(self, at: u64) -> u8 {
+        (at.wrapping_mul(31) + at / 251) as u8 ^ (self.side as u8 * 0x55)
+    }
+
+    /// The new bytes for the one at `at`, if it changes.
+    fn edit(self, at: u64) -> Option<Vec<u8>> {
+        let own = self.byte(at);
+        let chance = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23 + self.side as u32) % 256;
+        match (self.mode, chance) {
+            (1, 0..2) | (2, 0..60) => Some(Vec::new()),
+            (1, 2..4) | (2, 60..90) => Some([vec![b'+'; chance as usize % 7], vec![own]].concat()),
+            (1 | 2, 100..102) => Some(vec![!own]),
+            (1, 110) => Some([vec![own], vec![b'#'; 3000]].concat()),
+            (3, _) if (at / 200).is_multiple_of(2) => Some(Vec::new()),
+            (4, _) => Some(vec![own; 2]),
+            (5, _) => Some(Vec::new()),
+            _ => None,
+        }
+    }
+
+    fn outcome(self, len: u64) -> Vec<u8> {
+        (0..len).flat_map(|at| self.edit(at).unwrap_or_else(|| vec![self.byte(at)])).collect()
+    }
+}
+
+/// Edits what it is shown, and sometimes holds it until the next time.
+struct Editor {
+    engine: Shared,
+    scripts: [Script; 2],
+    seen: [u64; 2],
+    /// Bytes added before the FIN.
+    endings: [Vec<u8>; 2],
+    marks: [Option<Pos>; 2],
+    holds: bool,
+}
+
+impl Hooks for Editor {
+    fn fire(&mut self, kind: EventKind, _: u32) -> Result<(), (ListenerFailed, bool)> {
+        assert_eq!(kind, EventKind::TcpReceiveData);
+        let core = &mut self.engine.borrow_mut().core;
+        let current = core.current;
+        let side = current.direction as usize;
+        let stream = BufId(Key { index: current.stream, generation: current.stream_generation });
+        if let Some(mark) = self.marks[side].take() {
+            core.bufs.unmark(mark).expect("the mark is there");
+        }
+        let span = core.bufs.piece_span(stream, u64::from(current.piece)).expect("the piece is there");
+        let mut text = Vec::new();
+        core.bufs.copy_span(span, &mut text).expect("the piece can be read");
+        let (script, seen) = (self.scripts[side], self.seen[side]);
+        assert_eq!(text.len(), current.fresh as usize);
+        assert!(text.iter().enumerate().all(|(number, &byte)| byte == script.byte(seen + number as u64)), "readers see the first bytes");
+        let edits: Vec<_> = (0..u64::from(current.fresh)).filter_map(|number| Some((number, script.edit(seen + number)?))).collect();
+        // A buffer has only so many pieces: many edits are made as one.
+        if edits.len() > 64 {
+            let new: Vec<u8> = (seen..seen + u64::from(current.fresh))
+                .flat_map(|at| script.edit(at).unwrap_or_else(|| vec![script.byte(at)]))
+                .collect();
+            core.bufs.set_string(span, &new).expect("room for the edit");
+        } else {
+            for (number, new) in edits.iter().rev() {
+                let byte = core.bufs.sub_span(span, *number, Some(1)).expect("the byte is there");
+                core.bufs.set_string(byte, new).expect("room for the edit");
+            }
+        }
+        self.seen[side] += u64::from(current.fresh);
+        if current.finished != 0 && current.fresh == 0 && script.mode != 0 {
+            let end = core.bufs.set_string(Span::Between(Pos::Begin(stream), Pos::Begin(stream)), b"the end");
+            if self.seen[side] == 0 || core.bufs.stream_len(stream) == 7 {
+                end.expect("an empty stream takes bytes before its FIN");
+                self.endings[side] = b"the end".to_vec();
+            }
+        } else if self.holds && current.finished == 0 && seen.is_multiple_of(3) {
+            let place = core.bufs.piece_position(stream, u64::from(current.piece)).expect("the piece is there");
+            self.marks[side] = core.bufs.mark(place, false).ok();
+        }
+        Ok(())
+    }
+}
+
+/// One end: what it says and what it has heard.
+struct End {
+    addr: (Addr, u16),
+    isn: u32,
+    /// Bytes it has to say; the FIN follows them.
+    len: u64,
+    /// Offsets, the FIN's included.
+    sent: u64,
+    acked: u64,
+    heard: BTreeMap<u64, u8>,
+    next: u64,
+    fin: Option<u64>,
+}
+
+impl End {
+    fn says(&self) -> u64 {
+        self.len + 1
+    }
+
+    fn expects(&self) -> u64 {
+        self.next + u64::from(self.fin == Some(self.next))
+    }
+}
+
+struct World {
+    engine: Shared,
+    editor: Editor,
+    ends: [End; 2],
+    /// Frames behind the engine, with the end they go to.
+    on_the_way: VecDeque<(usize, Vec<u8>)>,
+    verdicts: Vec<u8>,
+}
+
+impl World {
+    fn new(dice: &mut Dice<'_>) -> World {
+        let settings = Settings { max_flows: 16, max_packets: 4096, ..Settings::new(Profile::Wero) };
+        let engine: Shared = Rc::new(std::cell::RefCell::new(Engine::new(settings).expect("address space")));
+        engine.borrow_mut().core.hooks.set(EventKind::TcpReceiveData, true);
+        engine.borrow_mut().core.streams = true;
+        let shape = dice.throw();
+        let addr = |host: u8| match shape & 1 {
+            0 => Addr::v4([10, 0, 0, host]),
+            _ => Addr::v6([host; 16]),
+        };
+        let scripts = [0, 1].map(|side| Script { mode: dice.throw() % 6, side });
+        let ends = [(1, 40_000), (2, 80)].map(|(host, port)| End {
+            addr: (addr(host), port),
+            // Near the wrap, on either side.
+            isn: (dice.throw() as u32).wrapping_mul(16).wrapping_sub(2_000),
+            len: dice.throw() as u64 * 16,
+            sent: 0,
+            acked: 0,
+            heard: BTreeMap::new(),
+            next: 0,
+            fin: None,
+        });
+        let editor = Editor {
+            engine: engine.clone(),
+            scripts,
+            seen: [0; 2],
+            endings: [Vec::new(), Vec::new()],
+            marks: [None; 2],
+            holds: shape & 2 != 0,
+        };
+        World { engine, editor, ends, on_the_way: VecDeque::new(), verdicts: Vec::new() }
+    }
+
+    fn shake_hands(&mut self) {
+        let [client, server] = [0, 1].map(|side| self.ends[side].isn);
+        self.put(0, client, 0, TcpHeader::SYN, &[]);
+        self.put(1, server, client.wrapping_add(1), TcpHeader::SYN | TcpHeader::ACK, &[]);
+        self.on_the_way.clear();
+        self.acknowledge(0);
+        self.on_the_way.clear();
+    }
+
+    fn act(&mut self, dice: &mut Dice<'_>) {
+        let choice = dice.throw();
+        let side = choice >> 7;
+        let size = dice.throw() as u64 * 6 + 1;
+        let end = &self.ends[side];
+        let (sent, acked, seen) = (end.sent, end.acked, self.editor.seen[side]);
+        match choice % 8 {
+            0 | 1 => self.say(side, sent, size, false, false),
+            2 => {
+                let back = dice.throw() as u64;
+                self.say(side, (acked + back).saturating_sub(40).min(sent), size, false, true);
+            }
+            3 | 4 => self.arrive(dice.throw()),
+            5 => {
+                let lost = dice.throw() % self.on_the_way.len().max(1);
+                self.on_the_way.remove(lost);
+            }
+            6 => self.ends[side].sent = (sent + size).min(self.ends[side].says()).max(sent),
+            _ => {
+                // Others bytes for what readers have seen.
+                let start = acked.saturating_sub(dice.throw() as u64 / 4);
+                self.say(side, start, size.min(seen.saturating_sub(start)), true, true);
+            }
+        }
+    }
+
+    /// Sends bytes of an end's text, with the FIN if they reach it.
+    fn say(&mut self, side: usize, start: u64, size: u64, garbled: bool, repeats: bool) {
+        let end = &mut self.ends[side];
+        let limit = if repeats { end.sent } else { end.says() };
+        let stop = (start + size).min(limit);
+        if start >= stop {
             return;
-        };
-        let (id, injected) = {
-            let engine = engine.borrow();
-            let gone = engine.departure(&output);
-            (gone.id, gone.verdict == Verdict::Inject)
-        };
-        assert!(
-            injected || judged.insert(id),
-            "packet {id} has two verdicts"
-        );
-        engine.borrow_mut().release_output(&output);
+        }
+        end.sent = end.sent.max(stop);
+        let fin = stop > end.len;
+        let script = self.editor.scripts[side];
+        let mask = if garbled { 0xff } else { 0 };
+        let text: Vec<u8> = (start..stop.min(end.len)).map(|at| script.byte(at) ^ mask).collect();
+        let seq = end.isn.wrapping_add(1).wrapping_add(start as u32);
+        let ack = self.ack_of(side);
+        self.put(side, seq, ack, TcpHeader::ACK | u8::from(fin), &text);
+    }
+
+    fn ack_of(&self, side: usize) -> u32 {
+        self.ends[1 - side].isn.wrapping_add(1).wrapping_add(self.ends[side].expects() as u32)
+    }
+
+    fn acknowledge(&mut self, side: usize) {
+        let end = &self.ends[side];
+        let seq = end.isn.wrapping_add(1).wrapping_add(end.sent as u32);
+        self.put(side, seq, self.ack_of(side), TcpHeader::ACK, &[]);
+    }
+
+    /// A segment of one end comes to the engine.
+    fn put(&mut self, side: usize, seq: u32, ack: u32, flags: u8, payload: &[u8]) {
+        let (from, to) = (self.ends[side].addr, self.ends[1 - side].addr);
+        let mut frame = Vec::new();
+        build::ip_header(&mut frame, from.0, to.0, 6, 20 + payload.len());
+        let tcp = frame.len();
+        for port in [from.1, to.1] {
+            frame.extend_from_slice(&port.to_be_bytes());
+        }
+        frame.extend_from_slice(&seq.to_be_bytes());
+        frame.extend_from_slice(&ack.to_be_bytes());
+        frame.extend_from_slice(&[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        frame.extend_from_slice(payload);
+        let sum = checksum::transport(&from.0, &to.0, 6, &frame[tcp..]);
+        frame[tcp + 16..tcp + 18].copy_from_slice(&sum.to_be_bytes());
+        self.verdicts.push(0);
+        let id = self.verdicts.len() as u64;
+        assert!(self.engine.borrow_mut().handle_packet(Timestamp(id as i64), id, LinkType::RAW, &frame, frame.len() as u32));
+        self.drive();
+    }
+
+    fn drive(&mut self) {
+        run(&self.engine, &mut self.editor, &mut |_| {});
+        loop {
+            let Some(output) = self.engine.borrow_mut().poll_output() else { return };
+            {
+                let engine = self.engine.borrow();
+                let gone = engine.departure(&output);
+                if let Some(count) = gone.id.checked_sub(1).and_then(|place| self.verdicts.get_mut(place as usize))
+                    && gone.verdict != Verdict::Inject
+                {
+                    *count += 1;
+                }
+                if !matches!(gone.verdict, Verdict::Drop(_)) {
+                    let ip = decode::ip(gone.bytes, 0, None).expect("whole packets leave");
+                    let to = usize::from(ip.src == self.ends[0].addr.0);
+                    self.on_the_way.push_back((to, gone.bytes.to_vec()));
+                }
+            }
+            self.engine.borrow_mut().release_output(&output);
+        }
+    }
+
+    /// A frame comes to its end.
+    fn arrive(&mut self, which: usize) {
+        let count = self.on_the_way.len().max(1);
+        let Some((side, frame)) = self.on_the_way.remove(which % count) else { return };
+        let ip = decode::ip(&frame, 0, None).expect("whole packets leave");
+        let tcp = decode::tcp(&frame, ip.payload_at(), ip.end).expect("a whole header");
+        assert_eq!(checksum::transport(&ip.src, &ip.dst, 6, &frame[ip.payload_at()..ip.end]), 0, "checksum");
+        let peer = self.ends[1 - side].isn.wrapping_add(1);
+        let end = &mut self.ends[side];
+        let own = end.isn.wrapping_add(1).wrapping_add(end.acked as u32);
+        let more = tcp.ack.wrapping_sub(own) as i32;
+        if more > 0 {
+            end.acked += more as u64;
+            assert!(end.acked <= end.sent, "an acknowledgement of what was not sent");
+        }
+        let expected = peer.wrapping_add(end.expects() as u32);
+        let ahead = i64::from(tcp.seq.wrapping_sub(expected) as i32);
+        let start = end.expects() as i64 + ahead;
+        let payload = &frame[tcp.payload_at..ip.end];
+        for (number, &byte) in payload.iter().enumerate() {
+            let at = start + number as i64;
+            if at >= end.next as i64 {
+                end.heard.entry(at as u64).or_insert(byte);
+            }
+        }
+        if tcp.flags & TcpHeader::FIN != 0 {
+            let fin = (start + payload.len() as i64) as u64;
+            assert!(end.fin.is_none_or(|known| known == fin), "the FIN moved from {:?} to {fin}", end.fin);
+            end.fin = Some(fin);
+        }
+        while end.heard.contains_key(&end.next) {
+            end.next += 1;
+        }
+        if !payload.is_empty() || tcp.flags & TcpHeader::FIN != 0 || ahead < 0 {
+            self.acknowledge(side);
+        }
+    }
+
+    /// The network is perfect from here on.
+    fn finish(&mut self) {
+        self.on_the_way.clear();
+        self.let_go();
+        for round in 0.. {
+            while !self.on_the_way.is_empty() {
+                self.arrive(0);
+            }
+            let waiting: Vec<usize> = (0..2).filter(|&side| self.ends[side].acked < self.ends[side].says()).collect();
+            if waiting.is_empty() {
+                break;
+            }
+            assert!(round < ROUNDS, "an end waits for ever: {:?}", self.ends.each_ref().map(|end| (end.acked, end.sent, end.says())));
+            for side in waiting {
+                let (from, size) = (self.ends[side].acked, if round % 2 == 0 { 1460 } else { 97 });
+                self.say(side, from, size, false, false);
+                self.let_go();
+            }
+        }
+        for side in 0..2 {
+            let mut expected = self.editor.scripts[side].outcome(self.ends[side].len);
+            expected.extend_from_slice(&self.editor.endings[side]);
+            let heard: Vec<u8> = self.ends[1 - side].heard.values().copied().collect();
+            assert!(heard == expected, "side {side} said {} bytes, edited {}, heard {}", self.ends[side].len, expected.len(), heard.len());
+            assert_eq!(self.ends[1 - side].fin, Some(expected.len() as u64), "the FIN follows the text");
+        }
+        self.engine.borrow_mut().shutdown();
+        self.drive();
+        assert!(self.verdicts.iter().all(|&count| count == 1), "one verdict each: {:?}", self.verdicts);
+        assert!(self.engine.borrow().core.packets.is_empty(), "no packet is left behind");
+    }
+
+    /// The listener holds nothing any longer.
+    fn let_go(&mut self) {
+        self.editor.holds = false;
+        for side in 0..2 {
+            if let Some(mark) = self.editor.marks[side].take() {
+                let core = &mut self.engine.borrow_mut().core;
+                core.bufs.unmark(mark).expect("the mark is there");
+                let direction = Direction::BOTH[side];
+                if let Some(&flow) = core.flows.newest_first().first() {
+                    core.push(Frame::flow(Op::TcpRelease, flow, direction));
+                }
+            }
+        }
+        self.drive();
     }
 }
 
-/// A segment near the others of its connection, of eight bytes: connection
-/// and direction, flags, sequence, acknowledgement, length, options.
-fn segment(turn: &[u8]) -> Vec<u8> {
-    let [which, flags, seq, ack, len, offset, window, _] = *turn else {
-        return Vec::new();
-    };
-    let (client, server) = ([10, 0, 0, 1, 4, which >> 1 & 3], [10, 0, 0, 2, 0, 80]);
-    let (from, to) = if which & 1 == 0 {
-        (client, server)
-    } else {
-        (server, client)
-    };
-    let header = if offset > 200 { offset >> 4 } else { 5 };
-    let payload = usize::from(len);
-    let mut bytes = vec![0x45, 0];
-    bytes.extend((40 + payload as u16).to_be_bytes());
-    let fragment = if which == 0xff { [0x20, 0] } else { [0, 0] };
-    bytes.extend([0, which, fragment[0], fragment[1], 64, 6, 0, 0]);
-    bytes.extend([
-        from[0], from[1], from[2], from[3], to[0], to[1], to[2], to[3],
-    ]);
-    bytes.extend([from[4], from[5], to[4], to[5]]);
-    bytes.extend(u32::MAX.wrapping_add(u32::from(seq)).to_be_bytes());
-    bytes.extend(u32::MAX.wrapping_add(u32::from(ack)).to_be_bytes());
-    bytes.extend([header << 4, flags, window, 0, 0, 0, 0, 0]);
-    bytes.extend((0..payload).map(|k| (k as u8).wrapping_add(seq)));
-    bytes
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::DropReason;
+    use crate::event::profile::CapPolicy;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+        #[test]
+        fn both_ends_hear_what_the_listener_made(data in prop::collection::vec(any::<u8>(), 6..400)) {
+            fuzz_tcp(&data);
+        }
+    }
+
+    /// A world after its handshake, whose caps are a thousand bytes.
+    fn capped(policy: CapPolicy) -> World {
+        // The listener holds the first piece and edits nothing.
+        let mut world = World::new(&mut Dice { data: &[2, 0, 0, 0, 255, 0, 255] });
+        {
+            let settings = &mut world.engine.borrow_mut().core.settings;
+            (settings.hold_bytes, settings.reassembly_bytes, settings.hold_policy) = (1000, 1000, policy);
+        }
+        world.shake_hands();
+        world
+    }
+
+    #[test]
+    fn readers_that_hold_too_much_are_passed_or_dropped() {
+        for policy in [CapPolicy::Release, CapPolicy::Drop] {
+            let mut world = capped(policy);
+            world.say(0, 0, 500, false, false);
+            assert!(world.on_the_way.is_empty(), "the listener holds it");
+            world.say(0, 500, 600, false, false);
+            let stats = world.engine.borrow().core.stats.clone();
+            assert_eq!(stats.hold_caps, 1);
+            let released = policy == CapPolicy::Release;
+            assert_eq!(world.on_the_way.len(), if released { 2 } else { 0 });
+            assert_eq!(stats.unjudged, if released { 2 } else { 0 });
+            assert_eq!(stats.drops[DropReason::HoldCap as usize], if released { 0 } else { 2 });
+        }
+    }
+
+    #[test]
+    fn a_full_reassembly_queue_is_passed_or_refuses() {
+        for policy in [CapPolicy::Release, CapPolicy::Drop] {
+            let mut world = capped(policy);
+            world.ends[0].sent = 100;
+            world.say(0, 100, 600, false, false);
+            assert!(world.on_the_way.is_empty(), "bytes before it are missing");
+            world.say(0, 700, 600, false, false);
+            let stats = world.engine.borrow().core.stats.clone();
+            assert_eq!(stats.reassembly_caps, 1);
+            let released = policy == CapPolicy::Release;
+            assert_eq!(world.on_the_way.len(), if released { 2 } else { 0 });
+            assert_eq!(stats.drops[DropReason::ReassemblyCap as usize], u64::from(!released));
+        }
+    }
+
+    #[test]
+    fn every_script_alone_on_a_perfect_network() {
+        for mode in 0..6 {
+            for shape in 0..4 {
+                fuzz_tcp(&[shape, mode, 5 - mode, 200, 255, 3, 100]);
+            }
+        }
+    }
 }

@@ -12,6 +12,8 @@ mod dissect;
 pub mod fuzz;
 mod forge;
 mod fragments;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod ops;
 mod settle;
 mod straight;

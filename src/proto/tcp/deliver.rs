@@ -264,7 +264,7 @@ impl Tcp<'_> {
             half.next = ready.end().max(half.next);
             piece = half.next_piece();
         }
-        let Some(half) = self.half(flow, direction) else { return None };
+        let Some(half) = self.half(flow, direction) else { return self.forward(frame.packet) };
         let (fresh, finished) = (half.next - fresh_from, half.finished);
         let ended = finished && !was_finished;
         let heavy = half.heavy();

@@ -18,6 +18,9 @@ use crate::proto::ip::checksums::{put_u16, put_u32};
 
 const URG: u8 = 0x20;
 
+/// The blocks of one SACK option: left and right edges.
+type Blocks = SmallVec<[(u32, u32); 4]>;
+
 impl Tcp<'_> {
     /// Whether the numbers of a connection's packets change at all.
     pub(super) fn is_renumbered(&mut self, flow: u32) -> bool {
@@ -104,7 +107,7 @@ impl Tcp<'_> {
         let mut written = false;
         for (place, len, blocks) in self.sack_options(slot) {
             let Some(answered) = self.half(flow, direction.opposite()) else { break };
-            let mapped: SmallVec<[(u32, u32); 4]> =
+            let mapped: Blocks =
                 blocks.iter().filter_map(|&(left, right)| block_backward(answered, left, right)).collect();
             if mapped == blocks {
                 continue;
@@ -126,7 +129,7 @@ impl Tcp<'_> {
     }
 
     /// SACK options of a packet: place in the frame, length, blocks.
-    fn sack_options(&self, slot: u32) -> SmallVec<[(usize, usize, SmallVec<[(u32, u32); 4]>); 1]> {
+    fn sack_options(&self, slot: u32) -> SmallVec<[(usize, usize, Blocks); 1]> {
         let mut found = SmallVec::new();
         let Some(header) = ip::tcp(self.core, slot) else { return found };
         let options_at = header.at + 20;
