@@ -77,6 +77,8 @@ settings! {
         "TCP packets longer than 1,500 bytes are cut even when no rule changed them.";
     plain_segments: bool = false, true,
         "Further pieces of a cut segment carry no TCP options and the IP identification 0.";
+    plain_acknowledgements: bool = false, true,
+        "Acknowledgements of an edited stream are moved by the size of the edits alone, and windows stay as they were; otherwise none passes what its sender sent, and windows keep their right edge.";
     validate_rst: bool = true, false,
         "An RST ends a connection only with the exact next sequence number (RFC 5961, 3.2); others pass without effect.";
     tcp_idle: Option<Duration> = Some(Duration::from_secs(3600)), None,

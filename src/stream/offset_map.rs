@@ -130,6 +130,17 @@ impl OffsetMap {
         orig.min(self.orig_end)
     }
 
+    /// As [`OffsetMap::ack_to_orig`], by Haka's formula: inside an edited
+    /// chunk the same distance from its start, and past the end on and on,
+    /// whatever the sender has sent.
+    #[must_use]
+    pub fn ack_shifted(&self, new_offset: u64) -> u64 {
+        match self.place_of_new(new_offset) {
+            Place::Inside(chunk) => chunk.orig_start + (new_offset - chunk.new_start),
+            Place::Unedited { orig, new } => shift(new_offset, new, orig),
+        }
+    }
+
     /// The original bytes that the receiver says to have, given the new ones
     /// of a SACK block. Chunks had in part, and erased bytes at either edge,
     /// are left out; `None` if nothing remains.

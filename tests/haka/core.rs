@@ -17,7 +17,10 @@ const BLOCK: [&str; 10] = [
     "}",
 ];
 
-const UNKNOWN: [&str; 2] = ["alert: id = = <>", "\tdescription = dropping unknown dissector 'ipv4'"];
+const UNKNOWN: [&str; 2] = [
+    "alert: id = = <>",
+    "\tdescription = dropping unknown dissector 'ipv4'",
+];
 
 #[test]
 fn libhaka_basic() {
@@ -147,8 +150,18 @@ fn core_policy_ipv4() {
     let passed = run.count("debug core: rejected policy traffic to dmz for dmz");
     assert_eq!((refused + passed, run.sent.len()), (35, 40 - refused));
     // The alert follows at once; what `desc` has beyond alerts is left out.
-    let at = run.lines.iter().position(|line| line.contains("applying")).expect("one is refused");
-    assert_eq!(run.lines[at + 1..at + 3], ["alert: id = = <>", "\tdescription = forbidden traffic to dmz"]);
+    let at = run
+        .lines
+        .iter()
+        .position(|line| line.contains("applying"))
+        .expect("one is refused");
+    assert_eq!(
+        run.lines[at + 1..at + 3],
+        [
+            "alert: id = = <>",
+            "\tdescription = forbidden traffic to dmz"
+        ]
+    );
     assert_eq!(run.count_with("description = forbidden"), refused);
     assert_eq!(run.lines.len(), 3 * refused + passed + 1);
 }
@@ -160,13 +173,41 @@ fn core_dissector_parent() {
     // 19 lines of the IPv4 layer, 9 of the packet.
     assert_eq!(run.lines.len(), 34 * 28 + 1);
     assert_eq!(run.lines.len(), 953);
-    let names: Vec<&str> = run.lines[..28].iter().filter_map(|line| line.trim().split(" : ").next()).collect();
+    let names: Vec<&str> = run.lines[..28]
+        .iter()
+        .filter_map(|line| line.trim().split(" : ").next())
+        .collect();
     assert_eq!(
         names,
         [
-            "userdata ipv4 {", "_next_dissector", "_parent", "checksum", "dont_reassemble", "dst", "flags",
-            "frag_offset", "hdr_len", "id", "len", "name", "payload", "proto", "src", "tos", "ttl", "version", "}",
-            "userdata packet {", "_next_dissector", "_parent", "data", "id", "name", "payload", "timestamp", "}",
+            "userdata ipv4 {",
+            "_next_dissector",
+            "_parent",
+            "checksum",
+            "dont_reassemble",
+            "dst",
+            "flags",
+            "frag_offset",
+            "hdr_len",
+            "id",
+            "len",
+            "name",
+            "payload",
+            "proto",
+            "src",
+            "tos",
+            "ttl",
+            "version",
+            "}",
+            "userdata packet {",
+            "_next_dissector",
+            "_parent",
+            "data",
+            "id",
+            "name",
+            "payload",
+            "timestamp",
+            "}",
         ]
     );
     assert_eq!(run.count("  flags : userdata ipv4_flags"), 34);
@@ -201,8 +242,13 @@ fn core_stream_rule() {
 #[test]
 fn dissector_register_unknown() {
     let unknown = run("unknown-dissector", "nothing");
-    unknown.says(&["error dissector: unknown dissector zz", "nil", "debug lua: closing state"]);
-    run("unknown-dissector-only", "nothing").says(&["warn core: no registered rule", "debug lua: closing state"]);
+    unknown.says(&[
+        "error dissector: unknown dissector zz",
+        "nil",
+        "debug lua: closing state",
+    ]);
+    run("unknown-dissector-only", "nothing")
+        .says(&["warn core: no registered rule", "debug lua: closing state"]);
 }
 
 #[test]
@@ -225,8 +271,14 @@ fn workshop_hellopacket() {
 fn workshop_ipfilter() {
     let run = run("ip-filter", "mixed");
     assert_eq!(run.captured.len(), 18);
-    let from_net = |packet: &super::packet::Packet| packet.is_ipv4() && packet.src()[..3] == [192, 168, 10];
-    let expected: Vec<_> = run.captured.iter().filter(|packet| !from_net(packet)).cloned().collect();
+    let from_net =
+        |packet: &super::packet::Packet| packet.is_ipv4() && packet.src()[..3] == [192, 168, 10];
+    let expected: Vec<_> = run
+        .captured
+        .iter()
+        .filter(|packet| !from_net(packet))
+        .cloned()
+        .collect();
     assert!(expected.len() < 18);
     assert_eq!(run.sent, expected);
 }
@@ -234,7 +286,15 @@ fn workshop_ipfilter() {
 #[test]
 fn help_is_no_failure() {
     let shown = std::process::Command::new(env!("CARGO_BIN_EXE_hakapcap"))
-        .args(["-d", "--no-pass-through", "--help", "-o", "none.pcap", "none.lua", "none.pcap"])
+        .args([
+            "-d",
+            "--no-pass-through",
+            "--help",
+            "-o",
+            "none.pcap",
+            "none.lua",
+            "none.pcap",
+        ])
         .output()
         .expect("hakapcap runs");
     assert!(shown.status.success());

@@ -42,7 +42,11 @@ pub fn run_with(rule: &str, capture: &str, options: &[&str]) -> Run {
         .output()
         .expect("hakapcap runs");
     let complaints = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{rule}: {}\n{complaints}", done.status);
+    assert!(
+        done.status.success(),
+        "{rule}: {}\n{complaints}",
+        done.status
+    );
     Run {
         lines: filter(&String::from_utf8_lossy(&done.stdout)),
         sent: read_pcap(&output),
@@ -92,19 +96,26 @@ impl Run {
 
     /// The lines about connections, without level and section.
     pub fn connections(&self) -> Vec<&str> {
-        self.lines.iter().filter_map(|line| line.strip_prefix("debug conn: ")).collect()
+        self.lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("debug conn: "))
+            .collect()
     }
 
     /// What rules logged.
     pub fn logged(&self) -> Vec<&str> {
-        self.lines.iter().filter_map(|line| line.strip_prefix("info external: ")).collect()
+        self.lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("info external: "))
+            .collect()
     }
 }
 
 /// The lines that count, in the form in which they are compared.
 fn filter(text: &str) -> Vec<String> {
     let mut kept = Vec::new();
-    let (mut shown, mut marker, mut hidden, mut alert, mut closing) = (false, false, false, false, false);
+    let (mut shown, mut marker, mut hidden, mut alert, mut closing) =
+        (false, false, false, false, false);
     for line in text.lines() {
         let mut line = squeezed(line).unwrap_or_else(|| line.to_owned());
         if !line.starts_with([' ', '\t']) {
@@ -154,10 +165,14 @@ fn filter(text: &str) -> Vec<String> {
 /// A log line with single blanks: word, text ending in a colon, text.
 fn squeezed(line: &str) -> Option<String> {
     let (level, rest) = line.split_once([' ', '\t'])?;
-    let is_word = !level.is_empty() && level.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_word = !level.is_empty()
+        && level
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let (section, rest) = rest.trim_start().split_once([' ', '\t'])?;
     let rest = rest.trim_start();
-    (is_word && section.ends_with(':') && !rest.is_empty()).then(|| format!("{level} {section} {rest}"))
+    (is_word && section.ends_with(':') && !rest.is_empty())
+        .then(|| format!("{level} {section} {rest}"))
 }
 
 fn is_noise(line: &str) -> bool {
@@ -171,7 +186,8 @@ fn is_noise(line: &str) -> bool {
         "debug core: memory report",
     ];
     let of_chaining = line.ends_with("next dissector")
-        && (line.starts_with("debug core: rejected policy") || line.starts_with("debug core: applying "));
+        && (line.starts_with("debug core: rejected policy")
+            || line.starts_with("debug core: applying "));
     of_chaining || HEADS.iter().any(|head| line.starts_with(head))
 }
 
@@ -193,15 +209,30 @@ fn read_pcap(path: &Path) -> Vec<Packet> {
 /// no tshark.
 fn faults(path: &Path) -> Option<Vec<String>> {
     let printed = Command::new("tshark")
-        .args(["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"])
+        .args([
+            "-o",
+            "ip.check_checksum:TRUE",
+            "-o",
+            "udp.check_checksum:TRUE",
+        ])
         .args(["-o", "tcp.check_checksum:TRUE", "-V", "-r"])
         .arg(path)
         .output()
         .ok()?;
-    const BAD: [&str; 4] = ["Checksum Status: Bad", "Malformed", "not captured", "overlap"];
+    const BAD: [&str; 4] = [
+        "Checksum Status: Bad",
+        "Malformed",
+        "not captured",
+        "overlap",
+    ];
     let text = String::from_utf8_lossy(&printed.stdout);
-    let lines = text.lines().filter(|line| BAD.iter().any(|part| line.contains(part)));
-    printed.status.success().then(|| lines.map(str::to_owned).collect())
+    let lines = text
+        .lines()
+        .filter(|line| BAD.iter().any(|part| line.contains(part)));
+    printed
+        .status
+        .success()
+        .then(|| lines.map(str::to_owned).collect())
 }
 
 #[test]

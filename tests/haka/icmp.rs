@@ -28,7 +28,10 @@ fn icmp_setfields() {
     run.passes(4, 4);
     for packet in &run.sent {
         assert_eq!(packet.ip_payload()[..2], [13, 3]);
-        assert!(packet.transport_checksum_is_right(), "the checksum of the rule is overwritten");
+        assert!(
+            packet.transport_checksum_is_right(),
+            "the checksum of the rule is overwritten"
+        );
     }
 }
 
@@ -37,7 +40,14 @@ fn icmp_create() {
     let run = run("icmp-create", "echo-alone");
     run.passes(1, 2);
     run.says(&["10.0.0.1 8", "10.0.0.2 0", "debug lua: closing state"]);
-    let reply = run.sent.iter().find(|packet| packet.ttl() == 32).expect("the forged reply leaves");
-    assert_eq!((reply.ip_len(), reply.ip_payload().len(), reply.protocol()), (28, 8, 1));
+    let reply = run
+        .sent
+        .iter()
+        .find(|packet| packet.ttl() == 32)
+        .expect("the forged reply leaves");
+    assert_eq!(
+        (reply.ip_len(), reply.ip_payload().len(), reply.protocol()),
+        (28, 8, 1)
+    );
     assert!(reply.header_checksum_is_right() && reply.transport_checksum_is_right());
 }

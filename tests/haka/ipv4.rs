@@ -9,7 +9,10 @@ const CLOSING: &str = "debug lua: closing state";
 fn ipv4_setbadfields() {
     let run = run("ipv4-setbad", "ipv4-one");
     run.passes(1, 0);
-    let refused: Vec<&str> = run.lines[..7].iter().map(|line| line.strip_prefix("false ").unwrap_or(line)).collect();
+    let refused: Vec<&str> = run.lines[..7]
+        .iter()
+        .map(|line| line.strip_prefix("false ").unwrap_or(line))
+        .collect();
     assert_eq!(
         refused[..5],
         [
@@ -20,7 +23,12 @@ fn ipv4_setbadfields() {
             "This variable is immutable",
         ]
     );
-    assert!(refused[5..].iter().all(|text| text.contains("Assignment not possible")), "{refused:?}");
+    assert!(
+        refused[5..]
+            .iter()
+            .all(|text| text.contains("Assignment not possible")),
+        "{refused:?}"
+    );
     assert_eq!(
         run.lines[7..],
         [
@@ -73,7 +81,11 @@ fn ipv4_nat() {
 fn ipv4_net() {
     let run = run("ipv4-net", "ipv4-two");
     run.passes(2, 2);
-    run.says(&["192.168.10.1 true false", "192.168.10.1 true false", CLOSING]);
+    run.says(&[
+        "192.168.10.1 true false",
+        "192.168.10.1 true false",
+        CLOSING,
+    ]);
 }
 
 #[test]
@@ -102,7 +114,14 @@ fn ipv4_getfields() {
 #[test]
 fn ipv4_getfields_of_a_fragment() {
     let run = run("ipv4-fields", "ipv4-fields");
-    assert_eq!(run.lines[..3], ["version 4 hdr_len 20 tos 16", "len 36 id 4660 ttl 64 proto 20", "false false true 1 80"]);
+    assert_eq!(
+        run.lines[..3],
+        [
+            "version 4 hdr_len 20 tos 16",
+            "len 36 id 4660 ttl 64 proto 20",
+            "false false true 1 80"
+        ]
+    );
     // Its datagram is never whole.
     run.passes(1, 0);
 }
@@ -112,11 +131,21 @@ fn ipv4_setfields() {
     let run = run("ipv4-set", "ipv4-one");
     run.passes(1, 1);
     let packet = &run.sent[0];
-    assert_eq!((packet.byte(14), packet.byte(15), packet.ip_id()), (0x45, 0x10, 0xbeef));
-    assert_eq!(packet.u16(20), 0xa000 | 10, "reserved bit, more fragments, offset 80");
+    assert_eq!(
+        (packet.byte(14), packet.byte(15), packet.ip_id()),
+        (0x45, 0x10, 0xbeef)
+    );
+    assert_eq!(
+        packet.u16(20),
+        0xa000 | 10,
+        "reserved bit, more fragments, offset 80"
+    );
     assert_eq!((packet.ttl(), packet.protocol()), (33, 77));
     assert_eq!((packet.src(), packet.dst()), ([10, 0, 0, 1], [255; 4]));
-    assert!(packet.header_checksum_is_right(), "the checksum of the rule is overwritten");
+    assert!(
+        packet.header_checksum_is_right(),
+        "the checksum of the rule is overwritten"
+    );
 }
 
 #[test]
@@ -124,7 +153,9 @@ fn ipv4_setfields_passthrough() {
     let run = run_with("ipv4-set-each", "ipv4-one", &["--pass-through"]);
     run.passes(1, 1);
     run.untouched();
-    let mut expected: Vec<String> = (1..=19).map(|number| format!("{number} {READ_ONLY}")).collect();
+    let mut expected: Vec<String> = (1..=19)
+        .map(|number| format!("{number} {READ_ONLY}"))
+        .collect();
     expected.push(CLOSING.to_owned());
     assert_eq!(run.lines, expected);
 }
@@ -140,7 +171,10 @@ fn ipv4_create() {
         CLOSING,
     ]);
     let forged = &run.sent[1];
-    assert_eq!((forged.ttl(), forged.ip_id(), forged.protocol()), (100, 0xabcd, 33));
+    assert_eq!(
+        (forged.ttl(), forged.ip_id(), forged.protocol()),
+        (100, 0xabcd, 33)
+    );
     assert!(forged.more_fragments() && forged.header_checksum_is_right());
     assert_eq!((forged.fragment_offset(), forged.ip_len()), (10, 50));
     assert_eq!((forged.src(), forged.dst()), ([10, 0, 0, 9], [10, 0, 0, 1]));
@@ -150,16 +184,36 @@ fn ipv4_create() {
 fn ipv4_fragment() {
     let run = run("ipv4-fragment", "fragments");
     run.passes(14, 14);
-    run.says(&["33 false 13", "1500 true 4640", "1500 true 4640", "1500 true 4640", "33 false 13", CLOSING]);
+    run.says(&[
+        "33 false 13",
+        "1500 true 4640",
+        "1500 true 4640",
+        "1500 true 4640",
+        "33 false 13",
+        CLOSING,
+    ]);
     for datagram in run.sent[1..13].chunks(4) {
         let lengths: Vec<usize> = datagram.iter().map(|packet| packet.ip_len()).collect();
         assert_eq!(lengths, [1508, 1500, 1500, 220]);
-        let offsets: Vec<u16> = datagram.iter().map(|packet| packet.fragment_offset()).collect();
+        let offsets: Vec<u16> = datagram
+            .iter()
+            .map(|packet| packet.fragment_offset())
+            .collect();
         assert_eq!(offsets, [0, 186, 371, 556]);
-        let more: Vec<bool> = datagram.iter().map(|packet| packet.more_fragments()).collect();
+        let more: Vec<bool> = datagram
+            .iter()
+            .map(|packet| packet.more_fragments())
+            .collect();
         assert_eq!(more, [true, true, true, false]);
-        assert!(datagram.iter().all(|packet| packet.header_checksum_is_right()));
-        assert_eq!(datagram[0].ip_payload()[96..112], *b"klmn8 bytes!opqr"[..16].to_vec());
+        assert!(
+            datagram
+                .iter()
+                .all(|packet| packet.header_checksum_is_right())
+        );
+        assert_eq!(
+            datagram[0].ip_payload()[96..112],
+            *b"klmn8 bytes!opqr"[..16].to_vec()
+        );
     }
 }
 

@@ -19,12 +19,16 @@ fn ends(port: u16, server_port: u16) -> String {
 fn no_connection(packet: &Packet) -> Vec<String> {
     let address = |bytes: [u8; 4]| bytes.map(|byte| byte.to_string()).join(".");
     let mut lines = vec![
-        "debug core: applying policy default action for no connection found for tcp packet".to_owned(),
+        "debug core: applying policy default action for no connection found for tcp packet"
+            .to_owned(),
         "alert: id = = <>".to_owned(),
         "\tseverity = low".to_owned(),
         "\tdescription = no connection found for tcp packet".to_owned(),
     ];
-    for (head, host, port) in [("sources", packet.src(), packet.src_port()), ("targets", packet.dst(), packet.dst_port())] {
+    for (head, host, port) in [
+        ("sources", packet.src(), packet.src_port()),
+        ("targets", packet.dst(), packet.dst_port()),
+    ] {
         lines.extend([
             format!("\t{head} = {{"),
             format!("\t\taddress: {}", address(host)),
@@ -41,11 +45,21 @@ fn tcp_hook_up_and_down_rule() {
         let run = run(rule, "nat");
         run.passes(16, 16);
         run.untouched();
-        let mut expected = vec!["info external: segment 192.168.20.1:40003 -> 192.168.20.50:80".to_owned()];
-        expected.insert(opening, format!("debug conn: opening connection {}", ends(40003, 80)));
+        let mut expected =
+            vec!["info external: segment 192.168.20.1:40003 -> 192.168.20.50:80".to_owned()];
+        expected.insert(
+            opening,
+            format!("debug conn: opening connection {}", ends(40003, 80)),
+        );
         assert_eq!(run.lines[..2], expected);
         assert_eq!(run.logged().len(), 16);
-        assert_eq!(run.lines[17..], [CLOSING.to_owned(), format!("debug conn: <cleanup> connection {}", ends(40003, 80))]);
+        assert_eq!(
+            run.lines[17..],
+            [
+                CLOSING.to_owned(),
+                format!("debug conn: <cleanup> connection {}", ends(40003, 80))
+            ]
+        );
     }
 }
 
@@ -77,7 +91,11 @@ fn tcp_getfields() {
 fn tcp_filter() {
     let run = run("tcp-filter", "ports");
     run.passes(20, 12);
-    assert!(run.sent.iter().all(|packet| packet.src_port() == 80 || packet.dst_port() == 80));
+    assert!(
+        run.sent
+            .iter()
+            .all(|packet| packet.src_port() == 80 || packet.dst_port() == 80)
+    );
     assert_eq!(
         run.connections(),
         [
@@ -112,7 +130,10 @@ fn tcp_setfields() {
     assert_eq!(header[14..16], 34_463_u16.to_be_bytes(), "cut to 16 bits");
     assert_eq!(header[18..20], [0, 9]);
     assert_eq!(packet.text(), "data");
-    assert!(packet.transport_checksum_is_right(), "the checksum of the rule is overwritten");
+    assert!(
+        packet.transport_checksum_is_right(),
+        "the checksum of the rule is overwritten"
+    );
 }
 
 #[test]
@@ -120,7 +141,9 @@ fn tcp_setfields_passthrough() {
     let run = run_with("tcp-set-each", "tcp-one", &["--pass-through"]);
     run.passes(1, 1);
     run.untouched();
-    let mut expected: Vec<String> = (1..=11).map(|number| format!("{number} read only buffer")).collect();
+    let mut expected: Vec<String> = (1..=11)
+        .map(|number| format!("{number} read only buffer"))
+        .collect();
     expected.push(CLOSING.to_owned());
     assert_eq!(run.lines, expected);
 }
@@ -136,16 +159,30 @@ fn tcp_oneconnection() {
         expected.push(format!("info external: end connection {}", ends(port, 80)));
     }
     expected.push(CLOSING.to_owned());
-    expected.extend((40020..40023).rev().map(|port| format!("debug conn: <cleanup> connection {}", ends(port, 80))));
+    expected.extend(
+        (40020..40023)
+            .rev()
+            .map(|port| format!("debug conn: <cleanup> connection {}", ends(port, 80))),
+    );
     assert_eq!(run.lines, expected);
 
-    let at = run.captured.iter().position(|packet| packet.0.len() == 1688).expect("there is a long packet");
+    let at = run
+        .captured
+        .iter()
+        .position(|packet| packet.0.len() == 1688)
+        .expect("there is a long packet");
     let (long, first, second) = (&run.captured[at], &run.sent[at], &run.sent[at + 1]);
     assert_eq!((first.ip_len(), second.ip_len()), (1500, 40 + 174));
     assert_eq!((first.ip_id(), second.ip_id()), (long.ip_id(), 0));
     assert_eq!(second.seq(), long.seq() + 1460);
-    assert_eq!((first.tcp_flags() & PSH, second.tcp_flags() & PSH), (0, PSH));
-    assert_eq!([first.tcp_data(), second.tcp_data()].concat(), long.tcp_data());
+    assert_eq!(
+        (first.tcp_flags() & PSH, second.tcp_flags() & PSH),
+        (0, PSH)
+    );
+    assert_eq!(
+        [first.tcp_data(), second.tcp_data()].concat(),
+        long.tcp_data()
+    );
     assert!(first.transport_checksum_is_right() && second.transport_checksum_is_right());
     // Nothing else changed.
     assert_eq!(run.sent[..at], run.captured[..at]);
@@ -162,9 +199,15 @@ fn tcp_interleavedconnection() {
         expected.push(format!("debug conn: opening connection {}", ends(port, 80)));
         expected.push(format!("info external: new connection {}", ends(port, 80)));
     }
-    expected.extend((40030..40033).map(|port| format!("info external: end connection {}", ends(port, 80))));
+    expected.extend(
+        (40030..40033).map(|port| format!("info external: end connection {}", ends(port, 80))),
+    );
     expected.push(CLOSING.to_owned());
-    expected.extend((40030..40033).rev().map(|port| format!("debug conn: <cleanup> connection {}", ends(port, 80))));
+    expected.extend(
+        (40030..40033)
+            .rev()
+            .map(|port| format!("debug conn: <cleanup> connection {}", ends(port, 80))),
+    );
     assert_eq!(run.lines, expected);
 }
 
@@ -197,7 +240,10 @@ fn a_closed_connection_is_forgotten_after_a_minute() {
     let run = run("tcp-states", "stream-long");
     run.passes(10, 9);
     let at = run.lines.len() - 14;
-    assert_eq!(run.lines[at], format!("debug conn: closing connection {}", ends(40041, 8000)));
+    assert_eq!(
+        run.lines[at],
+        format!("debug conn: closing connection {}", ends(40041, 8000))
+    );
     assert_eq!(run.lines[at + 1..at + 13], no_connection(&run.captured[9]));
 }
 
@@ -214,7 +260,11 @@ fn tcp_streamread() {
 /// The text of a direction as its receiver puts it together, and that its
 /// sequence numbers leave no hole.
 fn text_of(run: &Run, from_server: bool) -> String {
-    let sent: Vec<&Packet> = run.sent.iter().filter(|packet| (packet.src_port() == 8000) == from_server).collect();
+    let sent: Vec<&Packet> = run
+        .sent
+        .iter()
+        .filter(|packet| (packet.src_port() == 8000) == from_server)
+        .collect();
     let mut next = sent[0].seq() + 1;
     let mut text = String::new();
     for packet in &sent[1..] {
@@ -231,7 +281,17 @@ fn text_of(run: &Run, from_server: bool) -> String {
 fn acks_to_client(run: &Run) -> Vec<u32> {
     let base = run.captured[0].seq() + 1;
     let from_server = run.sent.iter().filter(|packet| packet.src_port() == 8000);
-    from_server.skip(1).map(|packet| packet.ack() - base).collect()
+    from_server
+        .skip(1)
+        .map(|packet| packet.ack() - base)
+        .collect()
+}
+
+#[track_caller]
+fn windows_are_kept(run: &Run) {
+    for (before, after) in run.captured.iter().zip(&run.sent) {
+        assert_eq!(after.tcp_header()[14..16], before.tcp_header()[14..16]);
+    }
 }
 
 #[test]
@@ -242,9 +302,10 @@ fn tcp_streamdelete() {
     assert_eq!(text_of(&run, false), "ho\ntll\n");
     assert_eq!(text_of(&run, true), "wome\n");
     assert!(run.sent.iter().all(|packet| packet.transport_checksum_is_right() && packet.header_checksum_is_right()));
-    // The server acknowledges as recorded: its 6 and 13 lie beyond what it
-    // now got, so the client is told no more than it sent.
-    assert!(acks_to_client(&run).iter().all(|ack| *ack <= 14));
+    // The server acknowledges as recorded, 6, 13 and the FIN as 14: 3 bytes
+    // more for each edited line that lies before.
+    assert_eq!(acks_to_client(&run), [9, 19, 19, 20, 20]);
+    windows_are_kept(&run);
     run.tshark_finds_no_fault();
 }
 
@@ -255,6 +316,10 @@ fn tcp_streaminsert() {
     assert_eq!(run.logged(), ["insert", "insert"]);
     assert_eq!(text_of(&run, false), "he[4+] llo\nto[4+]  all\n");
     assert_eq!(text_of(&run, true), "welcome\n");
+    // Inside an edited line the distance from its start counts: 6 of 11
+    // bytes, then 13 - 11 of the second line, which begins at 6.
+    assert_eq!(acks_to_client(&run), [6, 8, 8, 9, 9]);
+    windows_are_kept(&run);
     run.tshark_finds_no_fault();
     assert!(run.sent.iter().all(|packet| packet.transport_checksum_is_right() && packet.header_checksum_is_right()));
 }
@@ -265,10 +330,16 @@ fn refused_edit(rule: &str, said_before: &[&str]) {
     let run = run_with(rule, "stream", &["--pass-through"]);
     run.passes(13, 3);
     assert_eq!(run.sent, run.captured[..3]);
-    let mut expected = vec![format!("debug conn: opening connection {}", ends(40040, 8000))];
+    let mut expected = vec![format!(
+        "debug conn: opening connection {}",
+        ends(40040, 8000)
+    )];
     expected.extend(said_before.iter().map(|line| (*line).to_owned()));
     expected.push("error tcp: read only buffer".to_owned());
-    expected.push(format!("debug conn: closing connection {}", ends(40040, 8000)));
+    expected.push(format!(
+        "debug conn: closing connection {}",
+        ends(40040, 8000)
+    ));
     for packet in &run.captured[4..] {
         expected.extend(no_connection(packet));
     }
@@ -288,11 +359,28 @@ fn tcp_streamerase_passthrough() {
 
 /// The RST towards each end, in that order: to the client, to the server.
 fn resets(run: &Run) -> [&Packet; 2] {
-    let rst: Vec<&Packet> = run.sent.iter().filter(|packet| packet.tcp_flags() & RST != 0).collect();
-    let [client, server] = rst[..] else { panic!("{} RST", rst.len()) };
+    let rst: Vec<&Packet> = run
+        .sent
+        .iter()
+        .filter(|packet| packet.tcp_flags() & RST != 0)
+        .collect();
+    let [client, server] = rst[..] else {
+        panic!("{} RST", rst.len())
+    };
     for packet in [client, server] {
-        assert_eq!((packet.tcp_flags(), packet.ack(), packet.ttl(), packet.ip_id()), (RST, 0, 64, 0));
-        assert_eq!((packet.ip_len(), packet.byte(20), packet.u16(14 + 20 + 14)), (40, 0, 0));
+        assert_eq!(
+            (
+                packet.tcp_flags(),
+                packet.ack(),
+                packet.ttl(),
+                packet.ip_id()
+            ),
+            (RST, 0, 64, 0)
+        );
+        assert_eq!(
+            (packet.ip_len(), packet.byte(20), packet.u16(14 + 20 + 14)),
+            (40, 0, 0)
+        );
         assert!(packet.transport_checksum_is_right() && packet.header_checksum_is_right());
     }
     assert_eq!((client.src_port(), server.dst_port()), (8000, 8000));
@@ -324,7 +412,11 @@ fn tcp_stream_rst() {
     assert_eq!(client.seq(), run.captured[20].seq() + 1 + 6);
     assert_eq!(server.seq(), run.captured[19].seq() + 1 + 6);
     // The segment that led to the reset is not sent.
-    assert!(!run.sent.iter().any(|packet| packet.text().contains("attack")));
+    assert!(
+        !run.sent
+            .iter()
+            .any(|packet| packet.text().contains("attack"))
+    );
 }
 
 #[test]
@@ -332,8 +424,16 @@ fn tcp_streammodif_rst() {
     let run = run("stream-change-reset", "reset");
     run.passes(38, 28);
     let [client, server] = resets(&run);
-    assert_eq!(client.seq(), run.captured[20].seq() + 1 + 5, "one byte erased");
-    assert_eq!(server.seq(), run.captured[19].seq() + 1 + 8, "two bytes inserted");
+    assert_eq!(
+        client.seq(),
+        run.captured[20].seq() + 1 + 5,
+        "one byte erased"
+    );
+    assert_eq!(
+        server.seq(),
+        run.captured[19].seq() + 1 + 8,
+        "two bytes inserted"
+    );
 }
 
 #[test]
@@ -341,11 +441,22 @@ fn tcp_create() {
     let run = run("tcp-create", "tcp-forge");
     run.passes(8, 16);
     assert_eq!(run.logged().len(), 16);
-    assert_eq!(run.count("debug conn: opening connection 192.168.20.2:4000 -> 192.168.20.51:8000"), 1);
+    assert_eq!(
+        run.count("debug conn: opening connection 192.168.20.2:4000 -> 192.168.20.51:8000"),
+        1
+    );
     for pair in run.sent.chunks(2) {
-        let [own, forged] = pair else { panic!("an odd number of packets") };
-        assert_eq!((own.seq(), own.ack(), own.tcp_flags()), (forged.seq(), forged.ack(), forged.tcp_flags()));
-        assert_eq!((own.tcp_data(), own.ip_id()), (forged.tcp_data(), forged.ip_id()));
+        let [own, forged] = pair else {
+            panic!("an odd number of packets")
+        };
+        assert_eq!(
+            (own.seq(), own.ack(), own.tcp_flags()),
+            (forged.seq(), forged.ack(), forged.tcp_flags())
+        );
+        assert_eq!(
+            (own.tcp_data(), own.ip_id()),
+            (forged.tcp_data(), forged.ip_id())
+        );
         assert_eq!(forged.src()[3], own.src()[3] + 1);
         assert!(forged.transport_checksum_is_right() && forged.header_checksum_is_right());
     }
@@ -355,10 +466,17 @@ fn tcp_create() {
 fn corrupted_headers_are_told_and_dropped() {
     let run = run("tcp-receive", "tcp-damaged");
     run.passes(2, 0);
-    let descriptions: Vec<&str> = run.lines.iter().filter_map(|line| line.strip_prefix("\tdescription = ")).collect();
+    let descriptions: Vec<&str> = run
+        .lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("\tdescription = "))
+        .collect();
     assert_eq!(
         descriptions,
-        ["corrupted tcp packet, size is too small", "corrupted tcp packet, header length is too small"]
+        [
+            "corrupted tcp packet, size is too small",
+            "corrupted tcp packet, header length is too small"
+        ]
     );
     assert_eq!(run.count("\t\taddress: 192.168.10.1"), 2);
 }
@@ -387,7 +505,13 @@ fn new_connection_policies_come_before_the_rules() {
 fn an_error_closes_the_connection() {
     let run = run("boom", "stream");
     run.passes(13, 3);
-    assert_eq!(run.lines[1..3], ["error tcp: boom".to_owned(), format!("debug conn: closing connection {}", ends(40040, 8000))]);
+    assert_eq!(
+        run.lines[1..3],
+        [
+            "error tcp: boom".to_owned(),
+            format!("debug conn: closing connection {}", ends(40040, 8000))
+        ]
+    );
     assert_eq!(run.count_with("no connection found for tcp packet"), 9 * 2);
 }
 

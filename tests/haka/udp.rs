@@ -22,7 +22,10 @@ fn udp_setfields() {
     run.passes(2, 2);
     for packet in &run.sent {
         assert_eq!((packet.src_port(), packet.dst_port()), (3000, 4000));
-        assert!(packet.transport_checksum_is_right(), "the checksum of the rule is overwritten");
+        assert!(
+            packet.transport_checksum_is_right(),
+            "the checksum of the rule is overwritten"
+        );
     }
     assert_eq!(run.sent[0].ip_payload()[8..], *b"XYcdefgh");
 }
@@ -38,7 +41,11 @@ fn udp_create() {
         "192.168.10.9 5000 9 12",
         "debug lua: closing state",
     ]);
-    let forged: Vec<_> = run.sent.iter().filter(|packet| packet.dst_port() == 9).collect();
+    let forged: Vec<_> = run
+        .sent
+        .iter()
+        .filter(|packet| packet.dst_port() == 9)
+        .collect();
     assert_eq!(forged.len(), 2);
     for packet in forged {
         assert_eq!(packet.ip_payload()[8..], *b"four");

@@ -21,8 +21,15 @@ fn succeeds(name: &str, tests: usize) {
     let run = unit(name);
     let text = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{text}");
-    assert_eq!(text.lines().filter(|line| line.ends_with(" Ok")).count(), tests, "{text}");
-    assert!(text.contains("UNIT TEST BEGIN\n") && text.contains("UNIT TEST END\n"), "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.ends_with(" Ok")).count(),
+        tests,
+        "{text}"
+    );
+    assert!(
+        text.contains("UNIT TEST BEGIN\n") && text.contains("UNIT TEST END\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -40,5 +47,8 @@ fn a_failing_test_ends_the_run_with_status_1() {
     let run = unit("failing");
     assert_eq!(run.status.code(), Some(1));
     let text = String::from_utf8_lossy(&run.stdout);
-    assert!(text.contains("TestFailing:test_fails Failed: ") && !text.contains("UNIT TEST END"), "{text}");
+    assert!(
+        text.contains("TestFailing:test_fails Failed: ") && !text.contains("UNIT TEST END"),
+        "{text}"
+    );
 }

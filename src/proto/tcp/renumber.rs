@@ -45,6 +45,7 @@ impl Tcp<'_> {
         if packet.flags & flag::READ_ONLY != 0 {
             return;
         }
+        let plain = self.core.settings.defaults.plain_acknowledgements;
         let Some(connection) = self.connection(flow) else { return };
         let shift = if segment.syn() { 0 } else { connection.window_shift(direction) };
         let sent = &connection.halves[direction.index()];
@@ -52,7 +53,11 @@ impl Tcp<'_> {
         let (mut ack, mut window) = (segment.ack, segment.window);
         let translates = answered.is_renumbered();
         if translates && segment.ack_set() {
-            (ack, window) = acknowledgement(answered, segment.ack, segment.window, shift);
+            if plain {
+                ack = shifted(answered, ack);
+            } else {
+                (ack, window) = acknowledgement(answered, ack, window, shift);
+            }
         }
         let urgent = (segment.flags & URG != 0 && sent.is_renumbered()).then(|| {
             let pointer = self.core.bytes(slot).get(packet.transport_at as usize + 18..).and_then(|bytes| bytes.first_chunk::<2>());
@@ -182,6 +187,12 @@ fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) 
     // A window that is open stays open: closed ones are only probed.
     let room = room.clamp(u64::from(window.min(1)), 0xffff) as u16;
     (half.seq_at(orig), if window == 0 { 0 } else { room })
+}
+
+/// An acknowledgement in the numbering of the sender by Haka's formula.
+fn shifted(half: &Half, ack: u32) -> u32 {
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return ack };
+    half.new_offset_of(ack).map_or(ack, |new| half.seq_at(heavy.map.ack_shifted(new)))
 }
 
 /// A SACK block in the numbering of the sender; none if it covers nothing

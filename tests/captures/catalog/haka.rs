@@ -13,7 +13,9 @@ use super::Capture;
 const CLIENT: &str = "192.168.20.1";
 const SERVER: &str = "192.168.20.50";
 
-const SCENARIOS: [(&str, fn(&mut Scenario)); 29] = [
+type Play = fn(&mut Scenario);
+
+const SCENARIOS: [(&str, Play); 29] = [
     ("nothing", |_| {}),
     ("mixed", mixed),
     ("basic", basic),
@@ -57,16 +59,26 @@ pub fn all() -> Vec<Capture> {
 }
 
 fn capture(name: &str, recording: Recording) -> Capture {
-    Capture { path: format!("tests/haka/captures/{name}.pcap"), recording }
+    Capture {
+        path: format!("tests/haka/captures/{name}.pcap"),
+        recording,
+    }
 }
 
 fn connection(port: u16, server_port: u16) -> Conversation {
-    client(&format!("{CLIENT}:{port}"), &format!("{SERVER}:{server_port}"))
+    client(
+        &format!("{CLIENT}:{port}"),
+        &format!("{SERVER}:{server_port}"),
+    )
 }
 
 fn says(c: &mut Conversation, from_client: bool, bytes: usize) {
     let text: Vec<u8> = (b'a'..=b'z').cycle().take(bytes).collect();
-    if from_client { c.client_says(&text) } else { c.server_says(&text) }
+    if from_client {
+        c.client_says(&text)
+    } else {
+        c.server_says(&text)
+    }
 }
 
 /// A frame that is not IPv4: an ARP request.
@@ -180,13 +192,21 @@ fn ipv4_damaged(s: &mut Scenario) {
     let whole = wire::packet(src, dst, 1, 20, b"payload");
     s.frame(wire::frame(src, dst, &[], &whole[..12]));
     with_header(s, |packet| packet[0] = 0x44);
-    with_header(s, |packet| packet[2..4].copy_from_slice(&900_u16.to_be_bytes()));
+    with_header(s, |packet| {
+        packet[2..4].copy_from_slice(&900_u16.to_be_bytes())
+    });
     with_header(s, |_| {});
 }
 
 fn land(s: &mut Scenario) {
     s.ping("192.168.10.1", "192.168.20.1", 1, b"ping");
-    let (protocol, bytes) = wire::echo(host("192.168.20.1"), host("192.168.20.1"), false, 1, b"land");
+    let (protocol, bytes) = wire::echo(
+        host("192.168.20.1"),
+        host("192.168.20.1"),
+        false,
+        1,
+        b"land",
+    );
     s.packet(host("192.168.20.1"), host("192.168.20.1"), protocol, &bytes);
 }
 
@@ -239,7 +259,10 @@ fn fragments_beyond_the_last(s: &mut Scenario) {
 
 fn fragments_60k(s: &mut Scenario) {
     const LEN: usize = 60_008;
-    let parts: Vec<_> = (0..LEN).step_by(1480).map(|from| (from, (from + 1480).min(LEN))).collect();
+    let parts: Vec<_> = (0..LEN)
+        .step_by(1480)
+        .map(|from| (from, (from + 1480).min(LEN)))
+        .collect();
     pieces(s, &parts, LEN);
 }
 
@@ -261,7 +284,12 @@ fn segment() -> Segment {
 
 fn tcp_one(s: &mut Scenario) {
     let (src, dst) = (socket("192.168.10.1:40000"), socket("192.168.20.1:80"));
-    s.packet(src.ip(), dst.ip(), wire::TCP, &wire::tcp(src, dst, &segment()));
+    s.packet(
+        src.ip(),
+        dst.ip(),
+        wire::TCP,
+        &wire::tcp(src, dst, &segment()),
+    );
 }
 
 fn tcp_broken_checksum(s: &mut Scenario) {
