@@ -13,7 +13,6 @@ pub mod fuzz;
 mod forge;
 mod fragments;
 #[doc(hidden)]
-pub mod fuzz;
 pub mod ops;
 mod settle;
 mod straight;
