@@ -71,7 +71,10 @@ impl Addr {
     #[inline]
     pub const fn from_record(bytes: &[u8; 16], family: u8) -> Addr {
         let family = if family == 4 { Family::V4 } else { Family::V6 };
-        Addr { bytes: *bytes, family }
+        Addr {
+            bytes: *bytes,
+            family,
+        }
     }
 
     #[inline]

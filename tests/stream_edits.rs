@@ -56,7 +56,12 @@ impl Edit {
             for at in places {
                 for kind in [Kind::Insert, Kind::Erase, Kind::Replace] {
                     for len in [1, 10, 3000] {
-                        edits.push(Edit { kind, len, direction, at });
+                        edits.push(Edit {
+                            kind,
+                            len,
+                            direction,
+                            at,
+                        });
                     }
                 }
             }
@@ -69,8 +74,16 @@ impl Edit {
         if self.at >= text.len() {
             return text.to_vec();
         }
-        let erased = if self.kind == Kind::Insert { 0 } else { self.len.min(text.len() - self.at) };
-        let written = if self.kind == Kind::Erase { 0 } else { self.len };
+        let erased = if self.kind == Kind::Insert {
+            0
+        } else {
+            self.len.min(text.len() - self.at)
+        };
+        let written = if self.kind == Kind::Erase {
+            0
+        } else {
+            self.len
+        };
         let mut new = text[..self.at].to_vec();
         new.extend(std::iter::repeat_n(b'#', written));
         new.extend_from_slice(&text[self.at + erased..]);
@@ -80,7 +93,9 @@ impl Edit {
     /// The rule: it counts the bytes of the direction and edits where the
     /// place falls, going on in later data with what is left to erase.
     fn rule(&self) -> String {
-        let Edit { len, direction, at, .. } = *self;
+        let Edit {
+            len, direction, at, ..
+        } = *self;
         let (written, erased) = match self.kind {
             Kind::Insert => (len, 0),
             Kind::Erase => (0, len),
@@ -131,7 +146,11 @@ struct OneFile(String);
 
 impl Loader for OneFile {
     fn read(&mut self, path: &str) -> std::io::Result<Vec<u8>> {
-        if path == "rules.lua" { Ok(self.0.clone().into_bytes()) } else { Err(std::io::ErrorKind::NotFound.into()) }
+        if path == "rules.lua" {
+            Ok(self.0.clone().into_bytes())
+        } else {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
     }
 }
 
@@ -147,7 +166,10 @@ fn captures() -> Vec<Capture> {
         .expect("captures are there")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
             name.starts_with("stream-") && name.ends_with(".pcap")
         })
         .collect();
@@ -163,11 +185,22 @@ fn read(path: &Path) -> Capture {
     let (mut at, mut packets) = (24, Vec::new());
     while at < file.len() {
         let len = word(at + 8) as usize;
-        packets.push((Timestamp::new(i64::from(word(at)), word(at + 4) * nanos), file[at + 16..at + 16 + len].to_vec()));
+        packets.push((
+            Timestamp::new(i64::from(word(at)), word(at + 4) * nanos),
+            file[at + 16..at + 16 + len].to_vec(),
+        ));
         at += 16 + len;
     }
-    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    Capture { name, link: LinkType(word(20) as u16), packets }
+    let name = path
+        .file_stem()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
+    Capture {
+        name,
+        link: LinkType(word(20) as u16),
+        packets,
+    }
 }
 
 /// What leaves: the number of the packet that was on its way, and a frame.
@@ -193,10 +226,19 @@ impl Replay {
             colour: false,
             time_text: |time| format!("t{}", time.secs()),
         };
-        let mut runtime = Runtime::load(&engine, &options, Box::new(OneFile(rules.to_owned())), errors.clone())
-            .unwrap_or_else(|error| panic!("{error}"));
+        let mut runtime = Runtime::load(
+            &engine,
+            &options,
+            Box::new(OneFile(rules.to_owned())),
+            errors.clone(),
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
         runtime.started();
-        Replay { engine, runtime, errors }
+        Replay {
+            engine,
+            runtime,
+            errors,
+        }
     }
 
     fn run(&mut self, capture: &Capture) -> Out {
@@ -204,22 +246,45 @@ impl Replay {
         let mut verdicts = vec![0; capture.packets.len() + 1];
         for (number, (time, bytes)) in capture.packets.iter().enumerate() {
             let id = number as u64 + 1;
-            assert!(self.engine.borrow_mut().handle_packet(*time, id, capture.link, bytes, bytes.len() as u32));
+            assert!(self.engine.borrow_mut().handle_packet(
+                *time,
+                id,
+                capture.link,
+                bytes,
+                bytes.len() as u32
+            ));
             self.drive(number, &mut verdicts, &mut out);
         }
         self.engine.borrow_mut().shutdown();
         self.drive(capture.packets.len(), &mut verdicts, &mut out);
-        assert_eq!(self.errors.borrow().0, Vec::<String>::new(), "{}", capture.name);
-        assert!(verdicts[1..].iter().all(|&count| count == 1), "{}: one verdict each: {verdicts:?}", capture.name);
+        assert_eq!(
+            self.errors.borrow().0,
+            Vec::<String>::new(),
+            "{}",
+            capture.name
+        );
+        assert!(
+            verdicts[1..].iter().all(|&count| count == 1),
+            "{}: one verdict each: {verdicts:?}",
+            capture.name
+        );
         out
     }
 
     fn drive(&mut self, number: usize, verdicts: &mut [usize], out: &mut Out) {
-        let Replay { engine, runtime, errors } = self;
+        let Replay {
+            engine,
+            runtime,
+            errors,
+        } = self;
         let now = engine.borrow().core.now;
-        engine::run(engine, runtime, &mut |notice| report(notice, now, number as u64 + 1, &mut *errors.borrow_mut()));
+        engine::run(engine, runtime, &mut |notice| {
+            report(notice, now, number as u64 + 1, &mut *errors.borrow_mut())
+        });
         loop {
-            let Some(output) = engine.borrow_mut().poll_output() else { return };
+            let Some(output) = engine.borrow_mut().poll_output() else {
+                return;
+            };
             {
                 let engine = engine.borrow();
                 let gone = engine.departure(&output);
@@ -238,7 +303,12 @@ impl Replay {
 fn streams(capture: &Capture, out: &Out) -> [Stream; 2] {
     let mut sent_in = [Stream::default(), Stream::default()];
     let mut left = [Stream::default(), Stream::default()];
-    let mut came = capture.packets.iter().enumerate().map(|(number, (_, frame))| (number, segment(frame))).peekable();
+    let mut came = capture
+        .packets
+        .iter()
+        .enumerate()
+        .map(|(number, (_, frame))| (number, segment(frame)))
+        .peekable();
     let side = |segment: &Segment| usize::from(!segment.from_client);
     for (number, frame) in out {
         while let Some((_, segment)) = came.next_if(|(came, _)| came <= number) {
@@ -248,7 +318,10 @@ fn streams(capture: &Capture, out: &Out) -> [Stream; 2] {
         let own = side(&segment);
         if let Some(ack) = segment.ack.filter(|_| !segment.rst) {
             let other = &sent_in[1 - own];
-            assert!(other.acknowledged(ack) <= other.sent as i64, "an acknowledgement of what was not sent");
+            assert!(
+                other.acknowledged(ack) <= other.sent as i64,
+                "an acknowledgement of what was not sent"
+            );
         }
         if !segment.rst {
             left[own].take(&segment);
@@ -286,9 +359,17 @@ fn check(capture: &Capture, edit: Edit, out: &Out) -> [Vec<u8>; 2] {
             String::from_utf8_lossy(text)
         );
         assert!(!stream.has_gap(), "{name}, {edit:?}");
-        assert!(stream.conflicts == 0 || may_conflict(name), "{name}, {edit:?}: {} conflicts", stream.conflicts);
+        assert!(
+            stream.conflicts == 0 || may_conflict(name),
+            "{name}, {edit:?}: {} conflicts",
+            stream.conflicts
+        );
         if !name.starts_with("stream-rst") {
-            assert_eq!(stream.fin, Some(text.len() as u64), "{name}, {edit:?}: the FIN follows the text");
+            assert_eq!(
+                stream.fin,
+                Some(text.len() as u64),
+                "{name}, {edit:?}: the FIN follows the text"
+            );
         }
     }
     expected
@@ -296,7 +377,10 @@ fn check(capture: &Capture, edit: Edit, out: &Out) -> [Vec<u8>; 2] {
 
 fn run_all(direction: &str) {
     let captures = captures();
-    for edit in Edit::all().into_iter().filter(|edit| edit.direction == direction) {
+    for edit in Edit::all()
+        .into_iter()
+        .filter(|edit| edit.direction == direction)
+    {
         let mut replay = Replay::new(&edit.rule());
         for capture in &captures {
             let out = replay.run(capture);
@@ -323,12 +407,22 @@ fn readers_that_change_nothing_leave_every_byte() {
            local _ = data:asstring()
          end }",
     );
-    for capture in captures().iter().filter(|capture| !capture.name.contains("conflict-v")) {
+    for capture in captures()
+        .iter()
+        .filter(|capture| !capture.name.contains("conflict-v"))
+    {
         let out = replay.run(capture);
         let mut left: Vec<_> = out.into_iter().map(|(_, frame)| frame).collect();
-        let mut came: Vec<_> = capture.packets.iter().map(|(_, frame)| frame.clone()).collect();
+        let mut came: Vec<_> = capture
+            .packets
+            .iter()
+            .map(|(_, frame)| frame.clone())
+            .collect();
         // Segments that came early leave once what is missing has come.
-        if ["reorder", "loss-unseen", "sack"].iter().any(|name| capture.name.contains(name)) {
+        if ["reorder", "loss-unseen", "sack"]
+            .iter()
+            .any(|name| capture.name.contains(name))
+        {
             left.sort();
             came.sort();
         }
@@ -352,11 +446,18 @@ fn every_byte_edited_at_once_comes_out_in_both_directions() {
             let mut expected = Vec::new();
             for byte in text.into_iter().filter(|&byte| byte != b' ') {
                 match byte {
-                    b'a' | b'e' | b'i' | b'o' | b'u' => expected.extend_from_slice(&[b'<', byte, byte, b'>']),
+                    b'a' | b'e' | b'i' | b'o' | b'u' => {
+                        expected.extend_from_slice(&[b'<', byte, byte, b'>'])
+                    }
                     _ => expected.push(byte),
                 }
             }
-            assert_eq!(String::from_utf8_lossy(&stream.text()), String::from_utf8_lossy(&expected), "{}", capture.name);
+            assert_eq!(
+                String::from_utf8_lossy(&stream.text()),
+                String::from_utf8_lossy(&expected),
+                "{}",
+                capture.name
+            );
             assert!(stream.conflicts == 0, "{}", capture.name);
         }
     }
@@ -380,14 +481,22 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stream-edits-{name}-{}", std::process::id()));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("stream-edits-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).expect("a writable folder");
         Folder(path)
     }
 
     fn write(&self, capture: &Capture, out: &Out) -> PathBuf {
         let mut file = Vec::new();
-        for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, u32::from(capture.link.0)] {
+        for word in [
+            0xa1b2_c3d4_u32,
+            0x0004_0002,
+            0,
+            0,
+            262_144,
+            u32::from(capture.link.0),
+        ] {
             file.extend_from_slice(&word.to_le_bytes());
         }
         for (place, (_, frame)) in out.iter().enumerate() {
@@ -415,16 +524,34 @@ fn wero_flows_reads_the_same_streams() {
     for (capture, edit, out) in sampled() {
         let expected = check(&capture, edit, &out);
         let path = folder.write(&capture, &out);
-        let listed = Command::new(env!("CARGO_BIN_EXE_wero")).args(["flows", "--json"]).arg(&path).output().expect("wero runs");
-        let line: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|error| {
-            panic!("{}, {edit:?}: {error}: {}", capture.name, String::from_utf8_lossy(&listed.stdout))
-        });
+        let listed = Command::new(env!("CARGO_BIN_EXE_wero"))
+            .args(["flows", "--json"])
+            .arg(&path)
+            .output()
+            .expect("wero runs");
+        let line: serde_json::Value =
+            serde_json::from_slice(&listed.stdout).unwrap_or_else(|error| {
+                panic!(
+                    "{}, {edit:?}: {error}: {}",
+                    capture.name,
+                    String::from_utf8_lossy(&listed.stdout)
+                )
+            });
         for (side, text) in ["to_server", "to_client"].iter().zip(&expected) {
             let stream = &line[side]["stream"];
             let state = stream["state"].as_str();
             let conflict = state == Some("conflict") && may_conflict(&capture.name);
-            assert!(state == Some("ok") || conflict, "{}, {edit:?}: {line}", capture.name);
-            assert_eq!(stream["len"], text.len(), "{}, {edit:?}: {line}", capture.name);
+            assert!(
+                state == Some("ok") || conflict,
+                "{}, {edit:?}: {line}",
+                capture.name
+            );
+            assert_eq!(
+                stream["len"],
+                text.len(),
+                "{}, {edit:?}: {line}",
+                capture.name
+            );
             let mut hash = String::new();
             for byte in <sha2::Sha256 as sha2::Digest>::digest(text) {
                 let _ = write!(hash, "{byte:02x}");
@@ -444,12 +571,20 @@ fn tshark_follows_the_same_streams_and_finds_no_wrong_checksum() {
     for (capture, edit, out) in sampled() {
         let expected = check(&capture, edit, &out);
         let path = folder.write(&capture, &out);
-        let checked = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"];
+        let checked = [
+            "-o",
+            "tcp.check_checksum:TRUE",
+            "-o",
+            "ip.check_checksum:TRUE",
+        ];
         let said = Command::new("tshark")
             .arg("-r")
             .arg(&path)
             .args(checked)
-            .args(["-Y", "tcp.checksum.status == 0 || ip.checksum.status == 0 || _ws.malformed"])
+            .args([
+                "-Y",
+                "tcp.checksum.status == 0 || ip.checksum.status == 0 || _ws.malformed",
+            ])
             .args(["-z", "follow,tcp,raw,0"])
             .output()
             .expect("tshark runs");
@@ -461,7 +596,9 @@ fn tshark_follows_the_same_streams_and_finds_no_wrong_checksum() {
             let side = usize::from(line.starts_with('\t'));
             let text = line.trim();
             if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                let digits = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits");
+                let digits = |at: usize| {
+                    u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal digits")
+                };
                 read[side].extend((0..text.len()).step_by(2).map(digits));
             }
         }

@@ -10,7 +10,11 @@ use serde_json::Value;
 type Seen = HashMap<(u64, &'static str), (u64, String)>;
 
 fn run(arguments: &[&str], capture: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_wero")).args(arguments).arg(capture).output().expect("wero runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_wero"))
+        .args(arguments)
+        .arg(capture)
+        .output()
+        .expect("wero runs");
     assert!(
         matches!(output.status.code(), Some(0 | 65)),
         "{arguments:?} {}: {}",
@@ -28,7 +32,9 @@ fn by_flows(capture: &Path) -> Seen {
         for (key, direction) in [("to_server", "up"), ("to_client", "down")] {
             let stream = &flow[key]["stream"];
             let whole = matches!(stream["state"].as_str(), Some("ok" | "mid"));
-            if let (true, Some(len), Some(sum)) = (whole, stream["len"].as_u64(), stream["sha256"].as_str()) {
+            if let (true, Some(len), Some(sum)) =
+                (whole, stream["len"].as_u64(), stream["sha256"].as_str())
+            {
                 seen.insert((id, direction), (len, sum.to_owned()));
             }
         }
@@ -38,14 +44,26 @@ fn by_flows(capture: &Path) -> Seen {
 
 fn by_rule(capture: &Path) -> Seen {
     let rule = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/streams_seen/hash.lua");
-    let options = ["replay", "--tunnels", "inspect", "--event-budget", "2s", rule];
+    let options = [
+        "replay",
+        "--tunnels",
+        "inspect",
+        "--event-budget",
+        "2s",
+        rule,
+    ];
     run(&options, capture)
         .lines()
         .filter_map(|line| {
             let words: Vec<&str> = line.split(' ').collect();
-            let [id, direction, len, sum] = words[..] else { return None };
+            let [id, direction, len, sum] = words[..] else {
+                return None;
+            };
             let direction = if direction == "up" { "up" } else { "down" };
-            Some(((id.parse().ok()?, direction), (len.parse().ok()?, sum.to_owned())))
+            Some((
+                (id.parse().ok()?, direction),
+                (len.parse().ok()?, sum.to_owned()),
+            ))
         })
         .collect()
 }
@@ -56,18 +74,26 @@ fn compare(capture: &Path, differences: &mut Vec<String>) -> usize {
     for (key, expected) in &flows {
         let got = rule.get(key);
         if got != Some(expected) && expected.0 > 0 {
-            differences.push(format!("{} {key:?}: flows {expected:?}, rule {got:?}", capture.display()));
+            differences.push(format!(
+                "{} {key:?}: flows {expected:?}, rule {got:?}",
+                capture.display()
+            ));
         }
     }
     flows.len()
 }
 
 fn captures_in(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending != "tsv" && ending != "rs" && ending != "md"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|ending| ending != "tsv" && ending != "rs" && ending != "md")
+        })
         .filter(|path| path.is_file())
         .collect();
     files.sort();
@@ -77,10 +103,13 @@ fn captures_in(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn rules_see_the_bytes_that_flows_reports() {
     let mut differences = Vec::new();
-    let compared: usize = captures_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/captures")))
-        .iter()
-        .map(|capture| compare(capture, &mut differences))
-        .sum();
+    let compared: usize = captures_in(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/captures"
+    )))
+    .iter()
+    .map(|capture| compare(capture, &mut differences))
+    .sum();
     assert!(compared > 50, "only {compared} directions");
     assert!(differences.is_empty(), "{differences:#?}");
 }
@@ -97,8 +126,14 @@ fn rules_see_the_bytes_of_real_captures() {
         return;
     }
     let mut differences = Vec::new();
-    let compared: usize = captures.iter().map(|capture| compare(capture, &mut differences)).sum();
-    println!("{} captures, {compared} directions compared", captures.len());
+    let compared: usize = captures
+        .iter()
+        .map(|capture| compare(capture, &mut differences))
+        .sum();
+    println!(
+        "{} captures, {compared} directions compared",
+        captures.len()
+    );
     assert!(compared > 1_000, "only {compared} directions");
     assert!(differences.is_empty(), "{differences:#?}");
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket};
 use wero::capture::file::CaptureReader;
+use wero::packet::LinkType;
 use wero::packet::checksum;
 use wero::packet::decode::{self, protocol};
-use wero::packet::LinkType;
 
 /// Frames of all captures that lie in the repository.
 fn frames() -> Vec<(PathBuf, u64, Vec<u8>)> {
@@ -17,10 +17,15 @@ fn frames() -> Vec<(PathBuf, u64, Vec<u8>)> {
     for folder in ["tests/captures", "sample"] {
         let mut open = vec![root.join(folder)];
         while let Some(folder) = open.pop() {
-            for entry in std::fs::read_dir(folder).expect("a folder of the repository").flatten() {
+            for entry in std::fs::read_dir(folder)
+                .expect("a folder of the repository")
+                .flatten()
+            {
                 match entry.path() {
                     path if path.is_dir() => open.push(path),
-                    path if path.extension().is_some_and(|ending| ending == "pcap") => files.push(path),
+                    path if path.extension().is_some_and(|ending| ending == "pcap") => {
+                        files.push(path)
+                    }
                     _ => {}
                 }
             }
@@ -43,7 +48,9 @@ fn frames() -> Vec<(PathBuf, u64, Vec<u8>)> {
 fn headers_are_where_etherparse_finds_them() {
     let mut compared = 0;
     for (file, number, bytes) in frames() {
-        let Ok(theirs) = SlicedPacket::from_ethernet(&bytes) else { continue };
+        let Ok(theirs) = SlicedPacket::from_ethernet(&bytes) else {
+            continue;
+        };
         let place = format!("{}, frame {number}", file.display());
         let below = decode::link(LinkType::ETHERNET, &bytes).expect(&place);
         let Some(net) = &theirs.net else { continue };
@@ -57,8 +64,16 @@ fn headers_are_where_etherparse_finds_them() {
                 assert_eq!(ours.src.octets(), ip.header().source(), "{place}");
                 assert_eq!(ours.dst.octets(), ip.header().destination(), "{place}");
                 assert_eq!(ours.ttl, ip.header().ttl(), "{place}");
-                assert_eq!(ours.end - ours.at, usize::from(ip.header().total_len()), "{place}");
-                assert_eq!(ours.is_fragment(), ip.header().is_fragmenting_payload(), "{place}");
+                assert_eq!(
+                    ours.end - ours.at,
+                    usize::from(ip.header().total_len()),
+                    "{place}"
+                );
+                assert_eq!(
+                    ours.is_fragment(),
+                    ip.header().is_fragmenting_payload(),
+                    "{place}"
+                );
             }
             NetSlice::Ipv6(ip) => {
                 assert_eq!(ours.src.octets(), ip.header().source(), "{place}");
@@ -71,15 +86,27 @@ fn headers_are_where_etherparse_finds_them() {
         match &theirs.transport {
             Some(TransportSlice::Tcp(tcp)) => {
                 let segment = decode::tcp(&bytes, ours.payload_at(), ours.end).expect(&place);
-                assert_eq!((segment.src_port, segment.dst_port), (tcp.source_port(), tcp.destination_port()), "{place}");
-                assert_eq!((segment.seq, segment.ack), (tcp.sequence_number(), tcp.acknowledgment_number()), "{place}");
+                assert_eq!(
+                    (segment.src_port, segment.dst_port),
+                    (tcp.source_port(), tcp.destination_port()),
+                    "{place}"
+                );
+                assert_eq!(
+                    (segment.seq, segment.ack),
+                    (tcp.sequence_number(), tcp.acknowledgment_number()),
+                    "{place}"
+                );
                 assert_eq!(segment.payload(&bytes), tcp.payload(), "{place}");
                 assert_eq!(segment.window, tcp.window_size(), "{place}");
                 compared += 1;
             }
             Some(TransportSlice::Udp(udp)) => {
                 let datagram = decode::udp(&bytes, ours.payload_at(), ours.end).expect(&place);
-                assert_eq!((datagram.src_port, datagram.dst_port), (udp.source_port(), udp.destination_port()), "{place}");
+                assert_eq!(
+                    (datagram.src_port, datagram.dst_port),
+                    (udp.source_port(), udp.destination_port()),
+                    "{place}"
+                );
                 assert_eq!(datagram.payload(&bytes), udp.payload(), "{place}");
                 compared += 1;
             }
@@ -93,8 +120,12 @@ fn headers_are_where_etherparse_finds_them() {
 fn checksums_are_what_smoltcp_says() {
     let (mut right, mut wrong) = (0, 0);
     for (file, number, bytes) in frames() {
-        let Ok(below) = decode::link(LinkType::ETHERNET, &bytes) else { continue };
-        let Ok(ip) = decode::ip(&bytes, below.at, None) else { continue };
+        let Ok(below) = decode::link(LinkType::ETHERNET, &bytes) else {
+            continue;
+        };
+        let Ok(ip) = decode::ip(&bytes, below.at, None) else {
+            continue;
+        };
         if ip.is_fragment() || !matches!(ip.protocol, protocol::TCP | protocol::UDP) {
             continue;
         }
@@ -102,7 +133,11 @@ fn checksums_are_what_smoltcp_says() {
         let packet = &bytes[ip.at..ip.end];
         let (src, dst): (smoltcp::wire::IpAddress, smoltcp::wire::IpAddress) = if ip.version == 4 {
             let header = Ipv4Packet::new_checked(packet).expect(&place);
-            assert_eq!(header.verify_checksum(), checksum::checksum(&packet[..ip.header_len]) == 0, "{place}");
+            assert_eq!(
+                header.verify_checksum(),
+                checksum::checksum(&packet[..ip.header_len]) == 0,
+                "{place}"
+            );
             (header.src_addr().into(), header.dst_addr().into())
         } else {
             let header = Ipv6Packet::new_checked(packet).expect(&place);
@@ -110,7 +145,9 @@ fn checksums_are_what_smoltcp_says() {
         };
         let segment = &bytes[ip.payload_at()..ip.end];
         let theirs = match ip.protocol {
-            protocol::TCP => TcpPacket::new_checked(segment).map(|tcp| tcp.verify_checksum(&src, &dst)),
+            protocol::TCP => {
+                TcpPacket::new_checked(segment).map(|tcp| tcp.verify_checksum(&src, &dst))
+            }
             _ => UdpPacket::new_checked(segment).map(|udp| udp.verify_checksum(&src, &dst)),
         };
         let Ok(theirs) = theirs else { continue };
@@ -119,5 +156,8 @@ fn checksums_are_what_smoltcp_says() {
         assert_eq!(ours, theirs, "{place}");
         if ours { right += 1 } else { wrong += 1 }
     }
-    assert!(right > 400 && wrong > 0, "{right} right and {wrong} wrong checksums were compared");
+    assert!(
+        right > 400 && wrong > 0,
+        "{right} right and {wrong} wrong checksums were compared"
+    );
 }

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::FlowRecord;
 use crate::flow::table::{FlowTable, Opening, TableFull};
-use crate::flow::Direction;
 use crate::time::Timestamp;
 
 /// Values of `FlowRecord::state`, for all protocols. The names are RFC
@@ -28,8 +28,17 @@ pub mod flow_state {
 
     /// What rules see of each.
     pub const NAMES: [&str; 11] = [
-        "", "syn", "syn_sent", "syn_received", "established", "fin_wait_1", "fin_wait_2", "closing",
-        "timed_wait", "reset", "drop",
+        "",
+        "syn",
+        "syn_sent",
+        "syn_received",
+        "established",
+        "fin_wait_1",
+        "fin_wait_2",
+        "closing",
+        "timed_wait",
+        "reset",
+        "drop",
     ];
 }
 
@@ -51,7 +60,11 @@ impl Timeouts {
             (_, flow_state::UNTRACKED) => self.other,
             (_, flow_state::TIMED_WAIT | flow_state::RESET | flow_state::DROP) => self.closed,
             (6, flow_state::SYN | flow_state::SYN_SENT) => {
-                if self.tcp_established.is_some() { self.half_open } else { NEVER }
+                if self.tcp_established.is_some() {
+                    self.half_open
+                } else {
+                    NEVER
+                }
             }
             (6, _) => self.tcp_established.unwrap_or(NEVER),
             _ => self.udp,
@@ -78,7 +91,11 @@ impl Flows {
             udp: Duration::from_secs(60),
             other: Duration::from_secs(60),
         };
-        Ok(Flows { table, quiet_until: Timestamp(i64::MIN), timeouts })
+        Ok(Flows {
+            table,
+            quiet_until: Timestamp(i64::MIN),
+            timeouts,
+        })
     }
 
     #[inline]
@@ -90,7 +107,14 @@ impl Flows {
     ///
     /// # Errors
     /// When a cap is reached; [`Flows::victim`] finds room.
-    pub fn insert(&mut self, key: &FlowKey, opening: Opening, now: Timestamp, frame: u64, state: u8) -> Result<u32, TableFull> {
+    pub fn insert(
+        &mut self,
+        key: &FlowKey,
+        opening: Opening,
+        now: Timestamp,
+        frame: u64,
+        state: u8,
+    ) -> Result<u32, TableFull> {
         let slot = self.table.insert(key, opening, now, frame)?;
         if let Some(record) = self.table.record_mut(slot) {
             record.state = state;
@@ -167,7 +191,11 @@ impl Flows {
 
     /// Slots of all flows, the newest first.
     pub fn newest_first(&self) -> Vec<u32> {
-        let mut flows: Vec<_> = self.table.iter_live().map(|(slot, record)| (record.id, slot)).collect();
+        let mut flows: Vec<_> = self
+            .table
+            .iter_live()
+            .map(|(slot, record)| (record.id, slot))
+            .collect();
         flows.sort_unstable_by_key(|&(id, _)| std::cmp::Reverse(id));
         flows.into_iter().map(|(_, slot)| slot).collect()
     }

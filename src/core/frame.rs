@@ -55,11 +55,27 @@ pub struct Frame {
 
 impl Frame {
     pub fn packet(op: Op, packet: u32) -> Frame {
-        Frame { op, stage: 0, detail: 0, direction: Direction::ToServer, packet, flow: u32::MAX, generation: 0 }
+        Frame {
+            op,
+            stage: 0,
+            detail: 0,
+            direction: Direction::ToServer,
+            packet,
+            flow: u32::MAX,
+            generation: 0,
+        }
     }
 
     pub fn flow(op: Op, flow: u32, direction: Direction) -> Frame {
-        Frame { op, stage: 0, detail: 0, direction, packet: u32::MAX, flow, generation: 0 }
+        Frame {
+            op,
+            stage: 0,
+            detail: 0,
+            direction,
+            packet: u32::MAX,
+            flow,
+            generation: 0,
+        }
     }
 
     pub fn at(self, stage: u8) -> Frame {

@@ -24,9 +24,11 @@ pub use tunnels::Tunnels;
 use crate::addr::Addr;
 use crate::buf::{BufId, Key, Store};
 use crate::event::notice::NativeAlert;
-use crate::event::{Current, LogFilter, DropReason, EventKind, HookSet, Level, Notice, Settings, Verdict};
-use crate::packet::record::{PacketRecord, dirty, flag, state};
+use crate::event::{
+    Current, DropReason, EventKind, HookSet, Level, LogFilter, Notice, Settings, Verdict,
+};
 use crate::packet::fragment::Part;
+use crate::packet::record::{PacketRecord, dirty, flag, state};
 use crate::packet::{LinkType, build};
 use crate::time::Timestamp;
 use smallvec::SmallVec;
@@ -165,7 +167,11 @@ impl Core {
     #[inline(always)]
     pub fn bytes(&self, slot: u32) -> &[u8] {
         let packet = self.packets.get(slot);
-        self.bufs.extents.bytes(packet.extent).get(..packet.len as usize).unwrap_or_default()
+        self.bufs
+            .extents
+            .bytes(packet.extent)
+            .get(..packet.len as usize)
+            .unwrap_or_default()
     }
 
     /// The frame of a packet, to be changed. The caller notes it in `dirty`.
@@ -173,7 +179,11 @@ impl Core {
     pub fn bytes_mut(&mut self, slot: u32) -> &mut [u8] {
         let packet = self.packets.get(slot);
         let (extent, len) = (packet.extent, packet.len as usize);
-        self.bufs.extents.bytes_mut(extent).get_mut(..len).unwrap_or_default()
+        self.bufs
+            .extents
+            .bytes_mut(extent)
+            .get_mut(..len)
+            .unwrap_or_default()
     }
 
     /// Neither sent nor dropped yet.
@@ -207,13 +217,22 @@ impl Core {
         }
         self.stats.drops[reason as usize] += 1;
         let listener = self.listener;
-        self.outputs.push_back(Output { packet: slot, verdict: Verdict::Drop(reason), listener });
+        self.outputs.push_back(Output {
+            packet: slot,
+            verdict: Verdict::Drop(reason),
+            listener,
+        });
     }
 
     /// The fragments of a datagram share its refusal.
     fn drop_parts(&mut self, datagram: u32, reason: DropReason) {
-        let mut parts: SmallVec<[u32; 8]> =
-            self.datagrams.remove(&datagram).unwrap_or_default().iter().map(|part| part.token).collect();
+        let mut parts: SmallVec<[u32; 8]> = self
+            .datagrams
+            .remove(&datagram)
+            .unwrap_or_default()
+            .iter()
+            .map(|part| part.token)
+            .collect();
         parts.sort_unstable();
         parts.dedup();
         for slot in parts {
@@ -251,12 +270,23 @@ impl Core {
         let packet = *self.packets.get(other);
         let link = self.bytes(other).get(..packet.ip_at as usize)?;
         let frame = [link, network].concat();
-        let slot = self.adopt_frame(&frame, packet.ip_at as usize, LinkType(packet.link), packet.timestamp)?;
+        let slot = self.adopt_frame(
+            &frame,
+            packet.ip_at as usize,
+            LinkType(packet.link),
+            packet.timestamp,
+        )?;
         self.packets.get_mut(slot).vlan = packet.vlan;
         Some(slot)
     }
 
-    fn adopt_frame(&mut self, frame: &[u8], ip_at: usize, link: LinkType, timestamp: i64) -> Option<u32> {
+    fn adopt_frame(
+        &mut self,
+        frame: &[u8],
+        ip_at: usize,
+        link: LinkType,
+        timestamp: i64,
+    ) -> Option<u32> {
         let slot = self.packets.alloc()?;
         self.fill(slot, frame);
         let packet = self.packets.get_mut(slot);
@@ -308,7 +338,10 @@ impl Core {
     pub fn open_payload(&mut self, slot: u32, layer: usize) -> Option<BufId> {
         let range = self.payload_range(slot, layer);
         let packet = *self.packets.get(slot);
-        let (&index, &generation) = (packet.buffers.get(layer)?, packet.buffer_generations.get(layer)?);
+        let (&index, &generation) = (
+            packet.buffers.get(layer)?,
+            packet.buffer_generations.get(layer)?,
+        );
         if generation != 0 {
             let open = BufId(Key { index, generation });
             if self.bufs.exists(open) {
@@ -316,7 +349,10 @@ impl Core {
             }
         }
         let writable = packet.flags & flag::READ_ONLY == 0;
-        let open = self.bufs.new_over(packet.extent, range.start, range.len(), writable).ok()?;
+        let open = self
+            .bufs
+            .new_over(packet.extent, range.start, range.len(), writable)
+            .ok()?;
         let packet = self.packets.get_mut(slot);
         *packet.buffers.get_mut(layer)? = open.0.index;
         *packet.buffer_generations.get_mut(layer)? = open.0.generation;
@@ -328,7 +364,10 @@ impl Core {
     /// there were any edits.
     pub fn absorb(&mut self, slot: u32, layer: usize) -> bool {
         let packet = *self.packets.get(slot);
-        let (Some(&index), Some(&generation)) = (packet.buffers.get(layer), packet.buffer_generations.get(layer)) else {
+        let (Some(&index), Some(&generation)) = (
+            packet.buffers.get(layer),
+            packet.buffer_generations.get(layer),
+        ) else {
             return false;
         };
         let open = BufId(Key { index, generation });
@@ -411,13 +450,26 @@ impl Core {
     #[inline]
     pub fn log_line(&mut self, level: Level, section: &'static str, text: impl FnOnce() -> String) {
         if self.log.enabled(level, section) {
-            self.notices.push_back(Notice::Log { level, section, text: text() });
+            self.notices.push_back(Notice::Log {
+                level,
+                section,
+                text: text(),
+            });
         }
     }
 
     /// An alert of the engine's own, with severity low unless said otherwise.
-    pub fn alert(&mut self, description: impl Into<String>, severity_low: bool, endpoints: Option<[(Addr, Option<String>); 2]>) {
-        self.notices.push_back(Notice::Alert(NativeAlert { severity_low, description: description.into(), endpoints }));
+    pub fn alert(
+        &mut self,
+        description: impl Into<String>,
+        severity_low: bool,
+        endpoints: Option<[(Addr, Option<String>); 2]>,
+    ) {
+        self.notices.push_back(Notice::Alert(NativeAlert {
+            severity_low,
+            description: description.into(),
+            endpoints,
+        }));
     }
 
     /// Sends packets in the order given, from a stage of the way up, before
@@ -428,7 +480,11 @@ impl Core {
         }
         let base = self.departing.len() as u32;
         self.departing.extend(slots.iter().rev());
-        let frame = Frame { packet: base, flow: slots.len() as u32, ..Frame::packet(Op::SendAll, base) };
+        let frame = Frame {
+            packet: base,
+            flow: slots.len() as u32,
+            ..Frame::packet(Op::SendAll, base)
+        };
         // Room for it is part of what each nested level may use.
         self.stack.push(frame.at(stage));
     }
@@ -440,7 +496,11 @@ impl Core {
         for slot in self.departing.split_off(end.min(self.departing.len())) {
             self.drop_packet_with(slot, DropReason::NotSent);
         }
-        let slot = if frame.flow > 0 { self.departing.pop() } else { None };
+        let slot = if frame.flow > 0 {
+            self.departing.pop()
+        } else {
+            None
+        };
         match (slot, self.stack.last_mut()) {
             (Some(_), Some(top)) => top.flow -= 1,
             _ => {

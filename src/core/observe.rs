@@ -15,7 +15,14 @@ pub trait Observer {
     fn packet(&mut self, core: &Core, flow: u32, direction: Direction, packet: u32);
     /// New bytes in order. `wire_len` is larger than `bytes` where the
     /// capture cut the packet.
-    fn bytes(&mut self, core: &Core, flow: u32, direction: Direction, bytes: &[u8], wire_len: usize);
+    fn bytes(
+        &mut self,
+        core: &Core,
+        flow: u32,
+        direction: Direction,
+        bytes: &[u8],
+        wire_len: usize,
+    );
     /// Bytes came again, or overlapped, and differed from the first ones.
     fn conflict(&mut self, core: &Core, flow: u32, direction: Direction);
     /// The direction ends with bytes missing before these pieces.

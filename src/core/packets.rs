@@ -17,7 +17,10 @@ impl Packets {
     /// Room for `max` packets, rounded up to a power of two, so that any
     /// number masked stays inside.
     pub fn new(max: u32) -> io::Result<Packets> {
-        Ok(Packets { arena: Arena::new(max.next_power_of_two())?, retired: Vec::new() })
+        Ok(Packets {
+            arena: Arena::new(max.next_power_of_two())?,
+            retired: Vec::new(),
+        })
     }
 
     pub fn alloc(&mut self) -> Option<u32> {
@@ -81,7 +84,11 @@ impl Packets {
 
     /// Slots of all packets in flight, in the order of capture.
     pub fn slots(&self) -> Vec<u32> {
-        let mut slots: Vec<_> = self.arena.iter().map(|(slot, packet)| (packet.id, slot)).collect();
+        let mut slots: Vec<_> = self
+            .arena
+            .iter()
+            .map(|(slot, packet)| (packet.id, slot))
+            .collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
     }

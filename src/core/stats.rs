@@ -67,7 +67,10 @@ impl std::ops::IndexMut<usize> for Drops {
 impl Drops {
     /// The reasons that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL.iter().map(|&reason| (reason, self[reason as usize])).filter(|(_, count)| *count > 0)
+        DropReason::ALL
+            .iter()
+            .map(|&reason| (reason, self[reason as usize]))
+            .filter(|(_, count)| *count > 0)
     }
 
     pub fn total(&self) -> u64 {

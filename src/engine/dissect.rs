@@ -48,7 +48,7 @@ impl Engine {
             stage::WHOLE_DATAGRAM => self.whole_datagram(slot),
             stage::TRANSPORT => self.decode_transport(slot),
             stage::TRANSPORT_RECEIVED => self.transport_received(slot),
-            stage::CONNECTION => self.to_connection(slot),
+            stage::CONNECTION => self.meet_connection(slot),
             _ => self.after_malformed(slot, frame.detail),
         }
     }
@@ -91,7 +91,8 @@ impl Engine {
     /// grew, if there were any.
     fn absorb_frame_edits(&mut self, slot: u32) -> Option<i64> {
         let before = i64::from(self.core.packet(slot).len);
-        self.absorb_edits(slot, 0).then(|| i64::from(self.core.packet(slot).len) - before)
+        self.absorb_edits(slot, 0)
+            .then(|| i64::from(self.core.packet(slot).len) - before)
     }
 
     fn received_frame(&mut self, slot: u32) -> Option<Step> {
@@ -99,7 +100,8 @@ impl Engine {
             return step;
         }
         let id = self.core.packet(slot).id;
-        self.core.debug("packet", || format!("received packet id={id}"));
+        self.core
+            .debug("packet", || format!("received packet id={id}"));
         if !self.core.hooks.hears(EventKind::PacketReceive) {
             self.go(stage::CHOOSE_NETWORK);
             return None;
@@ -135,7 +137,8 @@ impl Engine {
             _ => false,
         };
         if version == 4 && !native {
-            self.core.alert("dropping unknown dissector 'ipv4'", false, None);
+            self.core
+                .alert("dropping unknown dissector 'ipv4'", false, None);
             self.core.drop_packet(slot, DropReason::UnknownDissector);
             self.core.stack.pop();
             return None;
@@ -152,7 +155,10 @@ impl Engine {
         let packet = self.core.packet_mut(slot);
         packet.ip_at = below.at as u32;
         let ids = below.vlans.ids();
-        packet.vlan = fold_vlans(ids.first().copied().unwrap_or(0), ids.get(1).copied().unwrap_or(0));
+        packet.vlan = fold_vlans(
+            ids.first().copied().unwrap_or(0),
+            ids.get(1).copied().unwrap_or(0),
+        );
         packet.ip_version = match below.network {
             Network::Ipv4 => 4,
             Network::Ipv6 => 6,
@@ -171,13 +177,21 @@ impl Engine {
             next::SCRIPTED => return self.taken_over(slot),
             _ => {}
         }
-        let error = if packet.ip_version == 6 { EventKind::Ipv6Error } else { EventKind::Ipv4Error };
+        let error = if packet.ip_version == 6 {
+            EventKind::Ipv6Error
+        } else {
+            EventKind::Ipv4Error
+        };
         if packet.ip_version == 0 {
             return self.forward(slot);
         }
         match ip::locate(&mut self.core, slot) {
             Ok(()) => {
-                let kind = if packet.ip_version == 6 { EventKind::Ipv6Receive } else { EventKind::Ipv4Receive };
+                let kind = if packet.ip_version == 6 {
+                    EventKind::Ipv6Receive
+                } else {
+                    EventKind::Ipv4Receive
+                };
                 self.raise(kind, slot, stage::NETWORK_RECEIVED)
             }
             Err(malformed) => self.malformed(slot, malformed, error),
@@ -221,7 +235,11 @@ impl Engine {
 
     fn choose_transport(&mut self, slot: u32) -> Option<Step> {
         let version = self.core.packet(slot).ip_version;
-        let policy = if version == 6 { EventKind::Ipv6Next } else { EventKind::Ipv4Next };
+        let policy = if version == 6 {
+            EventKind::Ipv6Next
+        } else {
+            EventKind::Ipv4Next
+        };
         self.go(stage::WHOLE_DATAGRAM);
         if self.core.extended.hears(policy) {
             self.core.packet_mut(slot).next = next::NONE;
@@ -243,7 +261,11 @@ impl Engine {
 
     fn whole_datagram(&mut self, slot: u32) -> Option<Step> {
         let version = self.core.packet(slot).ip_version;
-        let kind = if version == 6 { EventKind::Ipv6Reassembled } else { EventKind::Ipv4Reassembled };
+        let kind = if version == 6 {
+            EventKind::Ipv6Reassembled
+        } else {
+            EventKind::Ipv4Reassembled
+        };
         self.raise(kind, slot, stage::TRANSPORT)
     }
 
@@ -253,7 +275,10 @@ impl Engine {
         if packet.next == next::SCRIPTED {
             return self.taken_over(slot);
         }
-        if self.core.settings.inspect_tunnels && packet.depth < MAX_TUNNELS && ip::enter_tunnel(&mut self.core, slot) {
+        if self.core.settings.inspect_tunnels
+            && packet.depth < MAX_TUNNELS
+            && ip::enter_tunnel(&mut self.core, slot)
+        {
             self.core.stats.tunnels += 1;
             self.core.packet_mut(slot).next = next::NATIVE;
             self.go(stage::NETWORK);
@@ -264,10 +289,26 @@ impl Engine {
             return self.forward(slot);
         }
         let (located, receive, error) = match packet.protocol {
-            protocol::TCP => (ip::locate_tcp(&mut self.core, slot), EventKind::TcpReceive, EventKind::TcpError),
-            protocol::UDP => (ip::locate_udp(&mut self.core, slot), EventKind::UdpReceive, EventKind::UdpError),
-            protocol::ICMP => (ip::locate_icmp(&mut self.core, slot), EventKind::IcmpReceive, EventKind::IcmpError),
-            protocol::ICMPV6 => (ip::locate_icmp(&mut self.core, slot), EventKind::Icmpv6Receive, EventKind::Icmpv6Error),
+            protocol::TCP => (
+                ip::locate_tcp(&mut self.core, slot),
+                EventKind::TcpReceive,
+                EventKind::TcpError,
+            ),
+            protocol::UDP => (
+                ip::locate_udp(&mut self.core, slot),
+                EventKind::UdpReceive,
+                EventKind::UdpError,
+            ),
+            protocol::ICMP => (
+                ip::locate_icmp(&mut self.core, slot),
+                EventKind::IcmpReceive,
+                EventKind::IcmpError,
+            ),
+            protocol::ICMPV6 => (
+                ip::locate_icmp(&mut self.core, slot),
+                EventKind::Icmpv6Receive,
+                EventKind::Icmpv6Error,
+            ),
             _ => return self.forward(slot),
         };
         match located {
@@ -293,17 +334,22 @@ impl Engine {
             self.core.current.packet = slot;
             return Some(Step::Event(policy, slot));
         }
-        let native = bit != 0 && (self.core.has(bit) || !self.core.settings.defaults.drop_unknown_dissector);
+        let native =
+            bit != 0 && (self.core.has(bit) || !self.core.settings.defaults.drop_unknown_dissector);
         self.core.packet_mut(slot).next = if native { next::NATIVE } else { next::NONE };
         None
     }
 
-    fn to_connection(&mut self, slot: u32) -> Option<Step> {
+    fn meet_connection(&mut self, slot: u32) -> Option<Step> {
         let packet = *self.core.packet(slot);
         match packet.next {
             next::SCRIPTED => self.taken_over(slot),
             next::NATIVE => {
-                let op = if packet.protocol == protocol::TCP { Op::Tcp } else { Op::Udp };
+                let op = if packet.protocol == protocol::TCP {
+                    Op::Tcp
+                } else {
+                    Op::Udp
+                };
                 if let Some(frame) = self.core.stack.last_mut() {
                     *frame = Frame::packet(op, slot);
                 }

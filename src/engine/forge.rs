@@ -112,11 +112,18 @@ impl Engine {
         if packet.dirty != 0 && packet.flags & flag::READ_ONLY == 0 {
             if packet.protocol == protocol::UDP {
                 let length = packet.end.saturating_sub(packet.transport_at);
-                checksums::put_u16(&mut self.core, slot, packet.transport_at as usize + 4, length as u16);
+                checksums::put_u16(
+                    &mut self.core,
+                    slot,
+                    packet.transport_at as usize + 4,
+                    length as u16,
+                );
             }
             checksums::write_transport(&mut self.core, slot);
         }
-        if packet.protocol == protocol::TCP && packet.flags & (flag::READ_ONLY | flag::REASSEMBLED | flag::SNAPPED) == 0 {
+        if packet.protocol == protocol::TCP
+            && packet.flags & (flag::READ_ONLY | flag::REASSEMBLED | flag::SNAPPED) == 0
+        {
             self.cut_segment(slot);
         }
     }
@@ -142,24 +149,41 @@ impl Engine {
         if payload <= limit {
             return;
         }
-        let Some(header) = ip::tcp(&self.core, slot) else { return };
+        let Some(header) = ip::tcp(&self.core, slot) else {
+            return;
+        };
         let frame = self.core.bytes(slot).to_vec();
-        let body = frame.get(packet.payload_at as usize..packet.end as usize).unwrap_or_default();
+        let body = frame
+            .get(packet.payload_at as usize..packet.end as usize)
+            .unwrap_or_default();
         let (first, rest) = body.split_at(limit.min(body.len()));
         let cut = Cut::of(&packet, &frame, plain);
-        let room = if plain && packet.ip_version == 4 { MTU - 40 } else { limit };
+        let room = if plain && packet.ip_version == 4 {
+            MTU - 40
+        } else {
+            limit
+        };
         let count = rest.len().div_ceil(room);
         let mut followers = Vec::with_capacity(count);
         let mut done = first.len();
         for (number, piece) in rest.chunks(room).enumerate() {
-            let place = Place { header: &header, done, number: number as u16 + 1, last: number + 1 == count };
+            let place = Place {
+                header: &header,
+                done,
+                number: number as u16 + 1,
+                last: number + 1 == count,
+            };
             if let Some(slot) = self.core.forge_after(&cut.piece(&place, piece), slot) {
                 followers.push(slot);
             }
             done += piece.len();
         }
         // The first piece is the packet itself, without FIN and PSH.
-        if let Some(field) = self.core.bytes_mut(slot).get_mut(packet.transport_at as usize + 13) {
+        if let Some(field) = self
+            .core
+            .bytes_mut(slot)
+            .get_mut(packet.transport_at as usize + 13)
+        {
             *field = header.flags & !(TcpHeader::FIN | TcpHeader::PSH);
         }
         self.core.replace_payload(slot, first);
@@ -177,7 +201,9 @@ impl Engine {
     /// The next of several packets goes up.
     pub(super) fn send_next(&mut self, frame: Frame) -> Option<Step> {
         if let Some(slot) = self.core.next_departing(frame) {
-            self.core.stack.push(Frame::packet(Op::Send, slot).at(frame.stage));
+            self.core
+                .stack
+                .push(Frame::packet(Op::Send, slot).at(frame.stage));
         }
         None
     }
@@ -223,13 +249,18 @@ impl Engine {
         };
         packet.state = state::SENT;
         let id = packet.id;
-        self.core.debug("packet", || format!("accepting packet id={id}"));
+        self.core
+            .debug("packet", || format!("accepting packet id={id}"));
         match verdict {
             Verdict::Inject => self.core.stats.injected += 1,
             Verdict::Rewrite => self.core.stats.rewritten += 1,
             _ => self.core.stats.accepted += 1,
         }
-        self.core.outputs.push_back(Output { packet: slot, verdict, listener: None });
+        self.core.outputs.push_back(Output {
+            packet: slot,
+            verdict,
+            listener: None,
+        });
     }
 
     /// Takes the edits made in an open payload buffer into the frame and
@@ -265,7 +296,11 @@ struct Place<'a> {
 
 impl Cut {
     fn of(packet: &PacketRecord, frame: &[u8], plain: bool) -> Cut {
-        let (ip, tcp, end) = (packet.ip_at as usize, packet.transport_at as usize, packet.payload_at as usize);
+        let (ip, tcp, end) = (
+            packet.ip_at as usize,
+            packet.transport_at as usize,
+            packet.payload_at as usize,
+        );
         let plain = plain && packet.ip_version == 4;
         let part = |from: usize, to: usize| frame.get(from..to).unwrap_or_default();
         let (mut head, network) = match plain {
@@ -276,7 +311,12 @@ impl Cut {
             bytes[0] = 0x45;
             bytes[32] = 0x50 | (bytes[32] & 15);
         }
-        Cut { head, tcp: network, version: packet.ip_version, plain }
+        Cut {
+            head,
+            tcp: network,
+            version: packet.ip_version,
+            plain,
+        }
     }
 
     /// The packet that carries a further piece.
@@ -286,18 +326,34 @@ impl Cut {
         let mut packet = Vec::with_capacity(self.head.len() + payload.len());
         packet.extend_from_slice(&self.head);
         let length = self.head.len() + payload.len();
-        let (at, length) = if self.version == 6 { (4, length.saturating_sub(40)) } else { (2, length) };
-        if let Some(field) = packet.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut::<2>()) {
+        let (at, length) = if self.version == 6 {
+            (4, length.saturating_sub(40))
+        } else {
+            (2, length)
+        };
+        if let Some(field) = packet
+            .get_mut(at..)
+            .and_then(|bytes| bytes.first_chunk_mut::<2>())
+        {
             *field = (length as u16).to_be_bytes();
         }
         if self.version == 4
-            && let Some(id) = packet.get_mut(4..).and_then(|bytes| bytes.first_chunk_mut::<2>())
+            && let Some(id) = packet
+                .get_mut(4..)
+                .and_then(|bytes| bytes.first_chunk_mut::<2>())
         {
             // Packets that may be fragmented need one of their own (RFC 6864).
             let own = u16::from_be_bytes(*id).wrapping_add(place.number);
-            *id = if self.plain { [0; 2] } else { own.to_be_bytes() };
+            *id = if self.plain {
+                [0; 2]
+            } else {
+                own.to_be_bytes()
+            };
         }
-        if let Some(tcp) = packet.get_mut(self.tcp..).and_then(|bytes| bytes.first_chunk_mut::<20>()) {
+        if let Some(tcp) = packet
+            .get_mut(self.tcp..)
+            .and_then(|bytes| bytes.first_chunk_mut::<20>())
+        {
             let seq = place.header.seq.wrapping_add(place.done as u32);
             tcp[4..8].copy_from_slice(&seq.to_be_bytes());
             // A reduced window is reported once (RFC 3168, 6.1.2).

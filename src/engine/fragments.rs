@@ -32,23 +32,41 @@ pub const LIMITS: Limits = Limits {
 pub fn collect(engine: &mut Engine, slot: u32) -> Option<u32> {
     let core = &mut engine.core;
     core.stats.fragments += 1;
-    let Ok(header) = ip::header(core, slot) else { return None };
+    let Ok(header) = ip::header(core, slot) else {
+        return None;
+    };
     let fragment = header.fragment?;
     let packet = *core.packet(slot);
     let key = FragmentKey {
         src: header.src,
         dst: header.dst,
         id: fragment.id,
-        protocol: if header.version == 4 { header.protocol } else { 0 },
+        protocol: if header.version == 4 {
+            header.protocol
+        } else {
+            0
+        },
         version: header.version,
         discriminator: u64::from(packet.vlan) << 32 | u64::from(packet.tunnel),
     };
-    let header_len = if header.version == 4 { header.header_len } else { fragment.unfragmentable_len - 40 };
+    let header_len = if header.version == 4 {
+        header.header_len
+    } else {
+        fragment.unfragmentable_len - 40
+    };
     let outcome = {
         let extent = packet.extent;
         let bytes = core.bufs.extents.bytes(extent);
-        let payload = bytes.get(header.payload_at()..packet.end as usize).unwrap_or_default();
-        let piece = Piece { offset: fragment.offset, more: fragment.more, header_len: header_len as u32, payload, token: slot };
+        let payload = bytes
+            .get(header.payload_at()..packet.end as usize)
+            .unwrap_or_default();
+        let piece = Piece {
+            offset: fragment.offset,
+            more: fragment.more,
+            header_len: header_len as u32,
+            payload,
+            token: slot,
+        };
         engine.reassembler.insert(core.now, key, piece)
     };
     core.packet_mut(slot).flags |= flag::HELD;
@@ -63,9 +81,16 @@ pub fn collect(engine: &mut Engine, slot: u32) -> Option<u32> {
             for token in also {
                 core.drop_packet_with(token, DropReason::Fragment);
             }
-            if matches!(reason, Refusal::BeyondEnd | Refusal::TooLong | Refusal::Misaligned) {
+            if matches!(
+                reason,
+                Refusal::BeyondEnd | Refusal::TooLong | Refusal::Misaligned
+            ) {
                 core.alert(
-                    if header.version == 4 { "invalid ipv4 fragment" } else { "invalid ipv6 fragment" },
+                    if header.version == 4 {
+                        "invalid ipv4 fragment"
+                    } else {
+                        "invalid ipv6 fragment"
+                    },
                     true,
                     Some([(header.src, None), (header.dst, None)]),
                 );
@@ -85,8 +110,13 @@ pub fn collect(engine: &mut Engine, slot: u32) -> Option<u32> {
 fn assemble(engine: &mut Engine, datagram: &Datagram, last: u32) -> Option<u32> {
     let core = &mut engine.core;
     let first = datagram.parts.first()?.token;
-    let Ok(header) = ip::header(core, first) else { return None };
-    let head = core.bytes(first).get(..header.payload_at()).unwrap_or_default();
+    let Ok(header) = ip::header(core, first) else {
+        return None;
+    };
+    let head = core
+        .bytes(first)
+        .get(..header.payload_at())
+        .unwrap_or_default();
     let mut frame = Vec::with_capacity(head.len() + datagram.payload.len());
     frame.extend_from_slice(head);
     frame.extend_from_slice(&datagram.payload);
@@ -157,12 +187,20 @@ pub fn send(engine: &mut Engine, datagram: u32) {
             continue;
         }
         fragment.state = state::SENT;
-        let verdict = if fragment.dirty == 0 { Verdict::Accept } else { Verdict::Rewrite };
+        let verdict = if fragment.dirty == 0 {
+            Verdict::Accept
+        } else {
+            Verdict::Rewrite
+        };
         match verdict {
             Verdict::Accept => core.stats.accepted += 1,
             _ => core.stats.rewritten += 1,
         }
-        core.outputs.push_back(Output { packet: part.token, verdict, listener: None });
+        core.outputs.push_back(Output {
+            packet: part.token,
+            verdict,
+            listener: None,
+        });
     }
     core.packets.retire(datagram);
 }
@@ -172,22 +210,46 @@ pub fn send(engine: &mut Engine, datagram: u32) {
 fn share_out(engine: &mut Engine, datagram: u32, parts: &[Part]) {
     let core = &mut engine.core;
     let whole = *core.packet(datagram);
-    let header = core.bytes(datagram).get(..whole.ip_at as usize + 20).unwrap_or_default().to_vec();
-    let Ok(first) = parts.first().map_or(Err(()), |part| ip::header(core, part.token).map_err(|_| ())) else { return };
+    let header = core
+        .bytes(datagram)
+        .get(..whole.ip_at as usize + 20)
+        .unwrap_or_default()
+        .to_vec();
+    let Ok(first) = parts
+        .first()
+        .map_or(Err(()), |part| ip::header(core, part.token).map_err(|_| ()))
+    else {
+        return;
+    };
     let payload_at = first.payload_at();
-    let new: Vec<u8> = core.bytes(datagram).get(payload_at..whole.end as usize).unwrap_or_default().to_vec();
+    let new: Vec<u8> = core
+        .bytes(datagram)
+        .get(payload_at..whole.end as usize)
+        .unwrap_or_default()
+        .to_vec();
     let old: Vec<u8> = parts
         .iter()
         .flat_map(|part| {
-            let Ok(header) = ip::header(core, part.token) else { return Vec::new() };
+            let Ok(header) = ip::header(core, part.token) else {
+                return Vec::new();
+            };
             let fragment_offset = header.fragment.map_or(0, |fragment| fragment.offset);
             let from = header.payload_at() + part.offset.saturating_sub(fragment_offset) as usize;
-            core.bytes(part.token).get(from..from + part.len as usize).unwrap_or_default().to_vec()
+            core.bytes(part.token)
+                .get(from..from + part.len as usize)
+                .unwrap_or_default()
+                .to_vec()
         })
         .collect();
     let prefix = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let room = old.len().min(new.len()) - prefix;
-    let suffix = old.iter().rev().zip(new.iter().rev()).take(room).take_while(|(a, b)| a == b).count();
+    let suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take(room)
+        .take_while(|(a, b)| a == b)
+        .count();
     let place = |at: usize| {
         if at <= prefix {
             at
@@ -202,27 +264,57 @@ fn share_out(engine: &mut Engine, datagram: u32, parts: &[Part]) {
     for (number, part) in parts.iter().enumerate() {
         covered += part.len as usize;
         let last = number + 1 == parts.len();
-        let mut to = if last { new.len() } else { place(covered).max(from) };
+        let mut to = if last {
+            new.len()
+        } else {
+            place(covered).max(from)
+        };
         if !last && !engine.core.settings.defaults.plain_segments {
             // Offsets count in units of eight bytes.
             to = (from + (to - from) / 8 * 8).min(new.len());
         }
-        rewrite(engine, part.token, &header, number == 0, from, new.get(from..to).unwrap_or_default(), !last);
+        rewrite(
+            engine,
+            part.token,
+            &header,
+            number == 0,
+            from,
+            new.get(from..to).unwrap_or_default(),
+            !last,
+        );
         from = to;
     }
 }
 
 /// Puts a share of the payload behind the header of one fragment.
-fn rewrite(engine: &mut Engine, slot: u32, edited: &[u8], first: bool, offset: usize, share: &[u8], more: bool) {
+fn rewrite(
+    engine: &mut Engine,
+    slot: u32,
+    edited: &[u8],
+    first: bool,
+    offset: usize,
+    share: &[u8],
+    more: bool,
+) {
     let core = &mut engine.core;
-    let Ok(header) = ip::header(core, slot) else { return };
-    let Some(fragment) = header.fragment else { return };
+    let Ok(header) = ip::header(core, slot) else {
+        return;
+    };
+    let Some(fragment) = header.fragment else {
+        return;
+    };
     let packet = *core.packet(slot);
     let frame = core.bytes(slot);
-    let mut bytes = frame.get(..header.payload_at()).unwrap_or_default().to_vec();
+    let mut bytes = frame
+        .get(..header.payload_at())
+        .unwrap_or_default()
+        .to_vec();
     if first
         && header.version == 4
-        && let (Some(own), Some(new)) = (bytes.get_mut(header.at..header.at + 20), edited.get(header.at..header.at + 20))
+        && let (Some(own), Some(new)) = (
+            bytes.get_mut(header.at..header.at + 20),
+            edited.get(header.at..header.at + 20),
+        )
     {
         own.copy_from_slice(new);
     }
@@ -238,7 +330,12 @@ fn rewrite(engine: &mut Engine, slot: u32, edited: &[u8], first: bool, offset: u
         let field = u16::from(keep) << 8 | u16::from(more) << 13 | units;
         checksums::put_u16(core, slot, at, field);
     } else {
-        checksums::put_u16(core, slot, fragment.header_at + 2, units << 3 | u16::from(more));
+        checksums::put_u16(
+            core,
+            slot,
+            fragment.header_at + 2,
+            units << 3 | u16::from(more),
+        );
     }
     core.packet_mut(slot).dirty |= dirty::NETWORK;
     ip::write_length(core, slot);
@@ -254,7 +351,8 @@ impl Engine {
         let mut tokens = Vec::new();
         self.reassembler.expire(now, &mut tokens);
         for token in tokens {
-            self.core.drop_packet_with(token, DropReason::FragmentTimeout);
+            self.core
+                .drop_packet_with(token, DropReason::FragmentTimeout);
         }
     }
 

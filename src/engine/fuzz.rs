@@ -44,7 +44,9 @@ struct Dice<'a> {
 
 impl Dice<'_> {
     fn throw(&mut self) -> usize {
-        let Some((&byte, rest)) = self.data.split_first() else { return 0 };
+        let Some((&byte, rest)) = self.data.split_first() else {
+            return 0;
+        };
         self.data = rest;
         usize::from(byte)
     }
@@ -66,7 +68,10 @@ impl Script {
     /// The new bytes for the one at `at`, if it changes.
     fn edit(self, at: u64) -> Option<Vec<u8>> {
         let own = self.byte(at);
-        let chance = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23 + self.side as u32) % 256;
+        let chance = (at + 1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(23 + self.side as u32)
+            % 256;
         match (self.mode, chance) {
             (1, 0..2) | (2, 0..60) => Some(Vec::new()),
             (1, 2..4) | (2, 60..90) => Some([vec![b'+'; chance as usize % 7], vec![own]].concat()),
@@ -80,7 +85,9 @@ impl Script {
     }
 
     fn outcome(self, len: u64) -> Vec<u8> {
-        (0..len).flat_map(|at| self.edit(at).unwrap_or_else(|| vec![self.byte(at)])).collect()
+        (0..len)
+            .flat_map(|at| self.edit(at).unwrap_or_else(|| vec![self.byte(at)]))
+            .collect()
     }
 }
 
@@ -101,17 +108,32 @@ impl Hooks for Editor {
         let core = &mut self.engine.borrow_mut().core;
         let current = core.current;
         let side = current.direction as usize;
-        let stream = BufId(Key { index: current.stream, generation: current.stream_generation });
+        let stream = BufId(Key {
+            index: current.stream,
+            generation: current.stream_generation,
+        });
         if let Some(mark) = self.marks[side].take() {
             core.bufs.unmark(mark).expect("the mark is there");
         }
-        let span = core.bufs.piece_span(stream, u64::from(current.piece)).expect("the piece is there");
+        let span = core
+            .bufs
+            .piece_span(stream, u64::from(current.piece))
+            .expect("the piece is there");
         let mut text = Vec::new();
-        core.bufs.copy_span(span, &mut text).expect("the piece can be read");
+        core.bufs
+            .copy_span(span, &mut text)
+            .expect("the piece can be read");
         let (script, seen) = (self.scripts[side], self.seen[side]);
         assert_eq!(text.len(), current.fresh as usize);
-        assert!(text.iter().enumerate().all(|(number, &byte)| byte == script.byte(seen + number as u64)), "readers see the first bytes");
-        let edits: Vec<_> = (0..u64::from(current.fresh)).filter_map(|number| Some((number, script.edit(seen + number)?))).collect();
+        assert!(
+            text.iter()
+                .enumerate()
+                .all(|(number, &byte)| byte == script.byte(seen + number as u64)),
+            "readers see the first bytes"
+        );
+        let edits: Vec<_> = (0..u64::from(current.fresh))
+            .filter_map(|number| Some((number, script.edit(seen + number)?)))
+            .collect();
         // A buffer has only so many pieces: many edits are made as one.
         if edits.len() > 64 {
             let new: Vec<u8> = (seen..seen + u64::from(current.fresh))
@@ -120,19 +142,28 @@ impl Hooks for Editor {
             core.bufs.set_string(span, &new).expect("room for the edit");
         } else {
             for (number, new) in edits.iter().rev() {
-                let byte = core.bufs.sub_span(span, *number, Some(1)).expect("the byte is there");
+                let byte = core
+                    .bufs
+                    .sub_span(span, *number, Some(1))
+                    .expect("the byte is there");
                 core.bufs.set_string(byte, new).expect("room for the edit");
             }
         }
         self.seen[side] += u64::from(current.fresh);
         if current.finished != 0 && current.fresh == 0 && script.mode != 0 {
-            let end = core.bufs.set_string(Span::Between(Pos::Begin(stream), Pos::Begin(stream)), b"the end");
+            let end = core.bufs.set_string(
+                Span::Between(Pos::Begin(stream), Pos::Begin(stream)),
+                b"the end",
+            );
             if self.seen[side] == 0 || core.bufs.stream_len(stream) == 7 {
                 end.expect("an empty stream takes bytes before its FIN");
                 self.endings[side] = b"the end".to_vec();
             }
         } else if self.holds && current.finished == 0 && seen.is_multiple_of(3) {
-            let place = core.bufs.piece_position(stream, u64::from(current.piece)).expect("the piece is there");
+            let place = core
+                .bufs
+                .piece_position(stream, u64::from(current.piece))
+                .expect("the piece is there");
             self.marks[side] = core.bufs.mark(place, false).ok();
         }
         Ok(())
@@ -174,16 +205,29 @@ struct World {
 
 impl World {
     fn new(dice: &mut Dice<'_>) -> World {
-        let settings = Settings { max_flows: 16, max_packets: 4096, ..Settings::new(Profile::Wero) };
-        let engine: Shared = Rc::new(std::cell::RefCell::new(Engine::new(settings).expect("address space")));
-        engine.borrow_mut().core.hooks.set(EventKind::TcpReceiveData, true);
+        let settings = Settings {
+            max_flows: 16,
+            max_packets: 4096,
+            ..Settings::new(Profile::Wero)
+        };
+        let engine: Shared = Rc::new(std::cell::RefCell::new(
+            Engine::new(settings).expect("address space"),
+        ));
+        engine
+            .borrow_mut()
+            .core
+            .hooks
+            .set(EventKind::TcpReceiveData, true);
         engine.borrow_mut().core.streams = true;
         let shape = dice.throw();
         let addr = |host: u8| match shape & 1 {
             0 => Addr::v4([10, 0, 0, host]),
             _ => Addr::v6([host; 16]),
         };
-        let scripts = [0, 1].map(|side| Script { mode: dice.throw() % 6, side });
+        let scripts = [0, 1].map(|side| Script {
+            mode: dice.throw() % 6,
+            side,
+        });
         let ends = [(1, 40_000), (2, 80)].map(|(host, port)| End {
             addr: (addr(host), port),
             // Near the wrap, on either side.
@@ -203,13 +247,25 @@ impl World {
             marks: [None; 2],
             holds: shape & 2 != 0,
         };
-        World { engine, editor, ends, on_the_way: VecDeque::new(), verdicts: Vec::new() }
+        World {
+            engine,
+            editor,
+            ends,
+            on_the_way: VecDeque::new(),
+            verdicts: Vec::new(),
+        }
     }
 
     fn shake_hands(&mut self) {
         let [client, server] = [0, 1].map(|side| self.ends[side].isn);
         self.put(0, client, 0, TcpHeader::SYN, &[]);
-        self.put(1, server, client.wrapping_add(1), TcpHeader::SYN | TcpHeader::ACK, &[]);
+        self.put(
+            1,
+            server,
+            client.wrapping_add(1),
+            TcpHeader::SYN | TcpHeader::ACK,
+            &[],
+        );
         self.on_the_way.clear();
         self.acknowledge(0);
         self.on_the_way.clear();
@@ -225,7 +281,13 @@ impl World {
             0 | 1 => self.say(side, sent, size, false, false),
             2 => {
                 let back = dice.throw() as u64;
-                self.say(side, (acked + back).saturating_sub(40).min(sent), size, false, true);
+                self.say(
+                    side,
+                    (acked + back).saturating_sub(40).min(sent),
+                    size,
+                    false,
+                    true,
+                );
             }
             3 | 4 => self.arrive(dice.throw()),
             5 => {
@@ -236,7 +298,13 @@ impl World {
             _ => {
                 // Others bytes for what readers have seen.
                 let start = acked.saturating_sub(dice.throw() as u64 / 4);
-                self.say(side, start, size.min(seen.saturating_sub(start)), true, true);
+                self.say(
+                    side,
+                    start,
+                    size.min(seen.saturating_sub(start)),
+                    true,
+                    true,
+                );
             }
         }
     }
@@ -253,14 +321,19 @@ impl World {
         let fin = stop > end.len;
         let script = self.editor.scripts[side];
         let mask = if garbled { 0xff } else { 0 };
-        let text: Vec<u8> = (start..stop.min(end.len)).map(|at| script.byte(at) ^ mask).collect();
+        let text: Vec<u8> = (start..stop.min(end.len))
+            .map(|at| script.byte(at) ^ mask)
+            .collect();
         let seq = end.isn.wrapping_add(1).wrapping_add(start as u32);
         let ack = self.ack_of(side);
         self.put(side, seq, ack, TcpHeader::ACK | u8::from(fin), &text);
     }
 
     fn ack_of(&self, side: usize) -> u32 {
-        self.ends[1 - side].isn.wrapping_add(1).wrapping_add(self.ends[side].expects() as u32)
+        self.ends[1 - side]
+            .isn
+            .wrapping_add(1)
+            .wrapping_add(self.ends[side].expects() as u32)
     }
 
     fn acknowledge(&mut self, side: usize) {
@@ -286,18 +359,29 @@ impl World {
         frame[tcp + 16..tcp + 18].copy_from_slice(&sum.to_be_bytes());
         self.verdicts.push(0);
         let id = self.verdicts.len() as u64;
-        assert!(self.engine.borrow_mut().handle_packet(Timestamp(id as i64), id, LinkType::RAW, &frame, frame.len() as u32));
+        assert!(self.engine.borrow_mut().handle_packet(
+            Timestamp(id as i64),
+            id,
+            LinkType::RAW,
+            &frame,
+            frame.len() as u32
+        ));
         self.drive();
     }
 
     fn drive(&mut self) {
         run(&self.engine, &mut self.editor, &mut |_| {});
         loop {
-            let Some(output) = self.engine.borrow_mut().poll_output() else { return };
+            let Some(output) = self.engine.borrow_mut().poll_output() else {
+                return;
+            };
             {
                 let engine = self.engine.borrow();
                 let gone = engine.departure(&output);
-                if let Some(count) = gone.id.checked_sub(1).and_then(|place| self.verdicts.get_mut(place as usize))
+                if let Some(count) = gone
+                    .id
+                    .checked_sub(1)
+                    .and_then(|place| self.verdicts.get_mut(place as usize))
                     && gone.verdict != Verdict::Inject
                 {
                     *count += 1;
@@ -315,17 +399,26 @@ impl World {
     /// A frame comes to its end.
     fn arrive(&mut self, which: usize) {
         let count = self.on_the_way.len().max(1);
-        let Some((side, frame)) = self.on_the_way.remove(which % count) else { return };
+        let Some((side, frame)) = self.on_the_way.remove(which % count) else {
+            return;
+        };
         let ip = decode::ip(&frame, 0, None).expect("whole packets leave");
         let tcp = decode::tcp(&frame, ip.payload_at(), ip.end).expect("a whole header");
-        assert_eq!(checksum::transport(&ip.src, &ip.dst, 6, &frame[ip.payload_at()..ip.end]), 0, "checksum");
+        assert_eq!(
+            checksum::transport(&ip.src, &ip.dst, 6, &frame[ip.payload_at()..ip.end]),
+            0,
+            "checksum"
+        );
         let peer = self.ends[1 - side].isn.wrapping_add(1);
         let end = &mut self.ends[side];
         let own = end.isn.wrapping_add(1).wrapping_add(end.acked as u32);
         let more = tcp.ack.wrapping_sub(own) as i32;
         if more > 0 {
             end.acked += more as u64;
-            assert!(end.acked <= end.sent, "an acknowledgement of what was not sent");
+            assert!(
+                end.acked <= end.sent,
+                "an acknowledgement of what was not sent"
+            );
         }
         let expected = peer.wrapping_add(end.expects() as u32);
         let ahead = i64::from(tcp.seq.wrapping_sub(expected) as i32);
@@ -339,7 +432,11 @@ impl World {
         }
         if tcp.flags & TcpHeader::FIN != 0 {
             let fin = (start + payload.len() as i64) as u64;
-            assert!(end.fin.is_none_or(|known| known == fin), "the FIN moved from {:?} to {fin}", end.fin);
+            assert!(
+                end.fin.is_none_or(|known| known == fin),
+                "the FIN moved from {:?} to {fin}",
+                end.fin
+            );
             end.fin = Some(fin);
         }
         while end.heard.contains_key(&end.next) {
@@ -358,13 +455,24 @@ impl World {
             while !self.on_the_way.is_empty() {
                 self.arrive(0);
             }
-            let waiting: Vec<usize> = (0..2).filter(|&side| self.ends[side].acked < self.ends[side].says()).collect();
+            let waiting: Vec<usize> = (0..2)
+                .filter(|&side| self.ends[side].acked < self.ends[side].says())
+                .collect();
             if waiting.is_empty() {
                 break;
             }
-            assert!(round < ROUNDS, "an end waits for ever: {:?}", self.ends.each_ref().map(|end| (end.acked, end.sent, end.says())));
+            assert!(
+                round < ROUNDS,
+                "an end waits for ever: {:?}",
+                self.ends
+                    .each_ref()
+                    .map(|end| (end.acked, end.sent, end.says()))
+            );
             for side in waiting {
-                let (from, size) = (self.ends[side].acked, if round % 2 == 0 { 1460 } else { 97 });
+                let (from, size) = (
+                    self.ends[side].acked,
+                    if round % 2 == 0 { 1460 } else { 97 },
+                );
                 self.say(side, from, size, false, false);
                 self.let_go();
             }
@@ -373,13 +481,30 @@ impl World {
             let mut expected = self.editor.scripts[side].outcome(self.ends[side].len);
             expected.extend_from_slice(&self.editor.endings[side]);
             let heard: Vec<u8> = self.ends[1 - side].heard.values().copied().collect();
-            assert!(heard == expected, "side {side} said {} bytes, edited {}, heard {}", self.ends[side].len, expected.len(), heard.len());
-            assert_eq!(self.ends[1 - side].fin, Some(expected.len() as u64), "the FIN follows the text");
+            assert!(
+                heard == expected,
+                "side {side} said {} bytes, edited {}, heard {}",
+                self.ends[side].len,
+                expected.len(),
+                heard.len()
+            );
+            assert_eq!(
+                self.ends[1 - side].fin,
+                Some(expected.len() as u64),
+                "the FIN follows the text"
+            );
         }
         self.engine.borrow_mut().shutdown();
         self.drive();
-        assert!(self.verdicts.iter().all(|&count| count == 1), "one verdict each: {:?}", self.verdicts);
-        assert!(self.engine.borrow().core.packets.is_empty(), "no packet is left behind");
+        assert!(
+            self.verdicts.iter().all(|&count| count == 1),
+            "one verdict each: {:?}",
+            self.verdicts
+        );
+        assert!(
+            self.engine.borrow().core.packets.is_empty(),
+            "no packet is left behind"
+        );
     }
 
     /// The listener holds nothing any longer.
@@ -417,10 +542,16 @@ mod tests {
     /// A world after its handshake, whose caps are a thousand bytes.
     fn capped(policy: CapPolicy) -> World {
         // The listener holds the first piece and edits nothing.
-        let mut world = World::new(&mut Dice { data: &[2, 0, 0, 0, 255, 0, 255] });
+        let mut world = World::new(&mut Dice {
+            data: &[2, 0, 0, 0, 255, 0, 255],
+        });
         {
             let settings = &mut world.engine.borrow_mut().core.settings;
-            (settings.hold_bytes, settings.reassembly_bytes, settings.hold_policy) = (1000, 1000, policy);
+            (
+                settings.hold_bytes,
+                settings.reassembly_bytes,
+                settings.hold_policy,
+            ) = (1000, 1000, policy);
         }
         world.shake_hands();
         world
@@ -438,7 +569,10 @@ mod tests {
             let released = policy == CapPolicy::Release;
             assert_eq!(world.on_the_way.len(), if released { 2 } else { 0 });
             assert_eq!(stats.unjudged, if released { 2 } else { 0 });
-            assert_eq!(stats.drops[DropReason::HoldCap as usize], if released { 0 } else { 2 });
+            assert_eq!(
+                stats.drops[DropReason::HoldCap as usize],
+                if released { 0 } else { 2 }
+            );
         }
     }
 
@@ -454,7 +588,10 @@ mod tests {
             assert_eq!(stats.reassembly_caps, 1);
             let released = policy == CapPolicy::Release;
             assert_eq!(world.on_the_way.len(), if released { 2 } else { 0 });
-            assert_eq!(stats.drops[DropReason::ReassemblyCap as usize], u64::from(!released));
+            assert_eq!(
+                stats.drops[DropReason::ReassemblyCap as usize],
+                u64::from(!released)
+            );
         }
     }
 

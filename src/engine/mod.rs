@@ -8,10 +8,10 @@
 //! that all callers use. Order of reading: `dissect`, `proto::tcp`, `forge`.
 
 mod dissect;
-#[doc(hidden)]
-pub mod fuzz;
 mod forge;
 mod fragments;
+#[doc(hidden)]
+pub mod fuzz;
 #[doc(hidden)]
 pub mod ops;
 mod settle;
@@ -22,7 +22,9 @@ use std::io;
 use std::rc::Rc;
 
 use crate::core::{Core, Frame, Op, Output, Step};
-use crate::event::{DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict};
+use crate::event::{
+    DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
+};
 use crate::packet::LinkType;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
@@ -80,7 +82,14 @@ impl Engine {
     /// False when there is no slot for it, which only a caller sees that
     /// does not take its outputs: the packet then is the caller's to pass.
     #[must_use]
-    pub fn handle_packet(&mut self, now: Timestamp, id: u64, link: LinkType, bytes: &[u8], wire_len: u32) -> bool {
+    pub fn handle_packet(
+        &mut self,
+        now: Timestamp,
+        id: u64,
+        link: LinkType,
+        bytes: &[u8],
+        wire_len: u32,
+    ) -> bool {
         self.advance_clock(now);
         self.core.stats.packets += 1;
         self.core.stats.bytes += bytes.len() as u64;
@@ -88,7 +97,9 @@ impl Engine {
         if self.core.packets.is_crowded() {
             self.make_room();
         }
-        let Some(slot) = self.core.packets.alloc() else { return false };
+        let Some(slot) = self.core.packets.alloc() else {
+            return false;
+        };
         self.core.fill(slot, bytes);
         self.core.last_link = link;
         let read_only = self.core.settings.pass_through;
@@ -126,15 +137,17 @@ impl Engine {
     pub fn step(&mut self) -> Step {
         loop {
             if self.core.stack.len() <= self.floor {
-                if self.floor == 0 {
-                    if let Some(slot) = self.core.injected.pop_front() {
-                        self.core.stack.push(Frame::packet(Op::Receive, slot));
-                        continue;
-                    }
+                if self.floor == 0
+                    && let Some(slot) = self.core.injected.pop_front()
+                {
+                    self.core.stack.push(Frame::packet(Op::Receive, slot));
+                    continue;
                 }
                 return Step::Done;
             }
-            let Some(&frame) = self.core.stack.last() else { return Step::Done };
+            let Some(&frame) = self.core.stack.last() else {
+                return Step::Done;
+            };
             let event = match frame.op {
                 Op::Receive => self.receive(frame),
                 Op::Send => self.send_step(frame),
@@ -155,7 +168,10 @@ impl Engine {
     }
 
     fn tcp(&mut self) -> tcp::Tcp<'_> {
-        tcp::Tcp { core: &mut self.core, connections: &mut self.connections }
+        tcp::Tcp {
+            core: &mut self.core,
+            connections: &mut self.connections,
+        }
     }
 
     /// The next packet that leaves or is refused. Its slot is freed by
@@ -225,7 +241,14 @@ impl Engine {
 
     /// A listener failed: whatever it had started is abandoned, and the
     /// failure policy applies to the subject of the event.
-    pub fn event_failed(&mut self, kind: EventKind, subject: u32, depth: usize, failure: ListenerFailed, stopped: bool) {
+    pub fn event_failed(
+        &mut self,
+        kind: EventKind,
+        subject: u32,
+        depth: usize,
+        failure: ListenerFailed,
+        stopped: bool,
+    ) {
         self.core.stack.truncate(depth);
         self.floor = 0;
         if failure == ListenerFailed::Error {
@@ -244,7 +267,9 @@ impl Engine {
     }
 
     fn flow_failed(&mut self, flow: u32, reason: DropReason, failure: ListenerFailed) {
-        let Some(record) = self.core.flows.live(flow) else { return };
+        let Some(record) = self.core.flows.live(flow) else {
+            return;
+        };
         if record.protocol != crate::packet::decode::protocol::TCP {
             udp::failed(&mut self.core, flow, reason);
         } else {
@@ -265,7 +290,11 @@ impl Engine {
             self.core.stack.pop();
             return None;
         };
-        let protocol = self.core.flows.live(flow).map_or(0, |record| record.protocol);
+        let protocol = self
+            .core
+            .flows
+            .live(flow)
+            .map_or(0, |record| record.protocol);
         match protocol {
             crate::packet::decode::protocol::TCP => tcp::expired(self.tcp(), flow),
             _ => udp::expired(&mut self.core, flow),
@@ -313,9 +342,13 @@ pub fn run(engine: &Shared, hooks: &mut impl Hooks, notices: &mut impl FnMut(Not
             }
             (step, engine.core.stack.len())
         };
-        let Step::Event(kind, subject) = step else { return };
+        let Step::Event(kind, subject) = step else {
+            return;
+        };
         if let Err((failure, stopped)) = hooks.fire(kind, subject) {
-            engine.borrow_mut().event_failed(kind, subject, depth, failure, stopped);
+            engine
+                .borrow_mut()
+                .event_failed(kind, subject, depth, failure, stopped);
         }
         engine.borrow_mut().core.listener = None;
     }

@@ -44,7 +44,9 @@ fn with<R>(engine: *mut c_void, failed: R, body: impl FnOnce(&mut Engine) -> R) 
     // runtime keeps a `Shared` alive as long as its Lua state, and both stay
     // on one thread.
     let cell = unsafe { &*engine.cast::<RefCell<Engine>>() };
-    let Ok(mut engine) = cell.try_borrow_mut() else { return failed };
+    let Ok(mut engine) = cell.try_borrow_mut() else {
+        return failed;
+    };
     // Unwinding into LuaJIT frames is undefined: a defect ends the call only.
     catch_unwind(AssertUnwindSafe(|| body(&mut engine))).unwrap_or(failed)
 }
@@ -58,17 +60,29 @@ fn status(engine: *mut c_void, body: impl FnOnce(&mut Engine) -> Result<(), Stat
 
 impl Engine {
     fn current_packet(&self, slot: u32, generation: u32) -> Result<(), Status> {
-        if self.core.packets.is_current(slot, generation) { Ok(()) } else { Err(Status::Stale) }
+        if self.core.packets.is_current(slot, generation) {
+            Ok(())
+        } else {
+            Err(Status::Stale)
+        }
     }
 
     fn packet_in_hand(&self, slot: u32, generation: u32) -> Result<(), Status> {
         self.current_packet(slot, generation)?;
-        if self.core.alive(slot) { Ok(()) } else { Err(Status::Stale) }
+        if self.core.alive(slot) {
+            Ok(())
+        } else {
+            Err(Status::Stale)
+        }
     }
 
     fn writable_packet(&self, slot: u32, generation: u32) -> Result<(), Status> {
         self.packet_in_hand(slot, generation)?;
-        if self.core.packet(slot).flags & flag::READ_ONLY != 0 { Err(Status::ReadOnly) } else { Ok(()) }
+        if self.core.packet(slot).flags & flag::READ_ONLY != 0 {
+            Err(Status::ReadOnly)
+        } else {
+            Ok(())
+        }
     }
 
     fn current_flow(&self, flow: u32, generation: u32) -> Result<u8, Status> {
@@ -121,7 +135,13 @@ extern "C" fn step(engine: *mut c_void) -> i32 {
     })
 }
 
-extern "C" fn packet_drop(engine: *mut c_void, slot: u32, generation: u32, kind: u32, listener: u32) -> i32 {
+extern "C" fn packet_drop(
+    engine: *mut c_void,
+    slot: u32,
+    generation: u32,
+    kind: u32,
+    listener: u32,
+) -> i32 {
     status(engine, |engine| {
         engine.current_packet(slot, generation)?;
         engine.blame(kind, listener);
@@ -132,7 +152,9 @@ extern "C" fn packet_drop(engine: *mut c_void, slot: u32, generation: u32, kind:
 
 extern "C" fn packet_send(engine: *mut c_void, slot: u32, generation: u32, from: u32) -> i32 {
     status(engine, |engine| {
-        engine.packet_in_hand(slot, generation).map_err(|_| Status::Unsupported)?;
+        engine
+            .packet_in_hand(slot, generation)
+            .map_err(|_| Status::Unsupported)?;
         if engine.core.packet(slot).flags & flag::HELD != 0 {
             return Err(Status::Unsupported);
         }
@@ -176,7 +198,14 @@ extern "C" fn packet_create(engine: *mut c_void, size: u32) -> i64 {
     })
 }
 
-extern "C" fn layer_create(engine: *mut c_void, slot: u32, generation: u32, at: u32, number: u32, size: u32) -> i32 {
+extern "C" fn layer_create(
+    engine: *mut c_void,
+    slot: u32,
+    generation: u32,
+    at: u32,
+    number: u32,
+    size: u32,
+) -> i32 {
     status(engine, |engine| {
         engine.writable_packet(slot, generation)?;
         if size > MAX_FORGED {
@@ -194,7 +223,16 @@ extern "C" fn layer_create(engine: *mut c_void, slot: u32, generation: u32, at: 
 }
 
 #[allow(clippy::too_many_arguments)]
-extern "C" fn write(engine: *mut c_void, slot: u32, generation: u32, at: u32, offset: u32, width: u32, mask: u32, value: u32) -> i32 {
+extern "C" fn write(
+    engine: *mut c_void,
+    slot: u32,
+    generation: u32,
+    at: u32,
+    offset: u32,
+    width: u32,
+    mask: u32,
+    value: u32,
+) -> i32 {
     status(engine, |engine| {
         engine.writable_packet(slot, generation)?;
         let (from, end) = engine.header(slot, at);
@@ -206,12 +244,18 @@ extern "C" fn write(engine: *mut c_void, slot: u32, generation: u32, at: u32, of
         let Some(field) = engine.core.bytes_mut(slot).get_mut(place..place + width) else {
             return Err(Status::OutOfPacket);
         };
-        let old = field.iter().fold(0u32, |sum, &byte| sum << 8 | u32::from(byte));
+        let old = field
+            .iter()
+            .fold(0u32, |sum, &byte| sum << 8 | u32::from(byte));
         let new = old & !mask | value & mask;
         for (number, byte) in field.iter_mut().enumerate() {
             *byte = (new >> (8 * (width - 1 - number))) as u8;
         }
-        engine.core.packet_mut(slot).dirty |= if at == layer::NETWORK { dirty::NETWORK } else { dirty::TRANSPORT };
+        engine.core.packet_mut(slot).dirty |= if at == layer::NETWORK {
+            dirty::NETWORK
+        } else {
+            dirty::TRANSPORT
+        };
         if at == layer::NETWORK {
             engine.note_network_write(slot, offset);
         }
@@ -219,7 +263,14 @@ extern "C" fn write(engine: *mut c_void, slot: u32, generation: u32, at: u32, of
     })
 }
 
-extern "C" fn write_address(engine: *mut c_void, slot: u32, generation: u32, which: u32, high: u64, low: u64) -> i32 {
+extern "C" fn write_address(
+    engine: *mut c_void,
+    slot: u32,
+    generation: u32,
+    which: u32,
+    high: u64,
+    low: u64,
+) -> i32 {
     status(engine, |engine| {
         engine.writable_packet(slot, generation)?;
         let packet = *engine.core.packet(slot);
@@ -248,7 +299,11 @@ extern "C" fn dont_reassemble(engine: *mut c_void, slot: u32, generation: u32, o
     status(engine, |engine| {
         engine.packet_in_hand(slot, generation)?;
         let packet = engine.core.packet_mut(slot);
-        if on != 0 { packet.flags |= flag::DONT_REASSEMBLE } else { packet.flags &= !flag::DONT_REASSEMBLE }
+        if on != 0 {
+            packet.flags |= flag::DONT_REASSEMBLE
+        } else {
+            packet.flags &= !flag::DONT_REASSEMBLE
+        }
         Ok(())
     })
 }
@@ -256,7 +311,11 @@ extern "C" fn dont_reassemble(engine: *mut c_void, slot: u32, generation: u32, o
 extern "C" fn payload(engine: *mut c_void, slot: u32, generation: u32, at: u32) -> i32 {
     status(engine, |engine| {
         engine.current_packet(slot, generation)?;
-        engine.core.open_payload(slot, at as usize).map(|_| ()).ok_or(Status::Full)
+        engine
+            .core
+            .open_payload(slot, at as usize)
+            .map(|_| ())
+            .ok_or(Status::Full)
     })
 }
 
@@ -313,24 +372,50 @@ extern "C" fn flow_send(engine: *mut c_void, flow: u32, generation: u32, directi
     })
 }
 
-extern "C" fn flow_drop(engine: *mut c_void, flow: u32, generation: u32, kind: u32, listener: u32) -> i32 {
+extern "C" fn flow_drop(
+    engine: *mut c_void,
+    flow: u32,
+    generation: u32,
+    kind: u32,
+    listener: u32,
+) -> i32 {
     status(engine, |engine| {
         let protocol = engine.current_flow(flow, generation)?;
-        if engine.core.flows.live(flow).is_none_or(|record| record.state == flow_state::DROP) {
+        if engine
+            .core
+            .flows
+            .live(flow)
+            .is_none_or(|record| record.state == flow_state::DROP)
+        {
             return Err(Status::AlreadyDropped);
         }
         engine.blame(kind, listener);
-        let op = if protocol == protocol::TCP { Op::TcpEnd } else { Op::UdpEnd };
+        let op = if protocol == protocol::TCP {
+            Op::TcpEnd
+        } else {
+            Op::UdpEnd
+        };
         engine.begin(Frame::flow(op, flow, Direction::ToServer).with(cause::DROPPED))
     })
 }
 
-extern "C" fn flow_reset(engine: *mut c_void, flow: u32, generation: u32, towards: u32, kind: u32, listener: u32) -> i32 {
+extern "C" fn flow_reset(
+    engine: *mut c_void,
+    flow: u32,
+    generation: u32,
+    towards: u32,
+    kind: u32,
+    listener: u32,
+) -> i32 {
     status(engine, |engine| {
         if engine.current_flow(flow, generation)? != protocol::TCP {
             return Err(Status::Unsupported);
         }
-        let state = engine.core.flows.live(flow).map_or(0, |record| record.state);
+        let state = engine
+            .core
+            .flows
+            .live(flow)
+            .map_or(0, |record| record.state);
         if state == flow_state::DROP {
             return Err(Status::AlreadyDropped);
         }
@@ -338,7 +423,8 @@ extern "C" fn flow_reset(engine: *mut c_void, flow: u32, generation: u32, toward
             return Err(Status::NotEstablished);
         }
         engine.blame(kind, listener);
-        let mut frame = Frame::flow(Op::TcpReset, flow, Direction::ToServer).with(towards as u8 & 3);
+        let mut frame =
+            Frame::flow(Op::TcpReset, flow, Direction::ToServer).with(towards as u8 & 3);
         frame.packet = engine.core.current.packet;
         engine.begin(frame)
     })
@@ -349,9 +435,14 @@ extern "C" fn flow_stream(engine: *mut c_void, flow: u32, generation: u32, direc
         if engine.current_flow(flow, generation) != Ok(protocol::TCP) {
             return 0;
         }
-        let direction = if direction == 0 { Direction::ToServer } else { Direction::ToClient };
-        tcp::stream_of(engine.tcp(), flow, direction)
-            .map_or(0, |stream| u64::from(stream.0.generation) << 32 | u64::from(stream.0.index))
+        let direction = if direction == 0 {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        tcp::stream_of(engine.tcp(), flow, direction).map_or(0, |stream| {
+            u64::from(stream.0.generation) << 32 | u64::from(stream.0.index)
+        })
     })
 }
 

@@ -19,7 +19,9 @@ impl Engine {
             return;
         }
         let packet = *core.packet(slot);
-        let Some((src, dst)) = ip::addresses(&packet, core.bytes(slot)) else { return };
+        let Some((src, dst)) = ip::addresses(&packet, core.bytes(slot)) else {
+            return;
+        };
         let key = FlowKey {
             src: *src.bytes(),
             dst: *dst.bytes(),
@@ -34,7 +36,13 @@ impl Engine {
         let (flow, direction) = match core.flows.find(&key) {
             Some(found) => found,
             None => {
-                let Ok(flow) = core.flows.insert(&key, Opening::HalfOpen, now, packet.id, flow_state::UNTRACKED) else {
+                let Ok(flow) = core.flows.insert(
+                    &key,
+                    Opening::HalfOpen,
+                    now,
+                    packet.id,
+                    flow_state::UNTRACKED,
+                ) else {
                     core.stats.flows_refused += 1;
                     return;
                 };
@@ -65,9 +73,10 @@ impl Engine {
         if !self.reassembler.is_empty() {
             return self.abandon_fragments(DropReason::FragmentCap);
         }
-        let oldest = self.core.packets.slots().into_iter().find(|&slot| {
-            self.core.packet(slot).flags & flag::HELD != 0 && self.core.alive(slot)
-        });
+        let oldest =
+            self.core.packets.slots().into_iter().find(|&slot| {
+                self.core.packet(slot).flags & flag::HELD != 0 && self.core.alive(slot)
+            });
         if let Some(flow) = oldest.and_then(|slot| tcp::flow_of(&self.core, slot)) {
             tcp::let_go(self.tcp(), flow);
         }
@@ -76,7 +85,10 @@ impl Engine {
     /// A dissector written in Lua took a packet over and neither sent nor
     /// dropped it: it does not leave.
     pub(super) fn refuse_unsent(&mut self, slot: u32) {
-        if self.core.packets.is_live(slot) && self.core.alive(slot) && self.core.packet(slot).flags & flag::HELD == 0 {
+        if self.core.packets.is_live(slot)
+            && self.core.alive(slot)
+            && self.core.packet(slot).flags & flag::HELD == 0
+        {
             self.core.drop_packet(slot, DropReason::NotSent);
         }
     }

@@ -52,16 +52,23 @@ impl Engine {
             6 => self.core.settings.defaults.network_ipv6 || has(dissector::IPV6),
             _ => false,
         };
-        if !network || ip::locate(&mut self.core, slot).is_err() || self.core.packet(slot).flags & flag::FRAGMENT != 0 {
+        if !network
+            || ip::locate(&mut self.core, slot).is_err()
+            || self.core.packet(slot).flags & flag::FRAGMENT != 0
+        {
             return None;
         }
         let (op, kind, located) = match self.core.packet(slot).protocol {
-            protocol::TCP if has(dissector::TCP) && has(dissector::TCP_CONNECTION) => {
-                (Op::Tcp, EventKind::TcpReceive, ip::locate_tcp(&mut self.core, slot))
-            }
-            protocol::UDP if has(dissector::UDP) && has(dissector::UDP_CONNECTION) => {
-                (Op::Udp, EventKind::UdpReceive, ip::locate_udp(&mut self.core, slot))
-            }
+            protocol::TCP if has(dissector::TCP) && has(dissector::TCP_CONNECTION) => (
+                Op::Tcp,
+                EventKind::TcpReceive,
+                ip::locate_tcp(&mut self.core, slot),
+            ),
+            protocol::UDP if has(dissector::UDP) && has(dissector::UDP_CONNECTION) => (
+                Op::Udp,
+                EventKind::UdpReceive,
+                ip::locate_udp(&mut self.core, slot),
+            ),
             _ => return None,
         };
         located.ok()?;

@@ -14,12 +14,12 @@ pub mod outward;
 pub mod profile;
 pub mod verdict;
 
-pub use kinds::{EventKind, EventRow, HookSet, Subject, EVENTS};
+pub use kinds::{EVENTS, EventKind, EventRow, HookSet, Subject};
 pub use log::Level;
 pub use log_filter::LogFilter;
 pub use notice::Notice;
-pub use profile::{Profile, Settings};
 pub use outward::{Loader, Outward};
+pub use profile::{Profile, Settings};
 pub use verdict::{DropReason, Verdict};
 
 /// The event being delivered, as the Lua library sees it.

@@ -6,7 +6,11 @@ use crate::addr::Addr;
 /// Something to be logged or alerted, in the order in which it arose.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    Log { level: Level, section: &'static str, text: String },
+    Log {
+        level: Level,
+        section: &'static str,
+        text: String,
+    },
     Alert(NativeAlert),
 }
 

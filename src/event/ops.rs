@@ -4,7 +4,7 @@
 //! FFI. Arguments are numbers and the engine's own pointer; every slot comes
 //! with the generation that the caller saw, so that a stale object is
 //! refused with [`Status::Stale`]. The functions never unwind, never call
-//! Lua, and take bounded time. [`CDEF`] says the same in C.
+//! Lua, and take bounded time. [`cdef`] says the same in C.
 
 use std::ffi::c_void;
 

@@ -2,7 +2,7 @@
 //!
 //! Profile `wero` lets a packet pass unless a rule, a policy of the user or
 //! a declared stance refuses it. Profile `haka` follows Haka 0.4 to the
-//! letter, because its rule files count on it. [`DIFFERENCES`] is the whole
+//! letter, because its rule files count on it. [`differences`] is the whole
 //! list; nothing else in the code may ask which profile runs.
 
 use std::time::Duration;

@@ -174,7 +174,7 @@ impl TimerWheel {
 
     /// Takes the next timer that is due, disarmed. Call until `None`.
     ///
-    /// `None` also ends a call that has moved [`MOVES_PER_CALL`] timers down
+    /// `None` also ends a call that has moved `MOVES_PER_CALL` timers down
     /// a level; [`TimerWheel::next_deadline`] is then not later than `now`.
     pub fn next_expired(&mut self, links: &mut impl TimerLinks, now: Timestamp) -> Option<u32> {
         let now_tick = self.observe(now);

@@ -35,7 +35,14 @@ pub struct Heap {
 
 impl Heap {
     pub fn new(limit: usize) -> Box<Heap> {
-        Box::new(Heap { pool: Pool::new(), used: 0, limit, in_rules: false, overrun: false, state: ptr::null_mut() })
+        Box::new(Heap {
+            pool: Pool::new(),
+            used: 0,
+            limit,
+            in_rules: false,
+            overrun: false,
+            state: ptr::null_mut(),
+        })
     }
 
     pub fn used(&self) -> usize {

@@ -33,7 +33,12 @@ pub(super) struct Pool {
 
 impl Pool {
     pub fn new() -> Pool {
-        Pool { free: [None; CLASSES], rest: ptr::null_mut(), left: 0, slabs: Vec::new() }
+        Pool {
+            free: [None; CLASSES],
+            rest: ptr::null_mut(),
+            left: 0,
+            slabs: Vec::new(),
+        }
     }
 
     /// As `realloc` and `free`, given the size that was asked for before
@@ -42,7 +47,12 @@ impl Pool {
     /// # Safety
     /// `block` must be null or come from this pool with `old_size`, and must
     /// not be used afterwards, unless null is returned for a size above 0.
-    pub unsafe fn resize(&mut self, block: *mut c_void, old_size: usize, new_size: usize) -> *mut c_void {
+    pub unsafe fn resize(
+        &mut self,
+        block: *mut c_void,
+        old_size: usize,
+        new_size: usize,
+    ) -> *mut c_void {
         // SAFETY: the caller's promise covers each of the calls below; a
         // block's size tells whether it is ours or the C library's.
         unsafe {
@@ -50,12 +60,20 @@ impl Pool {
                 (None, None) if old_size != 0 && new_size != 0 => libc::realloc(block, new_size),
                 (old, new) if old == new && old.is_some() => block,
                 _ => {
-                    let fresh = if new_size == 0 { ptr::null_mut() } else { self.take(new_size) };
+                    let fresh = if new_size == 0 {
+                        ptr::null_mut()
+                    } else {
+                        self.take(new_size)
+                    };
                     if new_size != 0 && fresh.is_null() {
                         return fresh;
                     }
                     if old_size != 0 && new_size != 0 {
-                        ptr::copy_nonoverlapping(block.cast::<u8>(), fresh.cast(), old_size.min(new_size));
+                        ptr::copy_nonoverlapping(
+                            block.cast::<u8>(),
+                            fresh.cast(),
+                            old_size.min(new_size),
+                        );
                     }
                     if old_size != 0 {
                         self.give(block, old_size);
@@ -109,7 +127,11 @@ impl Pool {
             return;
         };
         // SAFETY: the block is ours, unused, at least 16 bytes and aligned.
-        unsafe { free.write(Free { next: self.free[class] }) };
+        unsafe {
+            free.write(Free {
+                next: self.free[class],
+            })
+        };
         self.free[class] = Some(free);
     }
 }
@@ -171,7 +193,11 @@ mod tests {
         unsafe {
             let first = pool.resize(ptr::null_mut(), 0, 40);
             pool.resize(first, 40, 0);
-            assert_eq!(pool.resize(ptr::null_mut(), 0, 48), first, "same class, same block");
+            assert_eq!(
+                pool.resize(ptr::null_mut(), 0, 48),
+                first,
+                "same class, same block"
+            );
         }
     }
 }

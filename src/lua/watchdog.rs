@@ -10,7 +10,7 @@
 //! Arming costs no system call per event: a call is a store of an odd
 //! number, its end the next even one.
 //!
-//! LuaJIT must be built with `LUAJIT_ENABLE_CHECKHOOK`; [`self_test`] in
+//! LuaJIT must be built with `LUAJIT_ENABLE_CHECKHOOK`; a self-test in
 //! the host proves it. C code is not interrupted: what Lua can call is
 //! step-bounded instead (`pattern`).
 

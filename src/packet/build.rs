@@ -9,7 +9,11 @@ const TTL: u8 = 64;
 /// Appends a link header for an IP packet of that version. Link types that
 /// nobody forges for get none.
 pub fn link_header(frame: &mut Vec<u8>, link: LinkType, version: u8) {
-    let ethertype: [u8; 2] = if version == 6 { [0x86, 0xdd] } else { [0x08, 0x00] };
+    let ethertype: [u8; 2] = if version == 6 {
+        [0x86, 0xdd]
+    } else {
+        [0x08, 0x00]
+    };
     match link {
         LinkType::ETHERNET => {
             // Zero addresses: nothing is known of the neighbours.
@@ -32,9 +36,15 @@ pub fn link_header(frame: &mut Vec<u8>, link: LinkType, version: u8) {
             frame.extend_from_slice(&ethertype);
             frame.extend_from_slice(&[0; 18]);
         }
-        LinkType::PPP => frame.extend_from_slice(if version == 6 { &[0, 0x57] } else { &[0, 0x21] }),
+        LinkType::PPP => {
+            frame.extend_from_slice(if version == 6 { &[0, 0x57] } else { &[0, 0x21] })
+        }
         LinkType::PPP_HDLC => {
-            frame.extend_from_slice(if version == 6 { &[0xff, 3, 0, 0x57] } else { &[0xff, 3, 0, 0x21] });
+            frame.extend_from_slice(if version == 6 {
+                &[0xff, 3, 0, 0x57]
+            } else {
+                &[0xff, 3, 0, 0x21]
+            });
         }
         LinkType::C_HDLC => {
             frame.extend_from_slice(&[0x0f, 0]);
@@ -85,8 +95,16 @@ mod tests {
     #[test]
     fn every_link_header_leads_back_to_the_packet() {
         let links = [
-            LinkType::ETHERNET, LinkType::NULL, LinkType::LOOP, LinkType::LINUX_SLL, LinkType::LINUX_SLL2,
-            LinkType::PPP, LinkType::PPP_HDLC, LinkType::C_HDLC, LinkType::FDDI, LinkType::RAW,
+            LinkType::ETHERNET,
+            LinkType::NULL,
+            LinkType::LOOP,
+            LinkType::LINUX_SLL,
+            LinkType::LINUX_SLL2,
+            LinkType::PPP,
+            LinkType::PPP_HDLC,
+            LinkType::C_HDLC,
+            LinkType::FDDI,
+            LinkType::RAW,
         ];
         let v4 = (Addr::v4([10, 0, 0, 1]), 80);
         let v6 = (Addr::v6([1; 16]), 80);
@@ -99,7 +117,8 @@ mod tests {
                 let below = decode::link(link, &frame).expect("a whole header");
                 assert_eq!((below.network, below.at), (network, at), "{link:?}");
                 let ip = decode::ip(&frame, at, None).expect("a whole packet");
-                let segment = decode::tcp(&frame, ip.payload_at(), ip.end).expect("a whole segment");
+                let segment =
+                    decode::tcp(&frame, ip.payload_at(), ip.end).expect("a whole segment");
                 assert_eq!((segment.seq, segment.flags, segment.src_port), (7, 4, 80));
             }
         }

@@ -50,6 +50,10 @@ pub struct Malformed {
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} header at byte {}: {:?}", self.layer, self.offset, self.fault)
+        write!(
+            f,
+            "{:?} header at byte {}: {:?}",
+            self.layer, self.offset, self.fault
+        )
     }
 }

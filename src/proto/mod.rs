@@ -150,7 +150,9 @@ mod tests {
         for (at, protocol) in PROTOCOLS.iter().enumerate() {
             for needed in protocol.needs.iter().chain(protocol.needs_with_ipv6) {
                 assert!(
-                    PROTOCOLS[..at].iter().any(|earlier| earlier.require == *needed),
+                    PROTOCOLS[..at]
+                        .iter()
+                        .any(|earlier| earlier.require == *needed),
                     "{} needs {needed}",
                     protocol.name
                 );
@@ -164,8 +166,13 @@ mod tests {
             let name = field.name;
             assert!(!field.doc.is_empty(), "{name}");
             match field.shape {
-                Shape::Address { which } => assert!(which < 2 && matches!(field.width, 4 | 16), "{name}"),
-                Shape::Flag { mask } => assert!(mask.is_power_of_two() && mask <= 0x80 && field.width == 1, "{name}"),
+                Shape::Address { which } => {
+                    assert!(which < 2 && matches!(field.width, 4 | 16), "{name}")
+                }
+                Shape::Flag { mask } => assert!(
+                    mask.is_power_of_two() && mask <= 0x80 && field.width == 1,
+                    "{name}"
+                ),
                 Shape::Number { mask, shift, unit } => {
                     assert!(matches!(field.width, 1 | 2 | 4) && unit > 0, "{name}");
                     assert!(u64::from(mask) < 1 << (8 * field.width), "{name}");
@@ -179,9 +186,19 @@ mod tests {
     fn masks_of_one_byte_do_not_overlap_but_for_the_sums() {
         for protocol in PROTOCOLS {
             let mut bits = 0u8;
-            for field in protocol.fields.iter().filter(|field| field.name.starts_with("flags.")) {
+            for field in protocol
+                .fields
+                .iter()
+                .filter(|field| field.name.starts_with("flags."))
+            {
                 if let Shape::Flag { mask } = field.shape {
-                    assert_eq!(u32::from(bits) & mask, 0, "{} {}", protocol.name, field.name);
+                    assert_eq!(
+                        u32::from(bits) & mask,
+                        0,
+                        "{} {}",
+                        protocol.name,
+                        field.name
+                    );
                     bits |= mask as u8;
                 }
             }

@@ -119,7 +119,12 @@ impl Runtime {
     fn open(engine: &Shared, options: &Options, services: Rc<Services>) -> Result<Runtime, String> {
         let host = Host::open(options.limits).map_err(|error| error.to_string())?;
         let buffer_memory = options.limits.buffer_memory();
-        engine.borrow_mut().core.bufs.extents.set_rule_cap(buffer_memory);
+        engine
+            .borrow_mut()
+            .core
+            .bufs
+            .extents
+            .set_rule_cap(buffer_memory);
         // SAFETY: the store lies in the engine, which this runtime keeps
         // alive and which its cell never moves; nobody holds a borrow of the
         // engine while Lua runs.
@@ -194,8 +199,9 @@ impl Runtime {
     /// Where a listener was registered: `rules.lua:12`, with its name if it
     /// has one.
     pub fn location(&self, (kind, place): (EventKind, u32)) -> Option<String> {
-        let found: (Option<String>, Option<String>) =
-            self.host.ask(|_| self.library.location.call((kind as u8, place)))?;
+        let found: (Option<String>, Option<String>) = self
+            .host
+            .ask(|_| self.library.location.call((kind as u8, place)))?;
         let (location, name) = (found.0?, found.1);
         Some(name.map_or_else(|| location.clone(), |name| format!("{location} ({name})")))
     }

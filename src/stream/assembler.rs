@@ -148,7 +148,14 @@ impl Assembler {
     /// As [`Assembler::insert`], for a segment of whose payload the first
     /// `skip` bytes lie before the stream begins.
     #[inline]
-    pub fn insert_part(&mut self, next: u64, offset: u64, len: u32, skip: u32, token: u32) -> Inserted {
+    pub fn insert_part(
+        &mut self,
+        next: u64,
+        offset: u64,
+        len: u32,
+        skip: u32,
+        token: u32,
+    ) -> Inserted {
         let whole = Piece {
             offset,
             len,

@@ -108,7 +108,12 @@ pub fn replay(
     worker.finish();
     flush(&journal, output)?;
     let ReadOut { faults, .. } = read;
-    Ok(Outcome { stats: vec![worker.stats()], faults, stopped, elapsed: start.elapsed() })
+    Ok(Outcome {
+        stats: vec![worker.stats()],
+        faults,
+        stopped,
+        elapsed: start.elapsed(),
+    })
 }
 
 #[inline]

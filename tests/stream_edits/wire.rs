@@ -26,17 +26,29 @@ pub fn segment(frame: &[u8]) -> Segment {
     }
     let (tcp, end, mut pseudo) = if ethertype == 0x0800 {
         let header = usize::from(frame[at] & 15) * 4;
-        assert_eq!(sum(&frame[at..at + header], 0), 0xffff, "IPv4 header checksum");
+        assert_eq!(
+            sum(&frame[at..at + header], 0),
+            0xffff,
+            "IPv4 header checksum"
+        );
         let pseudo = frame[at + 12..at + 20].to_vec();
         (at + header, at + usize::from(word(frame, at + 2)), pseudo)
     } else {
         assert_eq!((ethertype, frame[at + 6]), (0x86dd, 6), "IPv6 and TCP");
-        (at + 40, at + 40 + usize::from(word(frame, at + 4)), frame[at + 8..at + 40].to_vec())
+        (
+            at + 40,
+            at + 40 + usize::from(word(frame, at + 4)),
+            frame[at + 8..at + 40].to_vec(),
+        )
     };
     assert_eq!(end, frame.len(), "length in the IP header");
     pseudo.extend_from_slice(&[0, 6]);
     pseudo.extend_from_slice(&((end - tcp) as u16).to_be_bytes());
-    assert_eq!(sum(&frame[tcp..end], sum(&pseudo, 0)), 0xffff, "TCP checksum");
+    assert_eq!(
+        sum(&frame[tcp..end], sum(&pseudo, 0)),
+        0xffff,
+        "TCP checksum"
+    );
     let flags = frame[tcp + 13];
     let long = |at: usize| u32::from(word(frame, at)) << 16 | u32::from(word(frame, at + 2));
     Segment {
@@ -56,7 +68,9 @@ fn word(frame: &[u8], at: usize) -> u16 {
 
 /// The Internet checksum's sum: all ones over a block with a right checksum.
 fn sum(bytes: &[u8], start: u32) -> u32 {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
     let total = start + words.sum::<u32>();
     let folded = (total & 0xffff) + (total >> 16);
     (folded & 0xffff) + (folded >> 16)
@@ -81,13 +95,19 @@ impl Stream {
         // The captures are short: no offset needs more than 31 bits.
         let offset = i64::from(first.wrapping_sub(base) as i32);
         for (number, &byte) in segment.payload.iter().enumerate() {
-            let Ok(place) = u64::try_from(offset + number as i64) else { continue };
+            let Ok(place) = u64::try_from(offset + number as i64) else {
+                continue;
+            };
             let known = *self.bytes.entry(place).or_insert(byte);
             self.conflicts += usize::from(known != byte);
         }
         let end = (offset + segment.payload.len() as i64).max(0) as u64;
         if segment.fin {
-            assert!(self.fin.is_none_or(|fin| fin == end), "the FIN moved from {:?} to {end}", self.fin);
+            assert!(
+                self.fin.is_none_or(|fin| fin == end),
+                "the FIN moved from {:?} to {end}",
+                self.fin
+            );
             self.fin = Some(end);
         }
         if !segment.payload.is_empty() || segment.fin {
@@ -98,7 +118,10 @@ impl Stream {
     /// The bytes up to the first that is missing.
     pub fn text(&self) -> Vec<u8> {
         let ordered = self.bytes.iter().enumerate();
-        ordered.take_while(|(number, (place, _))| *number as u64 == **place).map(|(_, (_, byte))| *byte).collect()
+        ordered
+            .take_while(|(number, (place, _))| *number as u64 == **place)
+            .map(|(_, (_, byte))| *byte)
+            .collect()
     }
 
     pub fn has_gap(&self) -> bool {
@@ -107,6 +130,7 @@ impl Stream {
 
     /// How much of this direction an acknowledgement covers.
     pub fn acknowledged(&self, ack: u32) -> i64 {
-        self.base.map_or(0, |base| i64::from(ack.wrapping_sub(base) as i32))
+        self.base
+            .map_or(0, |base| i64::from(ack.wrapping_sub(base) as i32))
     }
 }

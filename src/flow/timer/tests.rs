@@ -55,7 +55,11 @@ fn fires_at_the_deadline_and_never_before() {
         let mut rig = Rig::new(1);
         let start = 1_700_000_000 * SECOND + 12_345;
         rig.arm(0, start, start + span * TICK);
-        assert_eq!(rig.expired(start + span * TICK - 1), [0_u32; 0], "span {span}");
+        assert_eq!(
+            rig.expired(start + span * TICK - 1),
+            [0_u32; 0],
+            "span {span}"
+        );
         assert_eq!(rig.expired(start + span * TICK), [0], "span {span}");
         assert_eq!(rig.expired(start + span * TICK), [0_u32; 0]);
         assert!(rig.wheel.is_empty());

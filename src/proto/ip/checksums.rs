@@ -52,7 +52,9 @@ pub fn transport_is_right(core: &Core, slot: u32) -> bool {
 /// Writes the transport checksum. Packets cut by the capture keep theirs.
 pub fn write_transport(core: &mut Core, slot: u32) {
     let packet = *core.packet(slot);
-    let Some(offset) = field_offset(&packet) else { return };
+    let Some(offset) = field_offset(&packet) else {
+        return;
+    };
     if packet.flags & flag::SNAPPED != 0 {
         return;
     }
@@ -61,7 +63,9 @@ pub fn write_transport(core: &mut Core, slot: u32) {
         return;
     }
     put_u16(core, slot, field, 0);
-    let Some(mut sum) = transport_sum(&packet, core.bytes(slot)) else { return };
+    let Some(mut sum) = transport_sum(&packet, core.bytes(slot)) else {
+        return;
+    };
     if packet.protocol == protocol::UDP {
         sum = checksum::udp_field(sum);
     }
@@ -72,7 +76,8 @@ pub fn write_transport(core: &mut Core, slot: u32) {
 pub fn header_is_right(core: &Core, slot: u32) -> bool {
     let packet = core.packet(slot);
     packet.ip_version == 6
-        || ipv4_header(packet, core.bytes(slot)).is_some_and(|header| checksum::checksum(header) == 0)
+        || ipv4_header(packet, core.bytes(slot))
+            .is_some_and(|header| checksum::checksum(header) == 0)
 }
 
 /// Writes the IPv4 header checksum.

@@ -7,7 +7,6 @@
 pub mod checksums;
 pub mod fields;
 
-
 use crate::addr::Addr;
 use crate::core::Core;
 use crate::packet::decode::{self, IpHeader, TcpHeader, protocol};
@@ -38,7 +37,9 @@ pub fn locate(core: &mut Core, slot: u32) -> Result<(), Malformed> {
     packet.protocol = header.protocol;
     packet.transport_at = header.payload_at() as u32;
     packet.payload_at = packet.transport_at;
-    packet.end = (header.end as u32).min(packet.len).max(packet.transport_at.min(packet.len));
+    packet.end = (header.end as u32)
+        .min(packet.len)
+        .max(packet.transport_at.min(packet.len));
     if header.captured_short {
         packet.flags |= flag::SNAPPED;
     }
@@ -58,7 +59,10 @@ pub fn relocate(core: &mut Core, slot: u32) -> Result<(), Malformed> {
     let (before, flags) = (*core.packet(slot), core.packet(slot).flags);
     match locate(core, slot) {
         Ok(()) => Ok(()),
-        Err(Malformed { fault: Fault::Length | Fault::HeaderLength | Fault::Version, .. }) => {
+        Err(Malformed {
+            fault: Fault::Length | Fault::HeaderLength | Fault::Version,
+            ..
+        }) => {
             let packet = core.packet_mut(slot);
             *packet = before;
             packet.flags = flags & !flag::FRAGMENT;
@@ -74,7 +78,11 @@ pub fn relocate(core: &mut Core, slot: u32) -> Result<(), Malformed> {
 /// When the header cannot be read.
 pub fn locate_tcp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
     let packet = *core.packet(slot);
-    let tcp = decode::tcp(core.bytes(slot), packet.transport_at as usize, packet.end as usize)?;
+    let tcp = decode::tcp(
+        core.bytes(slot),
+        packet.transport_at as usize,
+        packet.end as usize,
+    )?;
     core.packet_mut(slot).payload_at = (tcp.payload_at as u32).min(packet.end);
     Ok(())
 }
@@ -85,7 +93,11 @@ pub fn locate_tcp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
 /// When the header cannot be read.
 pub fn locate_udp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
     let packet = *core.packet(slot);
-    let udp = decode::udp(core.bytes(slot), packet.transport_at as usize, packet.end as usize)?;
+    let udp = decode::udp(
+        core.bytes(slot),
+        packet.transport_at as usize,
+        packet.end as usize,
+    )?;
     core.packet_mut(slot).payload_at = (udp.payload_at() as u32).min(packet.end);
     Ok(())
 }
@@ -97,7 +109,11 @@ pub fn locate_udp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
 /// When the header cannot be read.
 pub fn locate_icmp(core: &mut Core, slot: u32) -> Result<(), Malformed> {
     let packet = *core.packet(slot);
-    let (bytes, at, end) = (core.bytes(slot), packet.transport_at as usize, packet.end as usize);
+    let (bytes, at, end) = (
+        core.bytes(slot),
+        packet.transport_at as usize,
+        packet.end as usize,
+    );
     if packet.protocol == protocol::ICMPV6 {
         decode::icmpv6(bytes, at, end)?;
     } else {
@@ -120,7 +136,12 @@ pub fn relocate_transport(core: &mut Core, slot: u32) {
 /// The TCP header of a packet whose headers were located.
 pub fn tcp(core: &Core, slot: u32) -> Option<TcpHeader> {
     let packet = core.packet(slot);
-    decode::tcp(core.bytes(slot), packet.transport_at as usize, packet.end as usize).ok()
+    decode::tcp(
+        core.bytes(slot),
+        packet.transport_at as usize,
+        packet.end as usize,
+    )
+    .ok()
 }
 
 /// Source and destination address of a packet whose IP header was located.
@@ -130,17 +151,26 @@ pub fn addresses(packet: &PacketRecord, bytes: &[u8]) -> Option<(Addr, Addr)> {
     if packet.ip_version == 6 {
         let pair = ip.get(8..40)?.first_chunk::<32>()?;
         let (src, dst) = pair.split_at(16);
-        Some((Addr::v6(src.try_into().ok()?), Addr::v6(dst.try_into().ok()?)))
+        Some((
+            Addr::v6(src.try_into().ok()?),
+            Addr::v6(dst.try_into().ok()?),
+        ))
     } else {
         let pair = ip.get(12..20)?.first_chunk::<8>()?;
-        Some((Addr::v4([pair[0], pair[1], pair[2], pair[3]]), Addr::v4([pair[4], pair[5], pair[6], pair[7]])))
+        Some((
+            Addr::v4([pair[0], pair[1], pair[2], pair[3]]),
+            Addr::v4([pair[4], pair[5], pair[6], pair[7]]),
+        ))
     }
 }
 
 /// Notes the headers of a packet that we made ourselves.
 pub fn adopt(core: &mut Core, slot: u32) {
     let packet = core.packet(slot);
-    let version = core.bytes(slot).get(packet.ip_at as usize).map_or(0, |byte| byte >> 4);
+    let version = core
+        .bytes(slot)
+        .get(packet.ip_at as usize)
+        .map_or(0, |byte| byte >> 4);
     core.packet_mut(slot).ip_version = version;
     if locate(core, slot).is_ok() {
         relocate_transport(core, slot);
@@ -192,7 +222,11 @@ pub fn create_transport(core: &mut Core, slot: u32, protocol: u8, size: usize) {
         _ => 4,
     };
     let at = packet.transport_at as usize;
-    if let Some(offset) = core.bytes_mut(slot).get_mut(at + 12).filter(|_| protocol == protocol::TCP) {
+    if let Some(offset) = core
+        .bytes_mut(slot)
+        .get_mut(at + 12)
+        .filter(|_| protocol == protocol::TCP)
+    {
         *offset = 0x50;
     }
     let protocol_at = packet.ip_at as usize + if packet.ip_version == 6 { 6 } else { 9 };
@@ -234,7 +268,13 @@ pub fn adjust_length(core: &mut Core, slot: u32, delta: i64) {
         return;
     }
     let at = packet.ip_at as usize + if packet.ip_version == 6 { 4 } else { 2 };
-    let Some(old) = core.bytes(slot).get(at..).and_then(|bytes| bytes.first_chunk::<2>().copied()) else { return };
+    let Some(old) = core
+        .bytes(slot)
+        .get(at..)
+        .and_then(|bytes| bytes.first_chunk::<2>().copied())
+    else {
+        return;
+    };
     let new = (i64::from(u16::from_be_bytes(old)) + delta).clamp(0, 0xffff) as u16;
     checksums::put_u16(core, slot, at, new);
     core.packet_mut(slot).dirty |= crate::packet::record::dirty::NETWORK;
@@ -244,17 +284,31 @@ pub fn adjust_length(core: &mut Core, slot: u32, delta: i64) {
 /// outermost first, after what is inside changed.
 pub fn fix_outer_headers(core: &mut Core, slot: u32) {
     let inner = *core.packet(slot);
-    let Ok(below) = decode::link(crate::packet::LinkType(inner.link), core.bytes(slot)) else { return };
+    let Ok(below) = decode::link(crate::packet::LinkType(inner.link), core.bytes(slot)) else {
+        return;
+    };
     let mut at = below.at;
-    let mut version = if below.network == decode::Network::Ipv6 { 6 } else { 4 };
+    let mut version = if below.network == decode::Network::Ipv6 {
+        6
+    } else {
+        4
+    };
     for _ in 0..inner.depth {
         let packet = core.packet_mut(slot);
         packet.ip_at = at as u32;
         packet.ip_version = version;
-        let Some(byte) = core.bytes(slot).get(at).copied() else { break };
-        let header_len = if version == 6 { 40 } else { usize::from(byte & 15) * 4 };
+        let Some(byte) = core.bytes(slot).get(at).copied() else {
+            break;
+        };
+        let header_len = if version == 6 {
+            40
+        } else {
+            usize::from(byte & 15) * 4
+        };
         let protocol_at = at + if version == 6 { 6 } else { 9 };
-        let Some(protocol) = core.bytes(slot).get(protocol_at).copied() else { break };
+        let Some(protocol) = core.bytes(slot).get(protocol_at).copied() else {
+            break;
+        };
         write_length(core, slot);
         checksums::write_header(core, slot);
         let transport = at + header_len;
@@ -263,7 +317,10 @@ pub fn fix_outer_headers(core: &mut Core, slot: u32) {
             packet.protocol = protocol;
             packet.transport_at = transport as u32;
             let length = packet.end.saturating_sub(transport as u32) as u16;
-            let summed = core.bytes(slot).get(transport + 6..transport + 8).is_some_and(|sum| sum != [0, 0]);
+            let summed = core
+                .bytes(slot)
+                .get(transport + 6..transport + 8)
+                .is_some_and(|sum| sum != [0, 0]);
             checksums::put_u16(core, slot, transport + 4, length);
             if summed {
                 checksums::write_transport(core, slot);
@@ -273,9 +330,15 @@ pub fn fix_outer_headers(core: &mut Core, slot: u32) {
         let bytes = core.bytes(slot);
         let udp = decode::udp(bytes, outer.payload_at(), outer.end.min(bytes.len())).ok();
         let udp = udp.as_ref().filter(|_| outer.protocol == protocol::UDP);
-        let Some(next) = decode::tunnel(bytes, &outer, udp) else { break };
+        let Some(next) = decode::tunnel(bytes, &outer, udp) else {
+            break;
+        };
         at = next.below.at;
-        version = if next.below.network == decode::Network::Ipv6 { 6 } else { 4 };
+        version = if next.below.network == decode::Network::Ipv6 {
+            6
+        } else {
+            4
+        };
     }
     let packet = core.packet_mut(slot);
     (packet.ip_at, packet.ip_version) = (inner.ip_at, inner.ip_version);
@@ -285,12 +348,16 @@ pub fn fix_outer_headers(core: &mut Core, slot: u32) {
 /// Goes into the tunnel that the packet's payload is, if it is one: from
 /// here on the record describes the packet inside.
 pub fn enter_tunnel(core: &mut Core, slot: u32) -> bool {
-    let Ok(outer) = header(core, slot) else { return false };
+    let Ok(outer) = header(core, slot) else {
+        return false;
+    };
     let bytes = core.bytes(slot);
     let udp = (outer.protocol == protocol::UDP)
         .then(|| decode::udp(bytes, outer.payload_at(), outer.end.min(bytes.len())).ok())
         .flatten();
-    let Some(inner) = decode::tunnel(bytes, &outer, udp.as_ref()) else { return false };
+    let Some(inner) = decode::tunnel(bytes, &outer, udp.as_ref()) else {
+        return false;
+    };
     let version = match inner.below.network {
         decode::Network::Ipv4 => 4,
         decode::Network::Ipv6 => 6,
@@ -298,7 +365,11 @@ pub fn enter_tunnel(core: &mut Core, slot: u32) -> bool {
     };
     let kind = inner.kind;
     // Only a VXLAN's number names a network; the others differ by direction.
-    let id = if kind == decode::TunnelKind::Vxlan { inner.id } else { 0 };
+    let id = if kind == decode::TunnelKind::Vxlan {
+        inner.id
+    } else {
+        0
+    };
     let folded = (kind as u32 + 1).rotate_left(24) ^ id ^ core.packet(slot).tunnel.rotate_left(7);
     let packet = core.packet_mut(slot);
     packet.depth += 1;
@@ -317,8 +388,12 @@ pub fn alert_malformed(core: &mut Core, slot: u32, malformed: Malformed) {
         Some([(src, None), (dst, None)])
     };
     let (text, endpoints) = match (malformed.layer, malformed.fault) {
-        (Layer::Ipv4 | Layer::Ipv6, Fault::Truncated) => ("corrupted ip packet, size is too small", None),
-        (Layer::Ipv4 | Layer::Ipv6, Fault::Length) => ("invalid ip packet, invalid size is too small", ends()),
+        (Layer::Ipv4 | Layer::Ipv6, Fault::Truncated) => {
+            ("corrupted ip packet, size is too small", None)
+        }
+        (Layer::Ipv4 | Layer::Ipv6, Fault::Length) => {
+            ("invalid ip packet, invalid size is too small", ends())
+        }
         (Layer::Ipv4 | Layer::Ipv6, _) => ("corrupted ip packet", None),
         (Layer::Tcp, Fault::Truncated) => ("corrupted tcp packet, size is too small", ends()),
         (Layer::Tcp, _) => ("corrupted tcp packet, header length is too small", ends()),

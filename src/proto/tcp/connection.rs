@@ -141,7 +141,13 @@ impl Half {
         let heavy = self.heavy.as_mut().filter(|_| !finished)?;
         heavy.assembler.pop_ready(next).or_else(|| {
             let fin = heavy.early_fin.take_if(|fin| fin.at == next)?;
-            Some(Piece { offset: fin.at, len: 0, skip: fin.skip, token: fin.packet, last: true })
+            Some(Piece {
+                offset: fin.at,
+                len: 0,
+                skip: fin.skip,
+                token: fin.packet,
+                last: true,
+            })
         })
     }
 
@@ -189,13 +195,18 @@ impl Half {
     /// Whether rules changed the length of this direction.
     #[inline]
     pub fn is_renumbered(&self) -> bool {
-        self.heavy.as_ref().is_some_and(|heavy| !heavy.map.is_identity())
+        self.heavy
+            .as_ref()
+            .is_some_and(|heavy| !heavy.map.is_identity())
     }
 
     /// Offset of a sequence number that the receiver sent, which counts what
     /// rules made of the stream. `None` before its beginning.
     pub fn new_offset_of(&self, seq: u32) -> Option<u64> {
-        let total = self.heavy.as_ref().map_or(self.next, |heavy| heavy.map.new_end());
+        let total = self
+            .heavy
+            .as_ref()
+            .map_or(self.next, |heavy| heavy.map.new_end());
         let ahead = seq.wrapping_sub(self.base.wrapping_add(total as u32)) as i32;
         total.checked_add_signed(i64::from(ahead))
     }
@@ -203,12 +214,17 @@ impl Half {
     /// Offset in the rewritten numbering.
     #[inline]
     pub fn to_new(&self, offset: u64) -> u64 {
-        self.heavy.as_ref().map_or(offset, |heavy| heavy.map.to_new(offset))
+        self.heavy
+            .as_ref()
+            .map_or(offset, |heavy| heavy.map.to_new(offset))
     }
 
     /// First offset that has not left yet.
     pub fn released(&self) -> u64 {
-        self.heavy.as_ref().and_then(|heavy| heavy.held.front()).map_or(self.next, |held| held.offset)
+        self.heavy
+            .as_ref()
+            .and_then(|heavy| heavy.held.front())
+            .map_or(self.next, |held| held.offset)
     }
 
     /// The sequence number that the receiver of this direction expects
@@ -224,7 +240,8 @@ impl Connection {
     /// Shift of the windows that a side announces: none unless both offered
     /// one (RFC 7323, 2.2).
     pub fn window_shift(&self, from: Direction) -> u8 {
-        let [own, other] = [from, from.opposite()].map(|side| self.halves[side.index()].window_scale);
+        let [own, other] =
+            [from, from.opposite()].map(|side| self.halves[side.index()].window_scale);
         own.zip(other).map_or(0, |(shift, _)| shift)
     }
 

@@ -25,12 +25,19 @@ const MIN_WINDOW: u64 = 1 << 20;
 impl Tcp<'_> {
     /// Whether anybody reads the streams of this flow.
     fn is_read(&mut self, flow: u32) -> bool {
-        if self.core.flows.live(flow).is_some_and(|record| record.has(flags::IGNORED)) {
+        if self
+            .core
+            .flows
+            .live(flow)
+            .is_some_and(|record| record.has(flags::IGNORED))
+        {
             return false;
         }
         self.core.hooks.hears(EventKind::TcpReceiveData)
             || self.core.observer.is_some()
-            || self.connection(flow).is_some_and(|connection| connection.scripted)
+            || self
+                .connection(flow)
+                .is_some_and(|connection| connection.scripted)
     }
 
     /// Takes the segment of the top frame into its direction's stream and
@@ -42,8 +49,14 @@ impl Tcp<'_> {
         }
         let read = self.is_read(flow);
         let renumbered = self.is_renumbered(flow);
-        let Some(connection) = self.connection(flow) else { return self.forward(frame.packet) };
-        let shift = if segment.syn() { 0 } else { connection.window_shift(direction) };
+        let Some(connection) = self.connection(flow) else {
+            return self.forward(frame.packet);
+        };
+        let shift = if segment.syn() {
+            0
+        } else {
+            connection.window_shift(direction)
+        };
         let half = connection.half(direction);
         let data_seq = segment.seq.wrapping_add(u32::from(segment.syn()));
         if !half.started {
@@ -75,17 +88,23 @@ impl Tcp<'_> {
             self.unread(flow, direction, frame.packet, segment);
             return self.forward(frame.packet);
         }
-        let window = u64::from(self.half(flow, direction.opposite()).map_or(0, |half| half.window));
+        let window = u64::from(
+            self.half(flow, direction.opposite())
+                .map_or(0, |half| half.window),
+        );
         if offset - next > MIN_WINDOW.max(2 * window) as i64 {
             self.core.stats.out_of_window += 1;
             return self.pass(frame, segment);
         }
-        let Some(half) = self.half(flow, direction) else { return self.forward(frame.packet) };
+        let Some(half) = self.half(flow, direction) else {
+            return self.forward(frame.packet);
+        };
         if segment.len > 0 && half.fin.is_some_and(|fin| offset >= fin as i64) {
             // The stream has ended before it: nobody takes it.
             self.core.stats.unexpected_segments += 1;
             self.core.stack.pop();
-            self.core.drop_packet(frame.packet, DropReason::UnexpectedPacket);
+            self.core
+                .drop_packet(frame.packet, DropReason::UnexpectedPacket);
             return None;
         }
         if segment.fin() && end >= next {
@@ -104,14 +123,19 @@ impl Tcp<'_> {
     /// Numbers and bytes of a packet that nobody reads any more, or never
     /// did; the stream has passed it afterwards.
     pub(super) fn unread(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment) {
-        let Some(half) = self.half(flow, direction) else { return };
-        let end = half.offset_of(segment.seq.wrapping_add(u32::from(segment.syn()))) + i64::from(segment.len);
+        let Some(half) = self.half(flow, direction) else {
+            return;
+        };
+        let end = half.offset_of(segment.seq.wrapping_add(u32::from(segment.syn())))
+            + i64::from(segment.len);
         if half.heavy.is_some() {
             self.rebuild(flow, direction, slot, segment, true);
         } else {
             self.renumber(flow, direction, slot, segment);
         }
-        let Some(half) = self.half(flow, direction) else { return };
+        let Some(half) = self.half(flow, direction) else {
+            return;
+        };
         let end = end.max(0) as u64;
         let ends = segment.fin() && !half.finished && end >= half.next;
         half.skip_to(end);
@@ -130,7 +154,9 @@ impl Tcp<'_> {
         if mode == Checksums::Ignore {
             return true;
         }
-        let known = self.half(frame.flow, frame.direction).map_or(Sums::Unknown, |half| half.sums);
+        let known = self
+            .half(frame.flow, frame.direction)
+            .map_or(Sums::Unknown, |half| half.sums);
         if mode == Checksums::Auto && known == Sums::Offloaded {
             return true;
         }
@@ -152,7 +178,9 @@ impl Tcp<'_> {
             return;
         }
         let side = self.core.flows.live(frame.flow).map(|record| record.side);
-        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+            return;
+        };
         let other = connection.half(frame.direction.opposite());
         if !other.started {
             return;
@@ -174,11 +202,20 @@ impl Tcp<'_> {
     fn repeated(&mut self, frame: Frame, segment: &Segment, offset: i64) -> Option<Step> {
         if segment.len > 0 {
             self.core.stats.retransmissions += 1;
-            let level = if self.core.settings.defaults.warn_retransmissions { Level::Warn } else { Level::Debug };
-            self.core.log_line(level, "tcp", || "retransmit packet (ignored)".into());
+            let level = if self.core.settings.defaults.warn_retransmissions {
+                Level::Warn
+            } else {
+                Level::Debug
+            };
+            self.core
+                .log_line(level, "tcp", || "retransmit packet (ignored)".into());
         }
         let released = self.half(frame.flow, frame.direction).map_or(0, |half| {
-            let fin = half.finished && half.heavy.as_ref().is_some_and(|heavy| heavy.held.is_empty());
+            let fin = half.finished
+                && half
+                    .heavy
+                    .as_ref()
+                    .is_some_and(|heavy| heavy.held.is_empty());
             half.released() + u64::from(fin)
         });
         if offset.max(0) as u64 >= released {
@@ -192,16 +229,25 @@ impl Tcp<'_> {
     /// Everything in the packet is held already: the first copy leaves.
     fn superseded(&mut self, frame: Frame) -> Option<Step> {
         self.core.stack.pop();
-        self.core.drop_packet(frame.packet, DropReason::Retransmission);
+        self.core
+            .drop_packet(frame.packet, DropReason::Retransmission);
         None
     }
 
-    fn take_in(&mut self, frame: Frame, segment: &Segment, offset: i64, ends: bool) -> Option<Step> {
+    fn take_in(
+        &mut self,
+        frame: Frame,
+        segment: &Segment,
+        offset: i64,
+        ends: bool,
+    ) -> Option<Step> {
         let limits = Limits {
             bytes: u64::from(self.core.settings.reassembly_bytes),
             segments: self.core.settings.reassembly_segments,
         };
-        let Some(half) = self.half(frame.flow, frame.direction) else { return self.forward(frame.packet) };
+        let Some(half) = self.half(frame.flow, frame.direction) else {
+            return self.forward(frame.packet);
+        };
         let next = half.next;
         let before_base = (-offset).clamp(0, i64::from(segment.len)) as u32;
         let start = offset.max(0) as u64;
@@ -209,8 +255,16 @@ impl Tcp<'_> {
         if heavy.assembler.is_empty() && start > next {
             heavy.assembler = Assembler::new(limits);
         }
-        match heavy.assembler.insert_part(next, start, segment.len - before_base, before_base, frame.packet) {
-            Inserted::Duplicate if ends => self.early_fin(frame, segment, start + u64::from(segment.len - before_base)),
+        match heavy.assembler.insert_part(
+            next,
+            start,
+            segment.len - before_base,
+            before_base,
+            frame.packet,
+        ) {
+            Inserted::Duplicate if ends => {
+                self.early_fin(frame, segment, start + u64::from(segment.len - before_base))
+            }
             Inserted::Duplicate => {
                 self.core.stats.retransmissions += 1;
                 self.superseded(frame)
@@ -224,7 +278,9 @@ impl Tcp<'_> {
                 self.core.stack.pop();
                 None
             }
-            Inserted::Accepted { ready: Some(piece), .. } => {
+            Inserted::Accepted {
+                ready: Some(piece), ..
+            } => {
                 self.core.packet_mut(frame.packet).flags |= flag::HELD;
                 self.present(frame, piece)
             }
@@ -234,18 +290,33 @@ impl Tcp<'_> {
     /// A FIN in order whose packet has no bytes that are new.
     fn fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
         self.core.packet_mut(frame.packet).flags |= flag::HELD;
-        self.present(frame, Piece { offset: at, len: 0, skip: segment.len, token: frame.packet, last: true })
+        self.present(
+            frame,
+            Piece {
+                offset: at,
+                len: 0,
+                skip: segment.len,
+                token: frame.packet,
+                last: true,
+            },
+        )
     }
 
     /// A FIN before whose place bytes are missing: it waits for them.
     fn early_fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
-        let Some(half) = self.half(frame.flow, frame.direction) else { return self.forward(frame.packet) };
+        let Some(half) = self.half(frame.flow, frame.direction) else {
+            return self.forward(frame.packet);
+        };
         let expected = half.fin == Some(at);
         let heavy = half.heavy();
         if heavy.early_fin.is_some() || !expected {
             return self.superseded(frame);
         }
-        heavy.early_fin = Some(EarlyFin { packet: frame.packet, at, skip: segment.len });
+        heavy.early_fin = Some(EarlyFin {
+            packet: frame.packet,
+            at,
+            skip: segment.len,
+        });
         self.core.packet_mut(frame.packet).flags |= flag::HELD;
         self.core.stack.pop();
         None
@@ -254,17 +325,23 @@ impl Tcp<'_> {
     /// Gives readers the piece in order and all that follow it.
     fn present(&mut self, frame: Frame, first: Piece) -> Option<Step> {
         let (flow, direction) = (frame.flow, frame.direction);
-        let (fresh_from, was_finished) = self.half(flow, direction).map_or((0, false), |half| (half.next, half.finished));
+        let (fresh_from, was_finished) = self
+            .half(flow, direction)
+            .map_or((0, false), |half| (half.next, half.finished));
         let mut first_number = None;
         let mut piece = Some(first);
         while let Some(ready) = piece {
             let number = self.append(frame, ready);
             first_number = first_number.or(number);
-            let Some(half) = self.half(flow, direction) else { break };
+            let Some(half) = self.half(flow, direction) else {
+                break;
+            };
             half.next = ready.end().max(half.next);
             piece = half.next_piece();
         }
-        let Some(half) = self.half(flow, direction) else { return self.forward(frame.packet) };
+        let Some(half) = self.half(flow, direction) else {
+            return self.forward(frame.packet);
+        };
         let (fresh, finished) = (half.next - fresh_from, half.finished);
         let ended = finished && !was_finished;
         let heavy = half.heavy();
@@ -300,11 +377,19 @@ impl Tcp<'_> {
             // Fails only for a stream that is finished already.
             let _ = self.core.bufs.stream_finish(stream);
         }
-        let Some(half) = self.half(flow, direction) else { return };
-        let beyond: Vec<Piece> = half.heavy().assembler.drain().filter(|piece| piece.last).collect();
+        let Some(half) = self.half(flow, direction) else {
+            return;
+        };
+        let beyond: Vec<Piece> = half
+            .heavy()
+            .assembler
+            .drain()
+            .filter(|piece| piece.last)
+            .collect();
         for piece in beyond {
             self.core.packet_mut(piece.token).flags &= !flag::HELD;
-            self.core.drop_packet(piece.token, DropReason::UnexpectedPacket);
+            self.core
+                .drop_packet(piece.token, DropReason::UnexpectedPacket);
         }
     }
 
@@ -316,11 +401,18 @@ impl Tcp<'_> {
         let to = (from + piece.len).min(packet.end);
         if self.core.observer.is_some() {
             self.core.observe(|observer, core| {
-                let bytes = core.bytes(piece.token).get(from as usize..to as usize).unwrap_or_default();
+                let bytes = core
+                    .bytes(piece.token)
+                    .get(from as usize..to as usize)
+                    .unwrap_or_default();
                 observer.bytes(core, flow, direction, bytes, piece.len as usize);
             });
         }
-        let fin = self.core.bytes(piece.token).get(packet.transport_at as usize + 13).is_some_and(|flags| flags & TcpHeader::FIN != 0);
+        let fin = self
+            .core
+            .bytes(piece.token)
+            .get(packet.transport_at as usize + 13)
+            .is_some_and(|flags| flags & TcpHeader::FIN != 0);
         let signed = self.connection(flow)?.signed;
         let mut number = None;
         if self.core.streams {
@@ -328,7 +420,11 @@ impl Tcp<'_> {
             // What is not all there, or is signed, cannot be rewritten.
             let writable = packet.flags & (flag::READ_ONLY | flag::SNAPPED) == 0 && !signed;
             let len = to.saturating_sub(from) as usize;
-            number = self.core.bufs.stream_push(stream, packet.extent, from as usize, len, writable).ok();
+            number = self
+                .core
+                .bufs
+                .stream_push(stream, packet.extent, from as usize, len, writable)
+                .ok();
         }
         let half = self.half(flow, direction)?;
         let ends_stream = fin && piece.last && !half.finished && half.fin == Some(piece.end());
@@ -364,7 +460,8 @@ impl Tcp<'_> {
         match self.core.settings.hold_policy {
             CapPolicy::Drop => {
                 self.core.stack.pop();
-                self.core.drop_packet(frame.packet, DropReason::ReassemblyCap);
+                self.core
+                    .drop_packet(frame.packet, DropReason::ReassemblyCap);
                 None
             }
             CapPolicy::Release => {
@@ -373,7 +470,9 @@ impl Tcp<'_> {
                 self.let_go(frame.flow);
                 self.core.stats.unjudged += 1;
                 self.unread(frame.flow, frame.direction, frame.packet, segment);
-                self.core.stack.insert(bottom, Frame::packet(Op::Send, frame.packet));
+                self.core
+                    .stack
+                    .insert(bottom, Frame::packet(Op::Send, frame.packet));
                 None
             }
         }
@@ -389,7 +488,8 @@ impl Tcp<'_> {
                 for direction in Direction::BOTH {
                     self.abandon(flow, direction, Some(DropReason::HoldCap));
                 }
-                self.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
+                self.core
+                    .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
             }
         }
         None

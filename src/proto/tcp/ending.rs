@@ -47,7 +47,8 @@ pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
         DROPPED | RESET_BY_RULE => {}
         RST_SEEN => {
             if tcp.core.settings.defaults.strict_handshake {
-                tcp.core.debug("conn", || format!("dropping connection {}", ends(&record)));
+                tcp.core
+                    .debug("conn", || format!("dropping connection {}", ends(&record)));
             }
             tcp.core.flows.set_state(frame.flow, flow_state::RESET, now);
         }
@@ -59,12 +60,14 @@ pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
 
 /// A timer of the connection expired.
 pub fn expired(tcp: Tcp<'_>, flow: u32) {
-    tcp.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(EXPIRED));
+    tcp.core
+        .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(EXPIRED));
 }
 
 /// The capture ended with the connection still there.
 pub fn closing_down(tcp: Tcp<'_>, flow: u32) {
-    tcp.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(SHUTDOWN));
+    tcp.core
+        .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(SHUTDOWN));
 }
 
 /// A listener of the connection failed.
@@ -81,7 +84,8 @@ pub fn failed(mut tcp: Tcp<'_>, flow: u32, reason: DropReason, failure: Listener
     tcp.core.drop_packet_with(packet, reason);
     let close = tcp.core.settings.defaults.close_on_error;
     let detail = if close { FAILED } else { DROPPED };
-    tcp.core.push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(detail));
+    tcp.core
+        .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(detail));
 }
 
 impl Tcp<'_> {
@@ -94,12 +98,17 @@ impl Tcp<'_> {
                     self.core.stack.pop();
                     return None;
                 }
-                let reason = if frame.detail == DROPPED { DropReason::FlowDropped } else { DropReason::FlowReset };
+                let reason = if frame.detail == DROPPED {
+                    DropReason::FlowDropped
+                } else {
+                    DropReason::FlowReset
+                };
                 for direction in Direction::BOTH {
                     self.abandon(flow, direction, Some(reason));
                 }
                 if let Some(record) = self.core.flows.live(flow).copied() {
-                    self.core.debug("conn", || format!("dropping connection {}", ends(&record)));
+                    self.core
+                        .debug("conn", || format!("dropping connection {}", ends(&record)));
                 }
                 self.core.flows.set_state(flow, flow_state::DROP, now);
             }
@@ -129,15 +138,28 @@ impl Tcp<'_> {
             return None;
         }
         let packet = self.core.current.packet;
-        self.event(EventKind::TcpEndConnection, flow, packet, Direction::ToServer)
+        self.event(
+            EventKind::TcpEndConnection,
+            flow,
+            packet,
+            Direction::ToServer,
+        )
     }
 
     /// Removes the connection from the table.
     fn forget(&mut self, flow: u32, cause: u8) {
-        let Some(record) = self.core.flows.live(flow).copied() else { return };
-        let word = if cause == SHUTDOWN && !matches!(record.state, flow_state::ESTABLISHED) { "release" } else { "closing" };
-        self.core.debug("conn", || format!("{word} connection {}", ends(&record)));
-        self.core.observe(|observer, core| observer.closed(core, flow, cause));
+        let Some(record) = self.core.flows.live(flow).copied() else {
+            return;
+        };
+        let word = if cause == SHUTDOWN && !matches!(record.state, flow_state::ESTABLISHED) {
+            "release"
+        } else {
+            "closing"
+        };
+        self.core
+            .debug("conn", || format!("{word} connection {}", ends(&record)));
+        self.core
+            .observe(|observer, core| observer.closed(core, flow, cause));
         if let Some(mut connection) = self.connections.remove(record.side) {
             free_buffers(self.core, &mut connection);
         }
@@ -148,10 +170,14 @@ impl Tcp<'_> {
     /// reason, or sent as it came. Its stream is gone afterwards.
     pub(super) fn abandon(&mut self, flow: u32, direction: Direction, reason: Option<DropReason>) {
         let side = self.core.flows.live(flow).map(|record| record.side);
-        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+            return;
+        };
         let half = connection.half(direction);
         let next = half.next;
-        let Some(heavy) = half.heavy.as_mut() else { return };
+        let Some(heavy) = half.heavy.as_mut() else {
+            return;
+        };
         if let Some(stream) = heavy.stream.take() {
             self.core.bury(stream);
         }
@@ -159,10 +185,14 @@ impl Tcp<'_> {
         let queued: SmallVec<[_; 4]> = heavy.assembler.drain().collect();
         let early_fin = heavy.early_fin.take().map(|fin| fin.packet);
         if missing.is_some() {
-            self.core.observe(|observer, core| observer.gap(core, flow, direction, &queued));
+            self.core
+                .observe(|observer, core| observer.gap(core, flow, direction, &queued));
         }
         let mut sent = self.abandon_held(flow, direction, reason);
-        let rest = queued.iter().filter(|piece| piece.last).map(|piece| piece.token);
+        let rest = queued
+            .iter()
+            .filter(|piece| piece.last)
+            .map(|piece| piece.token);
         for slot in rest.chain(early_fin) {
             self.core.packet_mut(slot).flags &= !flag::HELD;
             match reason {
@@ -175,16 +205,27 @@ impl Tcp<'_> {
 
     /// Gives up what readers hold of a direction. Returns the packets that
     /// leave, the oldest first.
-    fn abandon_held(&mut self, flow: u32, direction: Direction, reason: Option<DropReason>) -> SmallVec<[u32; 8]> {
+    fn abandon_held(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        reason: Option<DropReason>,
+    ) -> SmallVec<[u32; 8]> {
         let mut sent = SmallVec::new();
-        while let Some(held) = self.half(flow, direction).and_then(|half| half.heavy.as_ref()?.held.front().copied()) {
+        while let Some(held) = self
+            .half(flow, direction)
+            .and_then(|half| half.heavy.as_ref()?.held.front().copied())
+        {
             match reason {
                 None => {
                     self.core.stats.unjudged += u64::from(held.last);
                     sent.extend(self.judged(flow, direction, held, None));
                 }
                 Some(reason) => {
-                    if let Some(heavy) = self.half(flow, direction).and_then(|half| half.heavy.as_mut()) {
+                    if let Some(heavy) = self
+                        .half(flow, direction)
+                        .and_then(|half| half.heavy.as_mut())
+                    {
                         heavy.held.pop_front();
                         heavy.held_bytes -= held.len;
                     }

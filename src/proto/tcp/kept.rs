@@ -45,12 +45,21 @@ impl Kept {
         }
         pool.retain(extent);
         self.bytes += len as usize;
-        self.chunks.push_back(Chunk { start, len, extent, at });
+        self.chunks.push_back(Chunk {
+            start,
+            len,
+            extent,
+            at,
+        });
     }
 
     /// Forgets chunks that the receiver has entirely.
     pub fn acknowledge(&mut self, pool: &mut ExtentPool, offset: u64) {
-        while self.chunks.front().is_some_and(|chunk| chunk.end() <= offset) {
+        while self
+            .chunks
+            .front()
+            .is_some_and(|chunk| chunk.end() <= offset)
+        {
             self.drop_oldest(pool);
         }
     }
@@ -86,9 +95,16 @@ impl Kept {
     /// Appends the kept bytes of a range to `out`. Returns where they begin:
     /// later than asked for what was forgotten, at the end if all was.
     pub fn copy(&self, pool: &ExtentPool, range: Range<u64>, out: &mut Vec<u8>) -> u64 {
-        let first = self.chunks.partition_point(|chunk| chunk.end() <= range.start);
+        let first = self
+            .chunks
+            .partition_point(|chunk| chunk.end() <= range.start);
         let mut begins = None;
-        for chunk in self.chunks.iter().skip(first).take_while(|chunk| chunk.start < range.end) {
+        for chunk in self
+            .chunks
+            .iter()
+            .skip(first)
+            .take_while(|chunk| chunk.start < range.end)
+        {
             let from = range.start.max(chunk.start);
             let to = range.end.min(chunk.end());
             begins.get_or_insert(from);

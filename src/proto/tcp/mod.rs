@@ -42,7 +42,10 @@ pub struct Tcp<'a> {
 /// The connection to which a held packet belongs.
 pub fn flow_of(core: &Core, packet: u32) -> Option<u32> {
     let key = key(core, packet)?;
-    core.flows.find(&key).map(|(flow, _)| flow).filter(|_| key.protocol == 6)
+    core.flows
+        .find(&key)
+        .map(|(flow, _)| flow)
+        .filter(|_| key.protocol == 6)
 }
 
 /// The stream that listeners of a direction edit, if there is one.
@@ -65,7 +68,10 @@ pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
 impl Tcp<'_> {
     /// For a call that takes the whole.
     fn again(&mut self) -> Tcp<'_> {
-        Tcp { core: self.core, connections: self.connections }
+        Tcp {
+            core: self.core,
+            connections: self.connections,
+        }
     }
 
     /// The connection of a flow. Every TCP flow that is tracked has one.
@@ -75,11 +81,18 @@ impl Tcp<'_> {
     }
 
     fn half(&mut self, flow: u32, direction: Direction) -> Option<&mut Half> {
-        self.connection(flow).map(|connection| &mut connection.halves[direction.index()])
+        self.connection(flow)
+            .map(|connection| &mut connection.halves[direction.index()])
     }
 
     /// Raises an event about a flow if somebody hears it.
-    fn event(&mut self, kind: EventKind, flow: u32, packet: u32, direction: Direction) -> Option<Step> {
+    fn event(
+        &mut self,
+        kind: EventKind,
+        flow: u32,
+        packet: u32,
+        direction: Direction,
+    ) -> Option<Step> {
         if !self.core.hooks.hears(kind) {
             return None;
         }

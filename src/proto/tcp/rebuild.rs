@@ -29,20 +29,35 @@ impl Tcp<'_> {
     /// for, and the numbers that go with them. Bytes behind what was
     /// released leave only if `rest` says so. A keep-alive's byte may differ
     /// without being a conflict.
-    pub(super) fn rebuild(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment, rest: bool) {
+    pub(super) fn rebuild(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        slot: u32,
+        segment: &Segment,
+        rest: bool,
+    ) {
         let Some(rebuilt) = self.judged_payload(flow, direction, slot, segment, rest) else {
             return self.renumber(flow, direction, slot, segment);
         };
-        let Some(half) = self.half(flow, direction) else { return };
+        let Some(half) = self.half(flow, direction) else {
+            return;
+        };
         let edited = half.is_edited();
-        let keep_alive = segment.len == 1 && !segment.fin() && half.offset_of(segment.seq) == half.next as i64 - 1;
+        let keep_alive = segment.len == 1
+            && !segment.fin()
+            && half.offset_of(segment.seq) == half.next as i64 - 1;
         let base = half.base;
         let packet = *self.core.packet(slot);
-        let own = self.core.bytes(slot).get(packet.payload_at as usize..packet.end as usize);
+        let own = self
+            .core
+            .bytes(slot)
+            .get(packet.payload_at as usize..packet.end as usize);
         let differs = own != Some(rebuilt.payload.as_slice());
         if differs && !edited && !rebuilt.truncated && !keep_alive {
             self.core.stats.conflicts += 1;
-            self.core.observe(|observer, core| observer.conflict(core, flow, direction));
+            self.core
+                .observe(|observer, core| observer.conflict(core, flow, direction));
         }
         if packet.flags & flag::READ_ONLY != 0 {
             return;
@@ -60,7 +75,9 @@ impl Tcp<'_> {
             segment.flags &= !TcpHeader::FIN;
             self.write_flags(slot, segment.flags);
         }
-        let mut seq = base.wrapping_add(rebuilt.start as u32).wrapping_sub(u32::from(segment.syn()));
+        let mut seq = base
+            .wrapping_add(rebuilt.start as u32)
+            .wrapping_sub(u32::from(segment.syn()));
         if empty && segment.len > 0 && !segment.fin() && !segment.syn() {
             // Nothing in it makes the receiver acknowledge what was erased
             // before it: one number too low does (RFC 9293, 3.10.7.4).
@@ -71,7 +88,14 @@ impl Tcp<'_> {
 
     /// The judged payload of a segment. `None` if it is the packet's own or
     /// cannot be told.
-    fn judged_payload(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment, rest: bool) -> Option<Rebuilt> {
+    fn judged_payload(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        slot: u32,
+        segment: &Segment,
+        rest: bool,
+    ) -> Option<Rebuilt> {
         if segment.cut {
             return None;
         }
@@ -84,25 +108,39 @@ impl Tcp<'_> {
         let fin = half.fin.filter(|&fin| segment.fin() && end == fin as i64);
         let heavy = half.heavy.as_deref()?;
         let map = &heavy.map;
-        let released = half.fin.unwrap_or(u64::MAX).min(map.orig_end()).min(heavy.unjudged_from.unwrap_or(u64::MAX));
+        let released = half
+            .fin
+            .unwrap_or(u64::MAX)
+            .min(map.orig_end())
+            .min(heavy.unjudged_from.unwrap_or(u64::MAX));
         let rest = rest || heavy.unjudged_from.is_some();
         let from = (offset.max(0) as u64).min(released);
         let to = (end.max(0) as u64).clamp(from, released);
         let new = map.to_new_range(from..to);
         // Insertions before the FIN travel with it.
         let fin_left = fin.filter(|&fin| fin < map.orig_end());
-        let new = fin_left.map_or(new.clone(), |fin| new.start..(map.to_new(fin + 1) - 1).max(new.end));
+        let new = fin_left.map_or(new.clone(), |fin| {
+            new.start..(map.to_new(fin + 1) - 1).max(new.end)
+        });
         let packet = *self.core.packet(slot);
-        let own = self.core.bytes(slot).get(packet.payload_at as usize..packet.end as usize)?;
+        let own = self
+            .core
+            .bytes(slot)
+            .get(packet.payload_at as usize..packet.end as usize)?;
         // Bytes of the packet before and behind the part that was released.
         let head = (from as i64 - offset).clamp(0, own.len() as i64) as usize;
         let tail = (to as i64 - offset).clamp(0, own.len() as i64) as usize;
         let mut payload = Vec::with_capacity((new.end - new.start) as usize + own.len());
-        let mut start = heavy.kept.copy(&self.core.bufs.extents, new.clone(), &mut payload);
+        let mut start = heavy
+            .kept
+            .copy(&self.core.bufs.extents, new.clone(), &mut payload);
         if !edited {
             // What is forgotten was acknowledged: none of it will be taken.
             let forgotten = head + (start - new.start) as usize;
-            payload.splice(..0, own.get(..forgotten).unwrap_or_default().iter().copied());
+            payload.splice(
+                ..0,
+                own.get(..forgotten).unwrap_or_default().iter().copied(),
+            );
             start = offset.max(0) as u64;
         } else if offset > from as i64 {
             start = map.to_new(offset as u64);
@@ -116,7 +154,13 @@ impl Tcp<'_> {
             start = offset as u64;
         }
         let truncated = !rest && !behind.is_empty();
-        let loses_fin = segment.fin() && !rest && fin_left.is_none() && (edited || truncated || fin.is_some());
-        Some(Rebuilt { payload, start, truncated, loses_fin })
+        let loses_fin =
+            segment.fin() && !rest && fin_left.is_none() && (edited || truncated || fin.is_some());
+        Some(Rebuilt {
+            payload,
+            start,
+            truncated,
+            loses_fin,
+        })
     }
 }

@@ -47,7 +47,9 @@ pub fn key(core: &Core, slot: u32) -> Option<FlowKey> {
     let packet = core.packet(slot);
     let bytes = core.bytes(slot);
     let (src, dst) = ip::addresses(packet, bytes)?;
-    let ports = bytes.get(packet.transport_at as usize..)?.first_chunk::<4>()?;
+    let ports = bytes
+        .get(packet.transport_at as usize..)?
+        .first_chunk::<4>()?;
     Some(FlowKey {
         src: *src.bytes(),
         dst: *dst.bytes(),
@@ -69,7 +71,10 @@ pub fn ends(record: &FlowRecord) -> String {
 /// Client and server with their ports.
 pub fn endpoints(record: &FlowRecord) -> [(Addr, u16); 2] {
     let addr = |bytes: &[u8; 16]| Addr::from_record(bytes, record.family);
-    [(addr(&record.client), record.client_port), (addr(&record.server), record.server_port)]
+    [
+        (addr(&record.client), record.client_port),
+        (addr(&record.server), record.server_port),
+    ]
 }
 
 impl Tcp<'_> {
@@ -88,7 +93,9 @@ impl Tcp<'_> {
     }
 
     fn look_up(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let Some(key) = key(self.core, frame.packet) else { return self.forward(frame.packet) };
+        let Some(key) = key(self.core, frame.packet) else {
+            return self.forward(frame.packet);
+        };
         let opens = segment.syn() && !segment.ack_set() && !segment.rst();
         let Some((flow, direction)) = self.core.flows.find(&key) else {
             if opens {
@@ -99,7 +106,8 @@ impl Tcp<'_> {
         let state = self.core.flows.live(flow).map_or(0, |record| record.state);
         if opens && self.begins_anew(flow, direction, state, segment) {
             // The old connection ends first; then this is looked up again.
-            self.core.push(Frame::flow(Op::TcpEnd, flow, direction).with(cause::REOPENED));
+            self.core
+                .push(Frame::flow(Op::TcpEnd, flow, direction).with(cause::REOPENED));
             return None;
         }
         match state {
@@ -110,17 +118,32 @@ impl Tcp<'_> {
             _ => {}
         }
         self.enter(flow, direction, stage::KNOWN);
-        self.known(Frame { flow, direction, ..frame }, segment)
+        self.known(
+            Frame {
+                flow,
+                direction,
+                ..frame
+            },
+            segment,
+        )
     }
 
     /// Whether a SYN opens a new connection on the key of an old one.
-    fn begins_anew(&mut self, flow: u32, direction: Direction, state: u8, segment: &Segment) -> bool {
+    fn begins_anew(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        state: u8,
+        segment: &Segment,
+    ) -> bool {
         match state {
             flow_state::DROP | flow_state::RESET | flow_state::TIMED_WAIT => true,
             _ if self.core.settings.defaults.strict_handshake => false,
             flow_state::SYN | flow_state::SYN_SENT => false,
             // Port reuse after a close that was not seen.
-            _ => self.half(flow, direction).is_some_and(|half| half.syn_seen && half.base != segment.seq.wrapping_add(1)),
+            _ => self
+                .half(flow, direction)
+                .is_some_and(|half| half.syn_seen && half.base != segment.seq.wrapping_add(1)),
         }
     }
 
@@ -140,12 +163,21 @@ impl Tcp<'_> {
         }
         if self.core.settings.defaults.drop_unknown_connection {
             let ends = [
-                (Addr::from_record(&key.src, key.family), Some(format!("tcp/{}", key.src_port))),
-                (Addr::from_record(&key.dst, key.family), Some(format!("tcp/{}", key.dst_port))),
+                (
+                    Addr::from_record(&key.src, key.family),
+                    Some(format!("tcp/{}", key.src_port)),
+                ),
+                (
+                    Addr::from_record(&key.dst, key.family),
+                    Some(format!("tcp/{}", key.dst_port)),
+                ),
             ];
             // What the policy itself would log, were it asked.
-            self.core.debug("core", || "applying policy default action for no connection found for tcp packet".into());
-            self.core.alert("no connection found for tcp packet", true, Some(ends));
+            self.core.debug("core", || {
+                "applying policy default action for no connection found for tcp packet".into()
+            });
+            self.core
+                .alert("no connection found for tcp packet", true, Some(ends));
             return self.refuse(frame.packet, DropReason::NoConnection);
         }
         self.pick_up(frame, segment, key)
@@ -166,7 +198,11 @@ impl Tcp<'_> {
         let from_server = segment.syn() && segment.ack_set();
         let oriented = if from_server { key.reversed() } else { *key };
         self.core.stats.midstream_flows += 1;
-        let state = if from_server { flow_state::SYN_SENT } else { flow_state::ESTABLISHED };
+        let state = if from_server {
+            flow_state::SYN_SENT
+        } else {
+            flow_state::ESTABLISHED
+        };
         self.open(frame, &oriented, Opening::Established, state)
     }
 
@@ -184,14 +220,16 @@ impl Tcp<'_> {
                 record.flags |= flags::MIDSTREAM;
             }
             let record = *record;
-            self.core.debug("conn", || format!("opening connection {}", ends(&record)));
+            self.core
+                .debug("conn", || format!("opening connection {}", ends(&record)));
         }
         // The table's key is the client's; a SYN/ACK picked up comes from the server.
         let direction = match self::key(self.core, frame.packet) {
             Some(own) if own == *key => Direction::ToServer,
             _ => Direction::ToClient,
         };
-        self.core.observe(|observer, core| observer.opened(core, flow));
+        self.core
+            .observe(|observer, core| observer.opened(core, flow));
         self.enter(flow, direction, stage::ANNOUNCED);
         self.event(EventKind::TcpNewConnection, flow, frame.packet, direction)
     }
@@ -200,8 +238,12 @@ impl Tcp<'_> {
         if let Some(victim) = self.core.flows.victim(opening) {
             self.core.stats.flows_evicted += 1;
             match self.core.flows.live(victim).map(|record| record.protocol) {
-                Some(6) => self.core.push(Frame::flow(Op::TcpEnd, victim, Direction::ToServer).with(cause::EVICTED)),
-                _ => self.core.push(Frame::flow(Op::UdpEnd, victim, Direction::ToServer).with(cause::EVICTED)),
+                Some(6) => self.core.push(
+                    Frame::flow(Op::TcpEnd, victim, Direction::ToServer).with(cause::EVICTED),
+                ),
+                _ => self.core.push(
+                    Frame::flow(Op::UdpEnd, victim, Direction::ToServer).with(cause::EVICTED),
+                ),
             };
             return None;
         }
@@ -215,7 +257,9 @@ impl Tcp<'_> {
         if !self.core.alive(frame.packet) {
             self.core.stack.pop();
             if state.is_some_and(|state| state != flow_state::DROP) {
-                self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::DROPPED));
+                self.core.push(
+                    Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::DROPPED),
+                );
             }
             return None;
         }
@@ -238,14 +282,27 @@ impl Tcp<'_> {
     fn known(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
         let packet = *self.core.packet(frame.packet);
         let now = self.core.now;
-        let Some(record) = self.core.flows.live_mut(frame.flow) else { return self.forward(frame.packet) };
+        let Some(record) = self.core.flows.live_mut(frame.flow) else {
+            return self.forward(frame.packet);
+        };
         if record.state == flow_state::DROP {
             return self.refuse(frame.packet, DropReason::FlowDropped);
         }
-        record.count(frame.direction, packet.end.saturating_sub(packet.ip_at), now);
-        self.core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
+        record.count(
+            frame.direction,
+            packet.end.saturating_sub(packet.ip_at),
+            now,
+        );
+        self.core.observe(|observer, core| {
+            observer.packet(core, frame.flow, frame.direction, frame.packet)
+        });
         self.goto(stage::SEEN);
-        if let Some(event) = self.event(EventKind::TcpReceivePacket, frame.flow, frame.packet, frame.direction) {
+        if let Some(event) = self.event(
+            EventKind::TcpReceivePacket,
+            frame.flow,
+            frame.packet,
+            frame.direction,
+        ) {
             return Some(event);
         }
         self.judge(frame, segment)
@@ -261,9 +318,15 @@ impl Tcp<'_> {
         if segment.rst() {
             return self.rst(frame, segment);
         }
-        let swapped = self.connection(frame.flow).is_some_and(|connection| connection.swapped);
+        let swapped = self
+            .connection(frame.flow)
+            .is_some_and(|connection| connection.swapped);
         let from_input = (frame.direction == Direction::ToServer) != swapped;
-        let side = if from_input { Side::Input } else { Side::Output };
+        let side = if from_input {
+            Side::Input
+        } else {
+            Side::Output
+        };
         match state::next(state, side, segment) {
             Move::Stay => {}
             Move::To(next) => self.move_to(frame.flow, next),
@@ -285,7 +348,10 @@ impl Tcp<'_> {
         if next == flow_state::TIMED_WAIT {
             // Both sides closed: that is announced once this packet is done.
             let below = self.core.stack.len().saturating_sub(1);
-            self.core.stack.insert(below, Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::CLOSED));
+            self.core.stack.insert(
+                below,
+                Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::CLOSED),
+            );
         }
         if next == flow_state::ESTABLISHED || next == flow_state::SYN_RECEIVED {
             self.core.flows.establish(flow, now);
@@ -310,11 +376,19 @@ impl Tcp<'_> {
         }
         let ends = self.core.flows.live(frame.flow).map(|record| {
             let pair = endpoints(record).map(|(addr, port)| (addr, Some(format!("tcp/{port}"))));
-            if frame.direction == Direction::ToServer { pair } else { let [a, b] = pair; [b, a] }
+            if frame.direction == Direction::ToServer {
+                pair
+            } else {
+                let [a, b] = pair;
+                [b, a]
+            }
         });
-        self.core.debug("core", || "applying policy default action for unexpected tcp packet".into());
+        self.core.debug("core", || {
+            "applying policy default action for unexpected tcp packet".into()
+        });
         self.core.alert(why.description(), false, ends);
-        self.core.drop_packet(frame.packet, DropReason::UnexpectedPacket);
+        self.core
+            .drop_packet(frame.packet, DropReason::UnexpectedPacket);
         self.unexpected_decided(frame, segment)
     }
 
@@ -326,7 +400,8 @@ impl Tcp<'_> {
             if self.core.alive(frame.packet) {
                 self.core.push(Frame::packet(Op::Send, frame.packet));
             }
-            self.core.push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::FAILED));
+            self.core
+                .push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::FAILED));
             return None;
         }
         if !self.core.alive(frame.packet) {
@@ -340,15 +415,22 @@ impl Tcp<'_> {
     /// its receiver expects (RFC 5961, 3.2).
     fn rst(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
         let strict = self.core.settings.defaults.validate_rst;
-        let refused_syn = self.core.flows.live(frame.flow).is_some_and(|record| record.state == flow_state::SYN_SENT);
-        let opposite = self.half(frame.flow, frame.direction.opposite()).map_or((false, 0), |half| (half.started, half.base));
+        let refused_syn = self
+            .core
+            .flows
+            .live(frame.flow)
+            .is_some_and(|record| record.state == flow_state::SYN_SENT);
+        let opposite = self
+            .half(frame.flow, frame.direction.opposite())
+            .map_or((false, 0), |half| (half.started, half.base));
         let half = self.half(frame.flow, frame.direction);
-        let credible = half.is_none_or(|half| {
-            !strict
-                || !half.started
-                || half.offset_of(segment.seq) == half.next as i64 + i64::from(half.finished)
-                || half.offset_of(segment.seq) == half.next as i64
-        }) || (refused_syn && segment.ack_set() && opposite.0 && segment.ack == opposite.1);
+        let credible =
+            half.is_none_or(|half| {
+                !strict
+                    || !half.started
+                    || half.offset_of(segment.seq) == half.next as i64 + i64::from(half.finished)
+                    || half.offset_of(segment.seq) == half.next as i64
+            }) || (refused_syn && segment.ack_set() && opposite.0 && segment.ack == opposite.1);
         self.core.stack.pop();
         let strict = self.core.settings.defaults.strict_handshake;
         let bottom = self.core.stack.len();
@@ -359,9 +441,12 @@ impl Tcp<'_> {
                 self.abandon(frame.flow, direction, None);
             }
         }
-        self.core.observe(|observer, core| observer.reset(core, frame.flow, frame.direction, credible));
+        self.core
+            .observe(|observer, core| observer.reset(core, frame.flow, frame.direction, credible));
         self.renumber(frame.flow, frame.direction, frame.packet, segment);
-        self.core.stack.insert(bottom, Frame::packet(Op::Send, frame.packet));
+        self.core
+            .stack
+            .insert(bottom, Frame::packet(Op::Send, frame.packet));
         if credible {
             let end = Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RST_SEEN);
             self.core.stack.insert(bottom, end);
@@ -374,7 +459,9 @@ impl Tcp<'_> {
     /// A SYN sets the numbering of its direction.
     pub(super) fn begin_half(&mut self, frame: Frame, segment: &Segment) {
         let announced = Announced::read(self.core, frame.packet);
-        let Some(connection) = self.connection(frame.flow) else { return };
+        let Some(connection) = self.connection(frame.flow) else {
+            return;
+        };
         let newly_signed = announced.signed && !connection.signed;
         connection.signed |= announced.signed;
         let half = connection.half(frame.direction);
@@ -387,7 +474,9 @@ impl Tcp<'_> {
         half.mss = announced.mss;
         half.window_scale = announced.window_scale;
         if newly_signed && self.core.streams {
-            self.core.log_line(Level::Warn, "tcp", || "a connection signs its segments: rules cannot edit it".into());
+            self.core.log_line(Level::Warn, "tcp", || {
+                "a connection signs its segments: rules cannot edit it".into()
+            });
         }
     }
 }

@@ -10,7 +10,9 @@ use crate::packet::record::{dirty, flag};
 
 /// Lets the oldest held segment of a direction go, if no reader holds it.
 pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
-    let held = tcp.half(frame.flow, frame.direction).and_then(|half| half.heavy.as_ref()?.held.front().copied());
+    let held = tcp
+        .half(frame.flow, frame.direction)
+        .and_then(|half| half.heavy.as_ref()?.held.front().copied());
     let Some(held) = held else {
         tcp.core.stack.pop();
         return None;
@@ -27,9 +29,13 @@ impl Tcp<'_> {
         let (flow, direction) = (frame.flow, frame.direction);
         let mut changed = None;
         if held.in_stream {
-            let stream = self.half(flow, direction).and_then(|half| half.heavy.as_ref()?.stream);
+            let stream = self
+                .half(flow, direction)
+                .and_then(|half| half.heavy.as_ref()?.stream);
             let Some(stream) = stream else { return false };
-            let Some(popped) = self.core.bufs.stream_pop(stream) else { return false };
+            let Some(popped) = self.core.bufs.stream_pop(stream) else {
+                return false;
+            };
             if popped.modified {
                 let mut bytes = Vec::with_capacity(popped.len);
                 if !popped.whole {
@@ -50,8 +56,17 @@ impl Tcp<'_> {
 
     /// A piece was judged: what it became is kept. Returns its packet, to be
     /// sent, if this was its last piece.
-    pub(super) fn judged(&mut self, flow: u32, direction: Direction, held: Held, changed: Option<&[u8]>) -> Option<u32> {
-        if let Some(heavy) = self.half(flow, direction).and_then(|half| half.heavy.as_mut()) {
+    pub(super) fn judged(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        held: Held,
+        changed: Option<&[u8]>,
+    ) -> Option<u32> {
+        if let Some(heavy) = self
+            .half(flow, direction)
+            .and_then(|half| half.heavy.as_mut())
+        {
             heavy.held.pop_front();
             heavy.held_bytes -= held.len;
         }
@@ -71,7 +86,9 @@ impl Tcp<'_> {
         let packet = *self.core.packet(held.packet);
         let cap = self.core.settings.kept_bytes as usize;
         let side = self.core.flows.live(flow).map(|record| record.side);
-        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else { return };
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+            return;
+        };
         let heavy = connection.half(direction).heavy();
         let pool = &mut self.core.bufs.extents;
         let start = heavy.map.new_end();

@@ -24,30 +24,56 @@ type Blocks = SmallVec<[(u32, u32); 4]>;
 impl Tcp<'_> {
     /// Whether the numbers of a connection's packets change at all.
     pub(super) fn is_renumbered(&mut self, flow: u32) -> bool {
-        self.connection(flow).is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered))
+        self.connection(flow)
+            .is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered))
     }
 
     /// Translates the numbers of a packet that leaves with its own payload,
     /// or without any. `segment` is the packet as it came.
-    pub(super) fn renumber(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment) {
+    pub(super) fn renumber(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        slot: u32,
+        segment: &Segment,
+    ) {
         if !self.is_renumbered(flow) {
             return;
         }
-        let Some(half) = self.half(flow, direction) else { return };
-        let seq = if segment.len == 0 { bare_seq(half, segment.seq) } else { forward(half, segment.seq) };
+        let Some(half) = self.half(flow, direction) else {
+            return;
+        };
+        let seq = if segment.len == 0 {
+            bare_seq(half, segment.seq)
+        } else {
+            forward(half, segment.seq)
+        };
         self.write_numbers(flow, direction, slot, segment, seq);
     }
 
     /// Writes the numbers of a packet that is about to leave, where they
     /// differ from those it came with.
-    pub(super) fn write_numbers(&mut self, flow: u32, direction: Direction, slot: u32, segment: &Segment, seq: u32) {
+    pub(super) fn write_numbers(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        slot: u32,
+        segment: &Segment,
+        seq: u32,
+    ) {
         let packet = *self.core.packet(slot);
         if packet.flags & flag::READ_ONLY != 0 {
             return;
         }
         let plain = self.core.settings.defaults.plain_acknowledgements;
-        let Some(connection) = self.connection(flow) else { return };
-        let shift = if segment.syn() { 0 } else { connection.window_shift(direction) };
+        let Some(connection) = self.connection(flow) else {
+            return;
+        };
+        let shift = if segment.syn() {
+            0
+        } else {
+            connection.window_shift(direction)
+        };
         let sent = &connection.halves[direction.index()];
         let answered = &connection.halves[direction.opposite().index()];
         let (mut ack, mut window) = (segment.ack, segment.window);
@@ -60,12 +86,18 @@ impl Tcp<'_> {
             }
         }
         let urgent = (segment.flags & URG != 0 && sent.is_renumbered()).then(|| {
-            let pointer = self.core.bytes(slot).get(packet.transport_at as usize + 18..).and_then(|bytes| bytes.first_chunk::<2>());
+            let pointer = self
+                .core
+                .bytes(slot)
+                .get(packet.transport_at as usize + 18..)
+                .and_then(|bytes| bytes.first_chunk::<2>());
             u16::from_be_bytes(pointer.copied().unwrap_or_default())
         });
         let urgent = urgent.map(|pointer| {
             let half = self.half(flow, direction);
-            let end = half.map_or(seq, |half| forward(half, segment.seq.wrapping_add(u32::from(pointer))));
+            let end = half.map_or(seq, |half| {
+                forward(half, segment.seq.wrapping_add(u32::from(pointer)))
+            });
             (pointer, end.wrapping_sub(seq).min(0xffff) as u16)
         });
         let at = packet.transport_at as usize;
@@ -111,13 +143,19 @@ impl Tcp<'_> {
         const NOP: u8 = 1;
         let mut written = false;
         for (place, len, blocks) in self.sack_options(slot) {
-            let Some(answered) = self.half(flow, direction.opposite()) else { break };
-            let mapped: Blocks =
-                blocks.iter().filter_map(|&(left, right)| block_backward(answered, left, right)).collect();
+            let Some(answered) = self.half(flow, direction.opposite()) else {
+                break;
+            };
+            let mapped: Blocks = blocks
+                .iter()
+                .filter_map(|&(left, right)| block_backward(answered, left, right))
+                .collect();
             if mapped == blocks {
                 continue;
             }
-            let Some(option) = self.core.bytes_mut(slot).get_mut(place..place + len) else { continue };
+            let Some(option) = self.core.bytes_mut(slot).get_mut(place..place + len) else {
+                continue;
+            };
             option.fill(NOP);
             let (head, rest) = option.split_at_mut(2);
             if !mapped.is_empty() {
@@ -136,9 +174,15 @@ impl Tcp<'_> {
     /// SACK options of a packet: place in the frame, length, blocks.
     fn sack_options(&self, slot: u32) -> SmallVec<[(usize, usize, Blocks); 1]> {
         let mut found = SmallVec::new();
-        let Some(header) = ip::tcp(self.core, slot) else { return found };
+        let Some(header) = ip::tcp(self.core, slot) else {
+            return found;
+        };
         let options_at = header.at + 20;
-        let options = self.core.bytes(slot).get(options_at..header.payload_at).unwrap_or_default();
+        let options = self
+            .core
+            .bytes(slot)
+            .get(options_at..header.payload_at)
+            .unwrap_or_default();
         for (at, len, option) in tcp_options(options) {
             if let TcpOption::Sack(blocks) = option {
                 found.push((options_at + at, len, blocks.collect()));
@@ -150,12 +194,15 @@ impl Tcp<'_> {
 
 /// A sender's sequence number in the numbering of the receiver.
 pub(super) fn forward(half: &Half, seq: u32) -> u32 {
-    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return seq };
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
+        return seq;
+    };
     let offset = half.offset_of(seq);
     if offset < 0 || heavy.map.is_identity() {
         return seq;
     }
-    half.base.wrapping_add(heavy.map.to_new(offset as u64) as u32)
+    half.base
+        .wrapping_add(heavy.map.to_new(offset as u64) as u32)
 }
 
 /// As [`forward`], for a segment without data: no further than what has
@@ -167,16 +214,24 @@ fn bare_seq(half: &Half, seq: u32) -> u32 {
         return on_wire.wrapping_sub(1);
     }
     let seq = forward(half, seq);
-    if offset >= half.released() as i64 && (seq.wrapping_sub(on_wire) as i32) > 0 { on_wire } else { seq }
+    if offset >= half.released() as i64 && (seq.wrapping_sub(on_wire) as i32) > 0 {
+        on_wire
+    } else {
+        seq
+    }
 }
 
 /// An acknowledgement and its window in the numbering of the sender they go
 /// to. No acknowledgement passes what that sender sent, and the window ends
 /// at the same byte as it did.
 fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
-    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return (ack, window) };
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
+        return (ack, window);
+    };
     let map = &heavy.map;
-    let Some(new) = half.new_offset_of(ack) else { return (ack, window) };
+    let Some(new) = half.new_offset_of(ack) else {
+        return (ack, window);
+    };
     let orig = map.ack_to_orig(new);
     let edge = new + (u64::from(window) << shift);
     let orig_edge = match edge.checked_sub(map.new_end()) {
@@ -191,21 +246,29 @@ fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) 
 
 /// An acknowledgement in the numbering of the sender by Haka's formula.
 fn shifted(half: &Half, ack: u32) -> u32 {
-    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return ack };
-    half.new_offset_of(ack).map_or(ack, |new| half.seq_at(heavy.map.ack_shifted(new)))
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
+        return ack;
+    };
+    half.new_offset_of(ack)
+        .map_or(ack, |new| half.seq_at(heavy.map.ack_shifted(new)))
 }
 
 /// A SACK block in the numbering of the sender; none if it covers nothing
 /// whole.
 fn block_backward(half: &Half, left: u32, right: u32) -> Option<(u32, u32)> {
-    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else { return Some((left, right)) };
+    let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
+        return Some((left, right));
+    };
     let (Some(from), Some(to)) = (half.new_offset_of(left), half.new_offset_of(right)) else {
         return Some((left, right));
     };
     if to < from {
         return Some((left, right));
     }
-    heavy.map.sack_to_orig(from..to).map(|range| (half.seq_at(range.start), half.seq_at(range.end)))
+    heavy
+        .map
+        .sack_to_orig(from..to)
+        .map(|range| (half.seq_at(range.start), half.seq_at(range.end)))
 }
 
 #[cfg(test)]
@@ -215,7 +278,11 @@ mod tests {
 
     /// A direction of which all was released, by lengths before and after.
     fn half(base: u32, edits: &[(u64, u64)]) -> Half {
-        let mut half = Half { base, started: true, ..Half::default() };
+        let mut half = Half {
+            base,
+            started: true,
+            ..Half::default()
+        };
         let map = &mut half.heavy().map;
         for &(orig, new) in edits {
             map.push(orig, new);
@@ -285,7 +352,10 @@ mod tests {
         let half = half(u32::MAX - 4, &[(10, 10), (10, 13), (10, 10)]);
         let at = |offset: u32| (u32::MAX - 4).wrapping_add(offset);
         assert_eq!(block_backward(&half, at(5), at(33)), Some((at(5), at(30))));
-        assert_eq!(block_backward(&half, at(15), at(33)), Some((at(20), at(30))));
+        assert_eq!(
+            block_backward(&half, at(15), at(33)),
+            Some((at(20), at(30)))
+        );
         assert_eq!(block_backward(&half, at(12), at(20)), None);
     }
 }

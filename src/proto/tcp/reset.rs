@@ -24,7 +24,8 @@ pub fn reset(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
         1 => (Direction::ToServer, TOWARDS_SERVER),
         _ => {
             if let Some(top) = tcp.core.stack.last_mut() {
-                *top = Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RESET_BY_RULE);
+                *top =
+                    Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RESET_BY_RULE);
             }
             return None;
         }

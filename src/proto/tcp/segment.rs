@@ -26,7 +26,9 @@ impl Segment {
         let here = packet.end.saturating_sub(packet.payload_at);
         let len = if packet.flags & flag::SNAPPED != 0 {
             let declared = ip::header(core, slot).map_or(0, |header| header.end);
-            (declared as u32).saturating_sub(packet.payload_at).max(here)
+            (declared as u32)
+                .saturating_sub(packet.payload_at)
+                .max(here)
         } else {
             here
         };
@@ -74,7 +76,9 @@ pub struct Announced {
 impl Announced {
     pub fn read(core: &Core, slot: u32) -> Announced {
         let mut announced = Announced::default();
-        let Some(header) = ip::tcp(core, slot) else { return announced };
+        let Some(header) = ip::tcp(core, slot) else {
+            return announced;
+        };
         for (_, _, option) in header.options(core.bytes(slot)) {
             match option {
                 TcpOption::Mss(value) => announced.mss = value,
@@ -101,7 +105,14 @@ pub fn limit(mut tcp: Tcp<'_>, slot: u32) -> usize {
     let announced = super::receive::key(tcp.core, slot)
         .and_then(|key| tcp.core.flows.find(&key))
         .and_then(|(flow, _)| tcp.connection(flow))
-        .and_then(|connection| connection.halves.iter().map(|half| u32::from(half.mss)).filter(|&mss| mss > 0).min());
+        .and_then(|connection| {
+            connection
+                .halves
+                .iter()
+                .map(|half| u32::from(half.mss))
+                .filter(|&mss| mss > 0)
+                .min()
+        });
     let mss = announced.unwrap_or(MTU - network - 20).max(MIN_MSS);
     let options = (packet.payload_at - packet.ip_at).saturating_sub(network + 20);
     mss.saturating_sub(options).max(1) as usize

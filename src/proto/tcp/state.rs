@@ -94,7 +94,14 @@ mod tests {
     use crate::packet::decode::TcpHeader;
 
     fn segment(flags: u8) -> Segment {
-        Segment { seq: 0, ack: 0, flags, window: 0, len: 0, cut: false }
+        Segment {
+            seq: 0,
+            ack: 0,
+            flags,
+            window: 0,
+            len: 0,
+            cut: false,
+        }
     }
 
     #[test]
@@ -104,29 +111,56 @@ mod tests {
         let script = [
             (SYN, Side::Input, TcpHeader::SYN, Move::To(SYN_SENT)),
             (SYN_SENT, Side::Output, SYN_ACK, Move::To(SYN_RECEIVED)),
-            (SYN_RECEIVED, Side::Input, TcpHeader::ACK, Move::To(ESTABLISHED)),
+            (
+                SYN_RECEIVED,
+                Side::Input,
+                TcpHeader::ACK,
+                Move::To(ESTABLISHED),
+            ),
             (ESTABLISHED, Side::Output, TcpHeader::ACK, Move::Stay),
             (ESTABLISHED, Side::Input, FIN_ACK, Move::To(FIN_WAIT_1)),
-            (FIN_WAIT_1, Side::Output, TcpHeader::ACK, Move::To(FIN_WAIT_2)),
+            (
+                FIN_WAIT_1,
+                Side::Output,
+                TcpHeader::ACK,
+                Move::To(FIN_WAIT_2),
+            ),
             (FIN_WAIT_2, Side::Output, FIN_ACK, Move::To(TIMED_WAIT)),
             (TIMED_WAIT, Side::Input, TcpHeader::ACK, Move::Stay),
             (TIMED_WAIT, Side::Input, TcpHeader::SYN, Move::Reopen),
         ];
         for (state, side, flags, expected) in script {
-            assert_eq!(next(state, side, &segment(flags)), expected, "{}", NAMES[state as usize]);
+            assert_eq!(
+                next(state, side, &segment(flags)),
+                expected,
+                "{}",
+                NAMES[state as usize]
+            );
         }
     }
 
     #[test]
     fn handshake_faults_are_named() {
         let plain = segment(TcpHeader::ACK);
-        assert_eq!(next(SYN_SENT, Side::Input, &plain), Move::Unexpected(Unexpected::Establishment));
-        assert_eq!(next(FIN_WAIT_2, Side::Output, &segment(0)), Move::Unexpected(Unexpected::Termination));
-        assert_eq!(next(SYN, Side::Output, &plain), Move::Unexpected(Unexpected::Plain));
+        assert_eq!(
+            next(SYN_SENT, Side::Input, &plain),
+            Move::Unexpected(Unexpected::Establishment)
+        );
+        assert_eq!(
+            next(FIN_WAIT_2, Side::Output, &segment(0)),
+            Move::Unexpected(Unexpected::Termination)
+        );
+        assert_eq!(
+            next(SYN, Side::Output, &plain),
+            Move::Unexpected(Unexpected::Plain)
+        );
     }
 
     #[test]
     fn the_server_may_close_first() {
-        assert_eq!(next(ESTABLISHED, Side::Output, &segment(TcpHeader::FIN)), Move::ServerCloses);
+        assert_eq!(
+            next(ESTABLISHED, Side::Output, &segment(TcpHeader::FIN)),
+            Move::ServerCloses
+        );
     }
 }

@@ -60,19 +60,39 @@ fn event(core: &mut Core, kind: EventKind, frame: Frame) -> Option<Step> {
 }
 
 fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
-    let Some(key) = key(core, slot) else { return forward(core, slot) };
+    let Some(key) = key(core, slot) else {
+        return forward(core, slot);
+    };
     if let Some((flow, direction)) = core.flows.find(&key) {
         let now = core.now;
-        match core.flows.live(flow).map(|record| (record.state, record.has(crate::flow::record::flags::HALF_OPEN))) {
+        match core.flows.live(flow).map(|record| {
+            (
+                record.state,
+                record.has(crate::flow::record::flags::HALF_OPEN),
+            )
+        }) {
             // The drop is forgotten when its time is over, not before.
             Some((flow_state::DROP, _)) => return refuse(core, slot, DropReason::FlowDropped),
             Some((_, true)) if direction == Direction::ToClient => core.flows.establish(flow, now),
             _ => {}
         }
-        return known(core, Frame { flow, direction, ..Frame::packet(Op::Udp, slot) });
+        return known(
+            core,
+            Frame {
+                flow,
+                direction,
+                ..Frame::packet(Op::Udp, slot)
+            },
+        );
     }
     let (now, number) = (core.now, core.packet(slot).id);
-    let flow = match core.flows.insert(&key, Opening::HalfOpen, now, number, flow_state::ESTABLISHED) {
+    let flow = match core.flows.insert(
+        &key,
+        Opening::HalfOpen,
+        now,
+        number,
+        flow_state::ESTABLISHED,
+    ) {
         Ok(flow) => flow,
         Err(_) => {
             let Some(victim) = core.flows.victim(Opening::HalfOpen) else {
@@ -80,7 +100,15 @@ fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
                 return forward(core, slot);
             };
             core.stats.flows_evicted += 1;
-            let op = if core.flows.live(victim).is_some_and(|record| record.protocol == 6) { Op::TcpEnd } else { Op::UdpEnd };
+            let op = if core
+                .flows
+                .live(victim)
+                .is_some_and(|record| record.protocol == 6)
+            {
+                Op::TcpEnd
+            } else {
+                Op::UdpEnd
+            };
             core.push(Frame::flow(op, victim, Direction::ToServer).with(cause::EVICTED));
             return None;
         }
@@ -88,7 +116,10 @@ fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
     core.stats.flows += 1;
     core.observe(|observer, core| observer.opened(core, flow));
     go(core, flow, Direction::ToServer, stage::ANNOUNCED);
-    let frame = Frame { flow, ..Frame::packet(Op::Udp, slot) };
+    let frame = Frame {
+        flow,
+        ..Frame::packet(Op::Udp, slot)
+    };
     event(core, EventKind::UdpNewConnection, frame)
 }
 
@@ -126,12 +157,18 @@ fn known(core: &mut Core, frame: Frame) -> Option<Step> {
     }
     let packet = core.packet(frame.packet);
     let (length, now) = (packet.end.saturating_sub(packet.ip_at), core.now);
-    let Some(record) = core.flows.live_mut(frame.flow) else { return forward(core, frame.packet) };
+    let Some(record) = core.flows.live_mut(frame.flow) else {
+        return forward(core, frame.packet);
+    };
     record.count(frame.direction, length, now);
     core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
     go(core, frame.flow, frame.direction, stage::SEEN);
     let heard = event(core, EventKind::UdpReceivePacket, frame);
-    if heard.is_some() { heard } else { seen(core, frame) }
+    if heard.is_some() {
+        heard
+    } else {
+        seen(core, frame)
+    }
 }
 
 fn seen(core: &mut Core, frame: Frame) -> Option<Step> {
@@ -140,7 +177,11 @@ fn seen(core: &mut Core, frame: Frame) -> Option<Step> {
     }
     go(core, frame.flow, frame.direction, stage::READ);
     let heard = event(core, EventKind::UdpReceiveData, frame);
-    if heard.is_some() { heard } else { read(core, frame) }
+    if heard.is_some() {
+        heard
+    } else {
+        read(core, frame)
+    }
 }
 
 fn read(core: &mut Core, frame: Frame) -> Option<Step> {
@@ -164,7 +205,11 @@ fn gone(core: &mut Core, frame: Frame) -> Option<Option<Step>> {
         core.stack.pop();
         return Some(None);
     }
-    if core.flows.live(frame.flow).is_none_or(|record| record.state == flow_state::DROP) {
+    if core
+        .flows
+        .live(frame.flow)
+        .is_none_or(|record| record.state == flow_state::DROP)
+    {
         return Some(refuse(core, frame.packet, DropReason::FlowDropped));
     }
     None
@@ -194,13 +239,20 @@ pub fn end(core: &mut Core, frame: Frame) -> Option<Step> {
         if dropped_before || record.state == flow_state::UNTRACKED {
             return None;
         }
-        let frame = Frame { packet: core.current.packet, ..frame };
+        let frame = Frame {
+            packet: core.current.packet,
+            ..frame
+        };
         return event(core, EventKind::UdpEndConnection, frame);
     }
     core.stack.pop();
     if frame.detail != cause::DROPPED {
         if record.state != flow_state::UNTRACKED {
-            let word = if frame.detail == cause::SHUTDOWN { "release" } else { "closing" };
+            let word = if frame.detail == cause::SHUTDOWN {
+                "release"
+            } else {
+                "closing"
+            };
             core.debug("conn", || format!("{word} connection {}", ends(&record)));
         }
         core.observe(|observer, core| observer.closed(core, frame.flow, frame.detail));
