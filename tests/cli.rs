@@ -200,7 +200,7 @@ fn damage_is_65_after_every_packet_before_it() {
     let cut = bench.path("cut.pcap");
     fs::write(&cut, &whole[..whole.len() - 5]).expect("the folder is writable");
     let sound = bench.replay(&[], &[capture("stream-plain-v4.pcap")]);
-    let damaged = bench.replay(&[], &[cut.clone()]);
+    let damaged = bench.replay(&[], std::slice::from_ref(&cut));
     assert_eq!(code(&damaged), Some(65));
     assert_eq!(
         figure(&damaged, "packets"),
