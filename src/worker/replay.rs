@@ -14,7 +14,7 @@ use crate::capture::file::CaptureError;
 use crate::core::Stats;
 use crate::event::{Level, Settings};
 use crate::lua::Limits;
-use crate::rule::{Options, Runtime};
+use crate::rule::{LoadError, Options, Runtime};
 
 /// Frames between two looks at the progress.
 pub(super) const PROGRESS_FRAMES: u64 = 1024;
@@ -159,8 +159,11 @@ pub(super) fn worker(
         Ok(rules) => Ok(Worker::new(engine, rules, journal.clone(), plan.wanted)),
         Err(error) => {
             let text = error.to_string();
-            // The daemon's users look for it in the log.
-            crate::event::Outward::log(&mut *journal.borrow_mut(), Level::Error, "lua", &text);
+            // Users look for it in the log, where rules that fail to load
+            // have written it themselves.
+            if !matches!(error, LoadError::Rules(_)) {
+                crate::event::Outward::log(&mut *journal.borrow_mut(), Level::Error, "lua", &text);
+            }
             Err(ReplayError::Rules(text))
         }
     }
