@@ -335,23 +335,14 @@ fn write_dns(tape: &mut Tape, flows: u32) {
         tape.put(&datagram(client, server, number as u16, &query));
         pending.push_back(datagram(server, client, number as u16, &answer));
         if pending.len() > UNANSWERED {
-            pending
-                .pop_front()
-                .iter()
-                .for_each(|frame| tape.put(frame));
+            pending.pop_front().iter().for_each(|frame| tape.put(frame));
         }
     }
     pending.iter().for_each(|frame| tape.put(frame));
 }
 
 fn datagram(src: SocketAddr, dst: SocketAddr, id: u16, payload: &[u8]) -> Vec<u8> {
-    let packet = wire::packet(
-        src.ip(),
-        dst.ip(),
-        id,
-        UDP,
-        &wire::udp(src, dst, payload),
-    );
+    let packet = wire::packet(src.ip(), dst.ip(), id, UDP, &wire::udp(src, dst, payload));
     wire::frame(src.ip(), dst.ip(), &[], &packet)
 }
 

@@ -42,11 +42,7 @@ pub fn table() {
             "  {protocol:<4} {flows:>9}  {about:<22} {mib:>8.1} {:>9.0} {:>10.1} {goal:>5} MiB{}",
             resident as f64 / f64::from(flows),
             heap as f64 / f64::from(flows),
-            if mib <= goal as f64 {
-                ""
-            } else {
-                " <- missed"
-            },
+            if mib <= goal as f64 { "" } else { " <- missed" },
         );
     }
 }

@@ -24,11 +24,7 @@ const QUICK: Duration = Duration::from_micros(1);
 /// A rule file, and whether its flows come and go.
 const LOADS: [(&str, &str, bool); 5] = [
     ("open flows, no rule", "none.lua", false),
-    (
-        "open flows, rule on receive_data",
-        "udp-events.lua",
-        false,
-    ),
+    ("open flows, rule on receive_data", "udp-events.lua", false),
     ("timers: flows come and go", "none.lua", true),
     ("the same, rules on all events", "udp-events.lua", true),
     ("the same, an alert per flow", "alert-per-flow.lua", true),
