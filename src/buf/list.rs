@@ -181,6 +181,7 @@ impl Store {
 
     /// Links a node in front of `before`, or last if that is `NIL`. Callers
     /// made sure of room.
+    #[inline]
     pub(super) fn link(&mut self, buf: u32, before: u32, kind: Kind) -> u32 {
         let prev = if before == NIL {
             self.buffers.at(buf).tail
@@ -210,6 +211,7 @@ impl Store {
         node
     }
 
+    #[inline]
     fn join(&mut self, buf: u32, left: u32, right: u32) {
         if left == NIL {
             self.buffers.at_mut(buf).head = right;
@@ -257,37 +259,36 @@ impl Store {
     /// Unlinks a node and frees it, with its run and bytes when it is the
     /// last node of theirs.
     pub(super) fn drop_node(&mut self, node: u32) {
-        let Some(gone) = self.nodes.remove(node) else {
-            return;
-        };
-        self.join(gone.buf, gone.prev, gone.next);
-        let buffer = self.buffers.at_mut(gone.buf);
+        let gone = self.nodes.at(node);
+        let (buf, prev, next, len) = (gone.buf, gone.prev, gone.next, gone.len());
+        self.join(buf, prev, next);
+        let buffer = self.buffers.at_mut(buf);
         buffer.nodes -= 1;
-        buffer.len -= u64::from(gone.len());
-        if let Kind::Data(data) = gone.kind {
-            self.leave_run(&data);
-        }
+        buffer.len -= u64::from(len);
+        self.leave_run(node);
+        self.nodes.discard(node);
     }
 
-    fn leave_run(&mut self, data: &Data) {
-        if data.run_prev == NIL && data.run_next == NIL {
-            if let Some(run) = self.runs.remove(data.run) {
-                self.extents.release(run.ext);
-            }
+    /// Takes a data node off its run, and frees a run left without nodes.
+    #[inline]
+    fn leave_run(&mut self, node: u32) {
+        let Some(data) = self.node(node).data() else {
+            return;
+        };
+        let (run, prev, next) = (data.run, data.run_prev, data.run_next);
+        if prev == NIL && next == NIL {
+            let ext = self.runs.at(run).ext;
+            self.runs.discard(run);
+            self.extents.release(ext);
             return;
         }
-        if let Some(prev) = self.run_link(data.run_prev) {
-            prev.run_next = data.run_next;
+        if let Some(data) = self.run_link(prev) {
+            data.run_next = next;
         }
-        if let Some(next) = self.run_link(data.run_next) {
-            next.run_prev = data.run_prev;
+        if let Some(data) = self.run_link(next) {
+            data.run_prev = prev;
         }
-        let near = if data.run_prev == NIL {
-            data.run_next
-        } else {
-            data.run_prev
-        };
-        self.runs.at_mut(data.run).hint = near;
+        self.runs.at_mut(run).hint = if prev == NIL { next } else { prev };
     }
 
     fn run_link(&mut self, node: u32) -> Option<&mut Data> {
@@ -299,13 +300,31 @@ impl Store {
     }
 
     /// Frees every node of a buffer.
+    #[inline]
     pub(super) fn clear(&mut self, buf: u32) {
+        if !self.hole_parts.is_empty() {
+            self.clear_with_holes(buf);
+        }
+        let buffer = self.buffers.at_mut(buf);
+        let mut node = std::mem::replace(&mut buffer.head, NIL);
+        (buffer.tail, buffer.nodes, buffer.len) = (NIL, 0, 0);
+        // The list is given up as a whole, so its links need no repair.
+        while node != NIL {
+            let gone = node;
+            node = self.node(gone).next;
+            self.leave_run(gone);
+            self.nodes.discard(gone);
+        }
+    }
+
+    /// Frees every node together with the parts of holes that were moved to
+    /// other buffers.
+    fn clear_with_holes(&mut self, buf: u32) {
         loop {
             let head = self.buffers.at(buf).head;
             if head == NIL {
                 return;
             }
-            // Parts of a hole may have been moved to other buffers.
             match &self.node(head).kind {
                 Kind::Hole(Hole { spread: true, .. }) => self.remove_hole(head, true),
                 _ => self.drop_node(head),

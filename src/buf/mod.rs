@@ -263,7 +263,7 @@ impl Store {
         if !origin.is_none() {
             self.close_hole(origin);
         }
-        self.buffers.remove(buf.0.index);
+        self.buffers.discard(buf.0.index);
     }
 
     /// Bytes in the buffer; for a stream, all it holds.

@@ -117,10 +117,28 @@ impl<T> Slab<T> {
     }
 
     /// Takes the value out; keys to it name nothing from now on.
-    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
-        let slot = self.slots.get_mut(index as usize)?;
-        let value = slot.value.take()?;
+        let value = self.slots.get_mut(index as usize)?.value.take()?;
+        self.vacate(index);
+        Some(value)
+    }
+
+    /// Drops the value where it is. Copying a value out that was written just
+    /// before costs more than all the rest.
+    #[inline]
+    pub(crate) fn discard(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        if slot.value.is_some() {
+            slot.value = None;
+            self.vacate(index);
+        }
+    }
+
+    #[inline]
+    fn vacate(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
         slot.generation = if slot.generation == LAST_GENERATION {
             1
         } else {
@@ -129,7 +147,6 @@ impl<T> Slab<T> {
         slot.next_free = self.free;
         self.free = index;
         self.live -= 1;
-        Some(value)
     }
 
     #[inline]
