@@ -246,6 +246,7 @@ unsafe fn place_of(state: *mut lua_State) -> Option<Place> {
 
 /// The hook that ends a call: an error at every instruction.
 unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
+    // The sandbox knows this text (`lib/sandbox.lua`).
     const TEXT: &[u8] = b"rule stopped: over its time or memory budget";
     if STRUCK.get().length == 0 {
         // SAFETY: Lua calls the hook in the state that runs.

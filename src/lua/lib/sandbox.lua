@@ -26,9 +26,9 @@
 local host, lib = ...
 
 local assert, error, getmetatable, ipairs, load, next, pairs, rawget, rawlen,
-  rawset, pcall, select, setmetatable, tonumber, tostring, type =
+  rawset, pcall, select, setmetatable, tonumber, tostring, type, xpcall =
   assert, error, getmetatable, ipairs, load, next, pairs, rawget, rawlen,
-  rawset, pcall, select, setmetatable, tonumber, tostring, type
+  rawset, pcall, select, setmetatable, tonumber, tostring, type, xpcall
 local getfenv, setfenv, collectgarbage, getinfo, traceback =
   getfenv, setfenv, collectgarbage, debug.getinfo, debug.traceback
 local date, time, clock, difftime, getenv =
@@ -43,6 +43,19 @@ local floor, randomseed = math.floor, math.randomseed
 local library_prefix = host.library_prefix or '=[wero]'
 -- The default name of a chunk is its text, and no Lua text starts like this.
 assert(find(library_prefix, '^[=@].'), 'library_prefix must start with = or @')
+
+-- What the watchdog's hook raises (src/lua/watchdog.rs).
+local STOPPED = 'rule stopped: over its time or memory budget'
+
+-- An error handler runs inside the hook that stops a rule, where no hook can
+-- stop it in turn: one of a rule's must not be entered there.
+local function safe_xpcall(f, handler, ...)
+  if type(handler) ~= 'function' then return xpcall(f, handler, ...) end
+  return xpcall(f, function (message)
+    if message == STOPPED then return message end
+    return handler(message)
+  end, ...)
+end
 
 local ALLOWED = {
   _G = '_VERSION assert error gcinfo getmetatable ipairs next pairs pcall '
@@ -615,7 +628,7 @@ local function seal(G, extras)
   G.math.randomseed = function (number) randomseed(tonumber(number) or seed) end
 
   G.collectgarbage = safe_collectgarbage
-  G.print = default_print
+  G.print, G.xpcall = default_print, safe_xpcall
   G.load, G.loadstring = load_short, load_short
   G.loadfile, G.dofile = file_loaders()
   G.package, G.require, G.module = package, require, module
