@@ -37,7 +37,6 @@ reasons! {
     Rule = "rule" "A rule dropped the packet.";
     FlowDropped = "flow-dropped" "Its connection was dropped by a rule.";
     FlowReset = "flow-reset" "Its connection was reset by a rule.";
-    Policy = "policy" "A policy refused it.";
     RuleError = "rule-error" "A listener failed; the failure policy is drop.";
     RuleBudget = "rule-budget" "A listener was stopped at its time or memory budget.";
     NotSent = "not-sent" "A listener took the packet over and never sent it.";
@@ -50,11 +49,9 @@ reasons! {
     UnexpectedPacket = "unexpected-packet" "The TCP state machine refused it.";
     Checksum = "checksum" "Its checksum is wrong and checksums are verified.";
     Retransmission = "retransmission" "Its bytes are held already; the first copy leaves instead.";
-    Erased = "erased" "Rules erased all of it and nothing else was in it.";
     ReassemblyCap = "reassembly-cap" "The reassembly queue of its direction is full.";
     HoldCap = "hold-cap" "Too many bytes of its direction are held by readers.";
     PacketCap = "packet-cap" "Too many packets are held at once.";
-    FlowCap = "flow-cap" "The flow table is full and its policy refuses new flows.";
     Shutdown = "shutdown" "Still held when the capture ended.";
 }
 

@@ -46,8 +46,6 @@ pub mod flag {
     pub const HELD: u16 = 64;
     /// A header could not be read: nothing of it is touched on the way up.
     pub const OPAQUE: u16 = 256;
-    /// Raw sends only: no events while it leaves.
-    pub const QUIET: u16 = 128;
     /// It came larger than any segment on the wire: the network card cuts it.
     pub const OFFLOADED: u16 = 512;
     /// A rule refused it while it was held: it ends when it is let go.
