@@ -150,15 +150,14 @@ impl Hooks for Editor {
             }
         }
         self.seen[side] += u64::from(current.fresh);
-        if current.finished != 0 && current.fresh == 0 && script.mode != 0 {
-            let end = core.bufs.set_string(
-                Span::Between(Pos::Begin(stream), Pos::Begin(stream)),
-                b"the end",
-            );
-            if self.seen[side] == 0 || core.bufs.stream_len(stream) == 7 {
-                end.expect("an empty stream takes bytes before its FIN");
-                self.endings[side] = b"the end".to_vec();
-            }
+        // Only where nothing that was held can follow them are they the last.
+        let alone = core.bufs.stream_len(stream) == 0;
+        if current.finished != 0 && current.fresh == 0 && script.mode != 0 && alone {
+            let place = Span::Between(Pos::Begin(stream), Pos::Begin(stream));
+            core.bufs
+                .set_string(place, b"the end")
+                .expect("an empty stream takes bytes before its FIN");
+            self.endings[side] = b"the end".to_vec();
         } else if self.holds && current.finished == 0 && seen.is_multiple_of(3) {
             let place = core
                 .bufs
