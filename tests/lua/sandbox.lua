@@ -209,6 +209,36 @@ return {
     fails('number expected', table.insert, list, 'x', 3)
     fails('wrong number of arguments', table.insert, list)
   end },
+  { 'pairs has one order', function ()
+    local function keys(t)
+      local list = {}
+      for key, value in pairs(t) do
+        assert(t[key] == value)
+        list[#list + 1] = tostring(key)
+      end
+      return table.concat(list, ' ')
+    end
+    check(keys { b = 1, a = 2, [10] = 3, [9] = 4, [true] = 5, 'x', [-1.5] = 6 }, '-1.5 1 9 10 a b true')
+    check(keys {}, '')
+    check(keys { 'x', 'y', 'z' }, '1 2 3')
+    check(keys(setmetatable({ b = 1, a = 2 }, { __index = { c = 3 } })), 'a b')
+    local t, seen = { a = 1, b = 2, c = 3, d = 4 }, ''
+    for key in pairs(t) do
+      seen = seen .. key
+      t[key], t.c = nil, nil
+    end
+    check(seen, 'abd')
+    check(next(t), nil)
+    local own = setmetatable({}, { __pairs = function () return next, { only = 1 } end })
+    for key in pairs(own) do check(key, 'only') end
+    local large = {}
+    for k = 1, 10000 do large['k' .. k] = k end
+    local count = 0
+    for _ in pairs(large) do count = count + 1 end
+    check(count, 10000)
+    check(table.foreach({ b = 1, a = 2 }, function (key) return key end), 'a')
+    fails('table expected', pairs, nil)
+  end },
   { 'the collector', function ()
     assert(collectgarbage('count') > 1)
     check(collectgarbage(), 0)

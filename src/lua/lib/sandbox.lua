@@ -622,6 +622,7 @@ local function seal(G, extras)
   for name, func in next, lib.patterns do G.string[name] = func end
   guard_strings(G.string)
   G.table.insert, G.table.sort = safe_insert, safe_sort
+  G.pairs, G.table.foreach = lib.ordered.pairs, lib.ordered.foreach
   G.coroutine.resume, G.coroutine.wrap = safe_resume, safe_wrap
   local seed = host.seed or 0
   randomseed(seed)
