@@ -166,14 +166,15 @@ function methods.newindex(self, index, settings)
   send(server, index, 'newindex', nil, nil, settings)
 end
 
--- Stores a document. Without an id the server makes one.
+-- Stores a document. One without an id gets it here and not from the server,
+-- so that it is not stored twice when it has to be sent twice.
 function methods.insert(self, index, kind, id, document)
   local server = server_of(self)
   check_text(index, 'index')
   check_text(kind, 'type')
   if id ~= nil then check_text(id, 'id') end
   check_table(document)
-  send(server, index, 'insert', kind, id, document)
+  send(server, index, 'insert', kind, id or native.genid(), document)
 end
 
 -- Changes the given fields of a document.

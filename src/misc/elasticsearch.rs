@@ -85,24 +85,17 @@ fn id(nonce: [u8; 16], count: u64) -> String {
 }
 
 fn server(url: &str) -> Result<String, String> {
-    let url = url.trim_end_matches('/');
-    let url = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"));
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let rest = rest.trim_end_matches('/');
     let plain = |letter: char| letter.is_ascii_graphic() && !matches!(letter, '?' | '#');
-    match rest {
-        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(plain) => {
-            Ok(url)
-        }
-        _ => Err(format!(
-            "'{url}' is no address of a server; write it as http://host:9200"
-        )),
+    let host = !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(plain);
+    if host && matches!(scheme, "http" | "https") {
+        return Ok(format!("{scheme}://{rest}"));
     }
+    Err(format!(
+        "'{}' is no address of a server; write it as http://host:9200",
+        url.escape_debug()
+    ))
 }
 
 fn request(

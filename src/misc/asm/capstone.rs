@@ -167,7 +167,9 @@ fn constants(lua: &Lua) -> mlua::Result<Table> {
 mod tests {
     use super::*;
 
-    fn text(decoder: (&str, &str, bool), bytes: &[u8]) -> Option<(String, usize)> {
+    type Kind<'a> = (&'a str, &'a str, bool);
+
+    fn text(decoder: Kind<'_>, bytes: &[u8]) -> Option<(String, usize)> {
         let found = Decoders::default().decode(decoder, bytes, 0)?;
         Some((
             format!("{} {}", found.mnemonic, found.operands),
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn each_architecture_decodes() {
-        let cases: [((&str, &str, bool), &[u8], &str); 10] = [
+        let cases: [(Kind<'_>, &[u8], &str); 10] = [
             (("x86", "16", false), b"\xb8\x34\x12", "mov ax, 0x1234"),
             (("x86", "64", false), b"\x48\x31\xc0", "xor rax, rax"),
             (("x86", "32", true), b"\x89\xd8", "movl %ebx, %eax"),
