@@ -13,7 +13,8 @@ local is_time, network_time = lib.time.is, lib.time.network
 local type, error, tostring, pcall, ipairs, pairs, rawlen, rawget =
   type, error, tostring, pcall, ipairs, pairs, rawlen, rawget
 local setmetatable, getmetatable = setmetatable, getmetatable
-local format, gsub, byte, find = string.format, string.gsub, string.byte, string.find
+local format, gsub, byte, find, sub =
+  string.format, string.gsub, string.byte, string.find, string.sub
 local sort, concat, floor, huge, date = table.sort, table.concat, math.floor, math.huge, os.date
 
 -- JSON ---------------------------------------------------------------------------
@@ -48,6 +49,7 @@ local function put(out, text)
 end
 
 local function refuse(path, what)
+  if #path > 60 then path = sub(path, 1, 57) .. '...' end
   error(format("'%s' %s", path, what), 0)
 end
 
@@ -55,7 +57,9 @@ end
 local function names_of(t, path)
   local names = {}
   for name in pairs(t) do
-    if type(name) ~= 'string' then refuse(path, 'has names and numbers for keys') end
+    if type(name) ~= 'string' then
+      refuse(path, format('has %ss for keys; an array has 1 to n', type(name)))
+    end
     names[#names + 1] = name
   end
   sort(names)
