@@ -22,6 +22,7 @@ pub mod event;
 pub mod core;
 
 pub mod lua;
+pub mod misc;
 pub mod proto;
 pub mod rule;
 

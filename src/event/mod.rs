@@ -12,6 +12,7 @@ pub mod notice;
 pub mod ops;
 pub mod outward;
 pub mod profile;
+pub mod store;
 pub mod verdict;
 
 pub use kinds::{EVENTS, EventKind, EventRow, HookSet, Subject};
@@ -20,6 +21,7 @@ pub use log_filter::LogFilter;
 pub use notice::Notice;
 pub use outward::{Loader, Outward};
 pub use profile::{Profile, Settings};
+pub use store::{StoreAction, StoreRequest};
 pub use verdict::{DropReason, Verdict};
 
 /// The event being delivered, as the Lua library sees it.

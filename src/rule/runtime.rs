@@ -25,6 +25,7 @@ use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outw
 use crate::lua::host::place_in;
 use crate::lua::pattern::{self, PATTERN_API};
 use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed};
+use crate::misc::{self, Surroundings};
 use crate::proto::PROTOCOLS;
 use crate::time::Timestamp;
 
@@ -379,6 +380,8 @@ fn prepare(
     stances.set("strict_handshake", defaults.strict_handshake)?;
     table.set("defaults", stances)?;
     table.set("fields", bind::fields(lua)?)?;
+    let surroundings: Rc<dyn Surroundings> = services.clone();
+    table.set("misc", misc::natives(lua, &surroundings)?)?;
     table.set("modules", bind::modules(lua, defaults.network_ipv6)?)?;
     let (events, kinds) = bind::events(lua)?;
     table.set("events", events)?;
@@ -387,6 +390,7 @@ fn prepare(
     let lib = lua.create_table()?;
     host.load_library(embed::LIBRARY, &table, &lib)?;
     host.load_library(&protocol_chunks(), &table, &lib)?;
+    host.load_library(&misc_chunks(), &table, &lib)?;
     host.load_library(embed::SEAL, &table, &lib)?;
     lib.get::<Function>("globals")?.call::<()>(())?;
     let format_error = lib.get::<Table>("pprint")?.get("format_error")?;
@@ -407,6 +411,14 @@ fn protocol_chunks() -> Vec<Module> {
         }
     }
     chunks
+}
+
+fn misc_chunks() -> Vec<Module> {
+    let chunk = |module: &misc::Misc| Module {
+        name: module.require,
+        source: module.source,
+    };
+    misc::MODULES.iter().map(chunk).collect()
 }
 
 fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Library> {

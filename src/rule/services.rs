@@ -4,14 +4,17 @@
 //! is borrowed for the length of one call and never while Lua runs.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::alerts::{context, from_table, report};
 use crate::engine::Shared;
-use crate::event::{Level, Loader, Notice, Outward};
+use crate::event::{Level, Loader, Notice, Outward, StoreRequest};
+use crate::misc::Surroundings;
 use crate::time::Timestamp;
 
 /// Turns seconds since the epoch into local time in the layout of `ctime`.
@@ -30,6 +33,20 @@ pub struct Services {
     pub exit: Cell<bool>,
     parked: Cell<u32>,
     last_alert: Cell<u64>,
+}
+
+impl Surroundings for Services {
+    fn data_file(&self, path: &str) -> io::Result<Arc<[u8]>> {
+        self.loader.borrow_mut().data(path)
+    }
+
+    fn store(&self, request: StoreRequest) {
+        self.out.borrow_mut().store(request);
+    }
+
+    fn nonce(&self) -> [u8; 16] {
+        self.out.borrow().nonce()
+    }
 }
 
 const LEVELS: [Level; 6] = [

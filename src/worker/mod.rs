@@ -13,9 +13,11 @@ pub mod replay;
 mod shard;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use captures::Frame;
 use journal::{Entry, Journal};
@@ -33,6 +35,9 @@ use crate::time::Timestamp;
 
 /// The largest rule file or module that is loaded, in bytes.
 const MAX_SOURCE: u64 = 16 << 20;
+
+/// The largest file of data, such as a database of addresses.
+const MAX_DATA: u64 = 1 << 30;
 
 /// What a worker drives beside the engine: rules, or nobody.
 pub trait Listeners: Hooks {
@@ -273,22 +278,41 @@ fn told(alert: NativeAlert, time: Timestamp) -> Alert {
     }
 }
 
-/// Reads rule files and modules from the file system.
+/// Reads rule files, modules and data from the file system: whatever regular
+/// files the process may read, up to a size.
 pub struct Files;
 
 impl Loader for Files {
     fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let mut source = Vec::new();
-        file.take(MAX_SOURCE + 1).read_to_end(&mut source)?;
-        if source.len() as u64 > MAX_SOURCE {
-            return Err(io::Error::other("larger than 16 MiB: no rule file"));
-        }
-        Ok(source)
+        read_file(path, MAX_SOURCE, "larger than 16 MiB: no rule file")
     }
+
+    fn data(&mut self, path: &str) -> io::Result<Arc<[u8]>> {
+        let mut kept = KEPT_DATA.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(data) = kept.get(path).and_then(Weak::upgrade) {
+            return Ok(data);
+        }
+        let data: Arc<[u8]> = read_file(path, MAX_DATA, "larger than 1 GiB")?.into();
+        kept.retain(|_, data| data.strong_count() > 0);
+        kept.insert(path.to_owned(), Arc::downgrade(&data));
+        Ok(data)
+    }
+}
+
+/// Data that some worker still holds: the others share it.
+static KEPT_DATA: Mutex<BTreeMap<String, Weak<[u8]>>> = Mutex::new(BTreeMap::new());
+
+fn read_file(path: &str, most: u64, too_large: &str) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(io::Error::other(too_large));
+    }
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -336,5 +360,21 @@ mod tests {
         );
         assert!(Files.read(&folder.path().display().to_string()).is_err());
         assert!(Files.read("/nonexistent.lua").is_err());
+    }
+
+    #[test]
+    fn data_are_read_once_and_shared() {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let path = folder.path().join("countries.dat");
+        std::fs::write(&path, b"data").expect("the folder is writable");
+        let path = path.display().to_string();
+        let first = Files.data(&path).expect("the file is there");
+        let second = Files.data(&path).expect("the file is there");
+        assert!(Arc::ptr_eq(&first, &second));
+        drop((first, second));
+        std::fs::write(&path, b"newer").expect("the folder is writable");
+        let later = Files.data(&path).expect("the file is there");
+        assert_eq!(&*later, b"newer");
+        assert!(Files.data("/nonexistent").is_err());
     }
 }
