@@ -38,4 +38,6 @@ pub mod cli;
 #[allow(clippy::disallowed_methods)]
 pub mod sink;
 #[allow(clippy::disallowed_methods)]
+pub mod suite;
+#[allow(clippy::disallowed_methods)]
 pub mod worker;

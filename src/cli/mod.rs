@@ -11,6 +11,7 @@ pub mod hakapcap;
 mod progress;
 mod replay;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ struct Arguments {
 enum Command {
     Replay(replay::Arguments),
     Flows(flows::Arguments),
+    Test(test::Arguments),
     Doc(doc::Arguments),
 }
 
@@ -56,6 +58,7 @@ pub fn wero() -> ExitCode {
     let outcome = match arguments.command {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Flows(arguments) => flows::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
     };
     match outcome {

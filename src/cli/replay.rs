@@ -228,7 +228,7 @@ pub(super) fn refuse_to_overwrite(output: &Path, captures: &[PathBuf]) -> Result
 }
 
 /// A span with its unit: `20ms`, `1s`, `500us`.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text)?;
     let nanos = match unit {
         "us" | "µs" => 1_000,

@@ -169,6 +169,18 @@ impl Runtime {
         })
     }
 
+    /// Runs a chunk of the program's own, which may call rule code, under the
+    /// budget of one event.
+    ///
+    /// # Errors
+    /// What `body` raises, or that it was stopped.
+    pub fn guarded<R>(
+        &mut self,
+        body: impl FnOnce(&mlua::Lua) -> mlua::Result<R>,
+    ) -> Result<R, Failure> {
+        self.host.guarded(body)
+    }
+
     /// Raises `haka.events.started`.
     pub fn started(&mut self) {
         let event = self.library.started.clone();

@@ -97,12 +97,16 @@ fn scan_alerts(s: &mut Scenario) {
     }
 }
 
+fn shellcode(s: &mut Scenario) {
+    s.plays(web_visit("10.1.0.7:40312", "10.2.0.80:80"));
+    machine_code(s);
+}
+
 /// A sled and the beginning of a well-known payload, cut over segments in the
 /// middle of what a rule looks for. The payload does nothing: its end is
 /// missing.
-fn shellcode(s: &mut Scenario) {
+pub(super) fn machine_code(s: &mut Scenario) {
     const PUSH_BIN_SH: [u8; 13] = *b"\x31\xc0\x50\x68//sh\x68/bin";
-    s.plays(web_visit("10.1.0.7:40312", "10.2.0.80:80"));
     for (from, to) in [
         ("203.0.113.66:41000", "10.2.0.21:21"),
         ("[2001:db8:bad::66]:41000", "[2001:db8:2::21]:21"),
@@ -182,7 +186,7 @@ fn new_connection_firewall(s: &mut Scenario) {
     s.udp("10.1.0.7:5300", "10.2.0.53:7000", b"not of interest here");
 }
 
-fn web_visit(from: &str, to: &str) -> Conversation {
+pub(super) fn web_visit(from: &str, to: &str) -> Conversation {
     let mut c = client(from, to)
         .with_sack()
         .with_timestamps()
@@ -194,7 +198,7 @@ fn web_visit(from: &str, to: &str) -> Conversation {
     c
 }
 
-fn remote_shell(from: &str, to: &str) -> Conversation {
+pub(super) fn remote_shell(from: &str, to: &str) -> Conversation {
     let mut c = client(from, to);
     c.handshake();
     c.server_says(b"SSH-2.0-OpenSSH_9.9\r\n");
@@ -203,7 +207,7 @@ fn remote_shell(from: &str, to: &str) -> Conversation {
     c
 }
 
-fn telnet(from: &str, to: &str) -> Conversation {
+pub(super) fn telnet(from: &str, to: &str) -> Conversation {
     let mut c = client(from, to);
     c.handshake();
     c.server_says(b"login: ");
