@@ -33,7 +33,9 @@ impl Desk {
             .next()
             .and_then(|line| line.strip_prefix("-- "))
             .filter(|name| name.ends_with(".lua"))
-            .unwrap_or_else(|| panic!("{guide}: a Lua block does not begin with its name:\n{block}"));
+            .unwrap_or_else(|| {
+                panic!("{guide}: a Lua block does not begin with its name:\n{block}")
+            });
         fs::write(self.folder.path().join(name), block).expect("a rule file");
     }
 

@@ -5,9 +5,12 @@
 //! `sysexits.h`; see [`Failure`].
 
 mod doc;
+mod explain;
 mod failure;
 mod flows;
 pub mod hakapcap;
+mod options;
+mod profile;
 mod progress;
 mod replay;
 mod summary;
@@ -36,6 +39,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Explain(explain::Arguments),
+    Profile(profile::Arguments),
     Flows(flows::Arguments),
     Test(test::Arguments),
     Doc(doc::Arguments),
@@ -57,6 +62,8 @@ pub fn wero() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::replay::parse_time;
+use super::options::parse_time;
 use crate::suite::report::{Format, Report};
 use crate::suite::{self, Case, Kind, Plan, unit};
 

@@ -21,7 +21,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use crate::core::{Core, Frame, Op, Output, Step};
+use crate::core::{Core, Frame, Op, Output, Step, StreamState};
 use crate::event::{
     DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
 };
@@ -322,6 +322,11 @@ impl Engine {
             Some(_) => udp::closing_down(&mut self.core, flow),
         }
         None
+    }
+
+    /// Where both directions of a TCP connection stand.
+    pub fn stream_states(&self, flow: u32) -> Option<[StreamState; 2]> {
+        tcp::stream_states(&self.core, &self.connections, flow)
     }
 
     /// Takes the next log line or alert of the engine's own.

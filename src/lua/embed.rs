@@ -14,7 +14,7 @@ macro_rules! modules {
 
 /// What the protocols' chunks build on.
 pub const LIBRARY: &[Module] = modules! {
-    "boot" "patterns"
+    "boot" "watch" "patterns"
     "ordered" "class" "check" "color" "utils" "list" "print" "pprint" "log" "time"
     "event" "context" "alert" "rule" "criterion" "policy"
     "dissector" "packet_dissector" "haka"

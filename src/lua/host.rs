@@ -8,12 +8,14 @@
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::ManuallyDrop;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua, Table};
 
 use super::heap::{self, Heap};
+use super::profile::{Profiler, Sampler};
 use super::watchdog::{self, Watchdog};
 
 /// A chunk of the Lua library, compiled into the program.
@@ -136,6 +138,15 @@ impl Host {
     /// The state through mlua, for set-up and everything off the packet path.
     pub fn lua(&self) -> &Lua {
         &self.lua
+    }
+
+    /// Measures this state's memory for a profiler and begins to sample it.
+    /// The sampler must be gone before the host.
+    pub fn sample(&self, profiler: &Rc<Profiler>) -> Sampler {
+        profiler.attach(self.heap.allocated());
+        // SAFETY: the state is alive and this thread's own; the caller drops
+        // the sampler first.
+        unsafe { Sampler::start(self.state, profiler) }
     }
 
     /// Bytes in use by the state.

@@ -18,12 +18,14 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, LightUserData, Table};
 
 use super::services::{self, Services};
+use super::watch::Watch;
 use super::{alerts, bind};
 use crate::buf::BufError;
 use crate::engine::{Shared, ops};
 use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
 use crate::lua::host::place_in;
 use crate::lua::pattern::{self, PATTERN_API};
+use crate::lua::profile::{self, Abort, Sampler};
 use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed};
 use crate::misc::{self, Surroundings};
 use crate::proto::PROTOCOLS;
@@ -74,11 +76,15 @@ struct Library {
     /// `haka.context:signal(nil, event)` for the events without a subject.
     started: Function,
     exiting: Function,
+    /// What the JIT compiler gave up on, in a state that is profiled.
+    aborts: Option<Table>,
 }
 
 /// The rules of one worker. Fields are dropped in order: handles first, then
 /// the state, then what its finalizers may still reach.
 pub struct Runtime {
+    watch: Watch,
+    _sampler: Option<Sampler>,
     library: Library,
     entries: Vec<Entry>,
     host: Host,
@@ -100,6 +106,20 @@ impl Runtime {
         loader: Box<dyn Loader>,
         out: Rc<RefCell<dyn Outward>>,
     ) -> Result<Runtime, LoadError> {
+        Runtime::load_watched(engine, options, loader, out, &Watch::Nobody)
+    }
+
+    /// As [`Runtime::load`], with somebody who watches rules at work.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub fn load_watched(
+        engine: &Shared,
+        options: &Options,
+        loader: Box<dyn Loader>,
+        out: Rc<RefCell<dyn Outward>>,
+        watch: &Watch,
+    ) -> Result<Runtime, LoadError> {
         let services = Rc::new(Services::new(
             Rc::clone(engine),
             out,
@@ -107,7 +127,8 @@ impl Runtime {
             options.time_text,
         ));
         let source = read_rules(&services, options)?;
-        let mut runtime = Runtime::open(engine, options, services).map_err(LoadError::State)?;
+        let mut runtime =
+            Runtime::open(engine, options, services, watch).map_err(LoadError::State)?;
         runtime.run_rules(&source, options)?;
         runtime
             .host
@@ -117,7 +138,12 @@ impl Runtime {
     }
 
     /// A state with the library in it, sealed.
-    fn open(engine: &Shared, options: &Options, services: Rc<Services>) -> Result<Runtime, String> {
+    fn open(
+        engine: &Shared,
+        options: &Options,
+        services: Rc<Services>,
+        watch: &Watch,
+    ) -> Result<Runtime, String> {
         let host = Host::open(options.limits).map_err(|error| error.to_string())?;
         let buffer_memory = options.limits.buffer_memory();
         engine
@@ -131,9 +157,15 @@ impl Runtime {
         // engine while Lua runs.
         let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
         let (library, entries) =
-            prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
+            prepare(&host, engine, options, &services, watch).map_err(|error| error.to_string())?;
         let log_location = engine.borrow().core.settings.defaults.log_location;
+        let sampler = match watch {
+            Watch::Profiler(profiler) => Some(host.sample(profiler)),
+            _ => None,
+        };
         Ok(Runtime {
+            watch: watch.clone(),
+            _sampler: sampler,
             library,
             entries,
             host,
@@ -229,8 +261,29 @@ impl Runtime {
         self.host.memory()
     }
 
+    /// What the JIT compiler gave up on, where the rules are profiled.
+    pub fn trace_aborts(&self) -> Vec<Abort> {
+        let list = self.library.aborts.as_ref();
+        list.map_or_else(Vec::new, |list| profile::aborts_of(&self.host, list))
+    }
+
+    fn tell_failure(&self, failure: &Failure) {
+        match &self.watch {
+            Watch::Nobody => {}
+            Watch::Observer => {
+                let message = failure.message();
+                self.engine
+                    .borrow_mut()
+                    .core
+                    .observe(|observer, core| observer.failed(core, message));
+            }
+            Watch::Profiler(profiler) => profiler.failed(),
+        }
+    }
+
     #[cold]
     fn failed(&mut self, kind: EventKind, failure: Failure) -> Result<(), (ListenerFailed, bool)> {
+        self.tell_failure(&failure);
         let message = failure.message().unwrap_or_default().to_owned();
         let fault = &self.library.fault;
         let (at, place, stopped): (u8, u32, bool) = self
@@ -366,10 +419,12 @@ fn prepare(
     engine: &Shared,
     options: &Options,
     services: &Rc<Services>,
+    watch: &Watch,
 ) -> mlua::Result<(Library, Vec<Entry>)> {
     let lua = host.lua();
     let table = lua.create_table()?;
     services::install(lua, &table, services)?;
+    super::watch::install(lua, &table, engine, watch)?;
     describe_engine(lua, &table, engine)?;
     let settings = engine.borrow().core.settings.clone();
     let defaults = &settings.defaults;
@@ -450,6 +505,10 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         suspend: dispatch.get("suspend")?,
         started,
         exiting,
+        aborts: match lib.get::<mlua::Value>("watch")? {
+            mlua::Value::Table(watch) => watch.get("aborts")?,
+            _ => None,
+        },
     })
 }
 
@@ -486,6 +545,7 @@ fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Resu
             crate::event::ops::cdef().as_str(),
             buf_api::CDEF,
             pattern::CDEF,
+            profile::CDEF,
         ]
         .concat(),
     )?;

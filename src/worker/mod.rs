@@ -3,12 +3,15 @@
 //! [`Worker`] owns an engine with its hooks and keeps what they say in a
 //! journal; `replay` drives one worker over captures, `parallel` several,
 //! with the same bytes and alerts out for rules that keep no globals.
+//! `explain` and `profile` drive an engine whose rules are watched.
 //! Order of reading: this file, `replay`, then `shard` and `parallel`.
 
 pub mod captures;
+pub mod explain;
 pub mod journal;
 pub mod output;
 mod parallel;
+pub mod profile;
 pub mod replay;
 mod shard;
 
@@ -17,7 +20,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use captures::Frame;
 use journal::{Entry, Journal};
@@ -186,6 +190,10 @@ impl<L: Listeners> Worker<L> {
         self.listeners.take_exit()
     }
 
+    pub fn listeners(&self) -> &L {
+        &self.listeners
+    }
+
     pub fn stats(&self) -> Stats {
         self.engine.borrow().core.stats.clone()
     }
@@ -243,6 +251,13 @@ impl<L: Listeners> Worker<L> {
             .borrow_mut()
             .push_packet(timestamp, departure.link, wire_len, departure.bytes);
     }
+}
+
+/// Nanoseconds of a clock that never goes back, from some start on.
+fn nanoseconds() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Makes an engine that several owners on this thread can share.

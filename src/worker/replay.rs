@@ -12,9 +12,10 @@ use super::output::{Output, OutputError};
 use super::{Files, Wanted, Worker, parallel, shared_engine};
 use crate::capture::file::CaptureError;
 use crate::core::Stats;
-use crate::event::{Level, Settings};
+use crate::engine::Shared;
+use crate::event::{Level, Outward, Settings};
 use crate::lua::Limits;
-use crate::rule::{LoadError, Options, Runtime};
+use crate::rule::{LoadError, Options, Runtime, Watch};
 
 /// Frames between two looks at the progress.
 pub(super) const PROGRESS_FRAMES: u64 = 1024;
@@ -142,6 +143,18 @@ pub(super) fn worker(
     thread: u32,
     journal: &Rc<RefCell<Journal>>,
 ) -> Result<Worker<Runtime>, ReplayError> {
+    let (engine, rules) = load(plan, thread, journal, &Watch::Nobody)?;
+    Ok(Worker::new(engine, rules, journal.clone(), plan.wanted))
+}
+
+/// As [`worker`], for callers that deal with what comes out themselves.
+/// `journal` gets what is said, an error of loading included.
+pub(super) fn load<O: Outward + 'static>(
+    plan: &Plan,
+    thread: u32,
+    journal: &Rc<RefCell<O>>,
+    watch: &Watch,
+) -> Result<(Shared, Runtime), ReplayError> {
     let engine = shared_engine(plan.settings.clone())?;
     for list in &plan.levels {
         let applied = engine.borrow_mut().core.log.apply(list);
@@ -155,14 +168,14 @@ pub(super) fn worker(
         colour: std::io::IsTerminal::is_terminal(&std::io::stdout()),
         time_text: crate::sink::ctime::ctime,
     };
-    match Runtime::load(&engine, &options, Box::new(Files), journal.clone()) {
-        Ok(rules) => Ok(Worker::new(engine, rules, journal.clone(), plan.wanted)),
+    match Runtime::load_watched(&engine, &options, Box::new(Files), journal.clone(), watch) {
+        Ok(rules) => Ok((engine, rules)),
         Err(error) => {
             let text = error.to_string();
             // Users look for it in the log, where rules that fail to load
             // have written it themselves.
             if !matches!(error, LoadError::Rules(_)) {
-                crate::event::Outward::log(&mut *journal.borrow_mut(), Level::Error, "lua", &text);
+                journal.borrow_mut().log(Level::Error, "lua", &text);
             }
             Err(ReplayError::Rules(text))
         }

@@ -12,7 +12,7 @@ local ops, E = host.ops, host.engine
 local F, FLOW_MASK = host.flows, host.flow_mask
 local new_address = lib.address.new
 local context, is_inactive = lib.context.context, lib.dissector.is_inactive
-local raise_alert = lib.alert.raise
+local raise_alert, watch = lib.alert.raise, lib.watch
 local type, tonumber, tostring, error, setmetatable, getmetatable, rawget, rawset, pairs, pcall =
   type, tonumber, tostring, error, setmetatable, getmetatable, rawget, rawset, pairs, pcall
 local band, rshift, byte, format = bit.band, bit.rshift, string.byte, string.format
@@ -233,6 +233,7 @@ function flow.kind(kind)
     if type(key) == 'string' and byte(key) == UNDERSCORE then return nil end
     unknown(key)
   end
+  if watch and watch.index then meta.__index = watch.index(name, meta.__index) end
   function meta.__newindex(o, key, value)
     if getters[key] or methods[key] then error('This variable is immutable', 0) end
     rawset(o, key, value)

@@ -29,7 +29,7 @@ pub use reset::reset;
 pub use segment::limit as segment_limit;
 
 use crate::buf::BufId;
-use crate::core::{Core, Step};
+use crate::core::{Core, Step, StreamState};
 use crate::event::EventKind;
 use crate::flow::Direction;
 
@@ -58,6 +58,16 @@ pub fn set_scripted(mut tcp: Tcp<'_>, flow: u32, on: bool) {
     if let Some(connection) = tcp.connection(flow) {
         connection.scripted = on;
     }
+}
+
+/// Where both directions of a connection stand.
+pub fn stream_states(
+    core: &Core,
+    connections: &Connections,
+    flow: u32,
+) -> Option<[StreamState; 2]> {
+    let record = core.flows.live(flow)?;
+    Some(connections.get(record.side)?.states())
 }
 
 /// Stops judging a connection; what it holds leaves as it came.
