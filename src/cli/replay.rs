@@ -11,6 +11,7 @@ use super::failure::check_order;
 use super::progress::Progress;
 use super::summary::Summary;
 use crate::capture::file::CaptureWriter;
+use crate::console::Console;
 use crate::event::profile::Checksums;
 use crate::event::{Profile, Settings};
 use crate::lua::Limits;
@@ -68,6 +69,10 @@ pub struct Arguments {
     /// Let rules see the packets inside tunnels instead of the outer ones.
     #[arg(long, value_enum, default_value_t = Tunnels::Outer)]
     tunnels: Tunnels,
+    /// Attach the Lua debugger: it stops at the first line of the rule file,
+    /// at breakpoints, at errors and at ^C.
+    #[arg(long)]
+    debug_lua: bool,
     /// CPU time that rules may take for one event.
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_time)]
     event_budget: Duration,
@@ -104,7 +109,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     check_order(&arguments.rules, &arguments.captures)?;
     let captures = Captures::open(&arguments.captures)?;
     let mut output = open_output(&arguments, &captures)?;
-    let mut progress = Progress::new(captures.size());
+    let mut progress = Progress::new(captures.size()).with_console(console(&arguments)?);
     let plan = plan(&arguments);
 
     let outcome = replay(&plan, captures, &mut output, &mut progress);
@@ -122,6 +127,26 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     eprint!("{}", summary.text());
     Failure::of_captures(&outcome.faults).map_or(Ok(()), Err)
+}
+
+/// Whoever sits at standard input, unless a capture comes from there.
+fn console(arguments: &Arguments) -> Result<Option<Console>, Failure> {
+    let taken = arguments
+        .captures
+        .iter()
+        .any(|path| path.as_os_str() == "-");
+    match (arguments.debug_lua, taken, arguments.workers) {
+        (true, true, _) => Err(Failure::new(
+            Failure::USAGE,
+            "--debug-lua reads commands from standard input, which is a capture here: give the capture as a file",
+        )),
+        (true, _, 2..) => Err(Failure::new(
+            Failure::USAGE,
+            "--debug-lua works with one worker only: leave out --workers",
+        )),
+        (_, true, _) => Ok(None),
+        (debugger, ..) => Ok(Some(Console::new(debugger))),
+    }
 }
 
 fn plan(arguments: &Arguments) -> Plan {

@@ -18,7 +18,7 @@ pub use kinds::{EVENTS, EventKind, EventRow, HookSet, Subject};
 pub use log::Level;
 pub use log_filter::LogFilter;
 pub use notice::Notice;
-pub use outward::{Loader, Outward};
+pub use outward::{Complete, Loader, Outward, Terminal};
 pub use profile::{Profile, Settings};
 pub use verdict::{DropReason, Verdict};
 

@@ -2,10 +2,12 @@
 //!
 //! `runtime` is the whole of it as others see it; `services` is what the
 //! Lua library asks of the program, `alerts` brings its alerts into shape,
-//! `bind` shows it the tables of fields, events and modules.
+//! `bind` shows it the tables of fields, events and modules, `console` what
+//! interactive sessions need.
 
 mod alerts;
 mod bind;
+mod console;
 mod runtime;
 mod services;
 

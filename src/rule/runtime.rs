@@ -18,7 +18,7 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, LightUserData, Table};
 
 use super::services::{self, Services};
-use super::{alerts, bind};
+use super::{alerts, bind, console};
 use crate::buf::BufError;
 use crate::engine::{Shared, ops};
 use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
@@ -117,7 +117,7 @@ impl Runtime {
 
     /// A state with the library in it, sealed.
     fn open(engine: &Shared, options: &Options, services: Rc<Services>) -> Result<Runtime, String> {
-        let host = Host::open(options.limits).map_err(|error| error.to_string())?;
+        let mut host = Host::open(options.limits).map_err(|error| error.to_string())?;
         let buffer_memory = options.limits.buffer_memory();
         engine
             .borrow_mut()
@@ -130,7 +130,7 @@ impl Runtime {
         // engine while Lua runs.
         let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
         let (library, entries) =
-            prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
+            prepare(&mut host, engine, options, &services).map_err(|error| error.to_string())?;
         let log_location = engine.borrow().core.settings.defaults.log_location;
         Ok(Runtime {
             library,
@@ -349,14 +349,16 @@ fn read_rules(services: &Services, options: &Options) -> Result<Vec<u8>, LoadErr
 
 /// Loads the library and seals the globals.
 fn prepare(
-    host: &Host,
+    host: &mut Host,
     engine: &Shared,
     options: &Options,
     services: &Rc<Services>,
 ) -> mlua::Result<(Library, Vec<Entry>)> {
+    let pause = host.pause();
     let lua = host.lua();
     let table = lua.create_table()?;
     services::install(lua, &table, services)?;
+    console::install(lua, &table, services, &pause)?;
     describe_engine(lua, &table, engine)?;
     let settings = engine.borrow().core.settings.clone();
     let defaults = &settings.defaults;

@@ -11,6 +11,7 @@ pub mod output;
 mod parallel;
 pub mod replay;
 mod shard;
+mod terminal;
 
 use std::cell::RefCell;
 use std::fs::File;

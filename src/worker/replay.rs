@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use super::captures::{Captures, Frame, ReadOut};
 use super::journal::Journal;
 use super::output::{Output, OutputError};
+use super::terminal::{Attended, Desk};
 use super::{Files, Wanted, Worker, parallel, shared_engine};
 use crate::capture::file::CaptureError;
+use crate::console::Console;
 use crate::core::Stats;
-use crate::event::{Level, Settings};
+use crate::event::{Level, Outward, Settings};
 use crate::lua::Limits;
 use crate::rule::{LoadError, Options, Runtime};
 
@@ -71,6 +73,11 @@ pub trait Watcher {
     fn loaded(&mut self, output: &mut Output) -> Result<(), OutputError>;
     /// `read` bytes of the captures and `frames` frames are done.
     fn progress(&mut self, read: u64, frames: u64);
+    /// Who answers interactive rules and the debugger, if somebody does. Asked
+    /// once; runs of several workers have nobody.
+    fn console(&mut self) -> Option<Console> {
+        None
+    }
 }
 
 /// Runs the plan over the captures.
@@ -87,18 +94,40 @@ pub fn replay(
     if plan.workers > 1 {
         return parallel::replay(plan, captures, output, watcher);
     }
+    // A rule that asks for a line shows first what was said before, in the
+    // middle of a frame.
+    let shared = Rc::new(RefCell::new(std::mem::replace(output, Output::away())));
+    let outcome = alone(plan, captures, &shared, watcher);
+    *output = shared.replace(Output::away());
+    outcome
+}
+
+/// The run of the only worker.
+fn alone(
+    plan: &Plan,
+    captures: Captures,
+    output: &Rc<RefCell<Output>>,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, ReplayError> {
     let journal = Rc::new(RefCell::new(Journal::default()));
-    let loaded = worker(plan, 0, &journal);
-    flush(&journal, output)?;
+    let out: Rc<RefCell<dyn Outward>> = match watcher.console() {
+        Some(console) => Rc::new(RefCell::new(Attended {
+            journal: Rc::clone(&journal),
+            desk: Rc::new(RefCell::new(Desk::new(console, &journal, output))),
+        })),
+        None => journal.clone(),
+    };
+    let loaded = worker(plan, 0, &journal, out);
+    flush(&journal, &mut output.borrow_mut())?;
     let mut worker = loaded?;
-    watcher.loaded(output)?;
+    watcher.loaded(&mut output.borrow_mut())?;
     worker.started();
-    flush(&journal, output)?;
+    flush(&journal, &mut output.borrow_mut())?;
 
     let start = Instant::now();
     let (read, broken) = captures.read(|frame| {
         worker.frame(&frame);
-        after_frame(&mut worker, &frame, output, watcher)
+        after_frame(&mut worker, &frame, &mut output.borrow_mut(), watcher)
     });
     let stopped = match broken {
         Some(Err(error)) => return Err(error.into()),
@@ -106,7 +135,7 @@ pub fn replay(
         None => false,
     };
     worker.finish();
-    flush(&journal, output)?;
+    flush(&journal, &mut output.borrow_mut())?;
     let ReadOut { faults, .. } = read;
     Ok(Outcome {
         stats: vec![worker.stats()],
@@ -136,11 +165,12 @@ fn after_frame(
 }
 
 /// Makes an engine and loads the rules into it. What is said while loading
-/// stands in the journal, also when loading fails.
+/// stands in the journal, also when loading fails; rules speak through `out`.
 pub(super) fn worker(
     plan: &Plan,
     thread: u32,
     journal: &Rc<RefCell<Journal>>,
+    out: Rc<RefCell<dyn Outward>>,
 ) -> Result<Worker<Runtime>, ReplayError> {
     let engine = shared_engine(plan.settings.clone())?;
     for list in &plan.levels {
@@ -155,14 +185,14 @@ pub(super) fn worker(
         colour: std::io::IsTerminal::is_terminal(&std::io::stdout()),
         time_text: crate::sink::ctime::ctime,
     };
-    match Runtime::load(&engine, &options, Box::new(Files), journal.clone()) {
+    match Runtime::load(&engine, &options, Box::new(Files), out) {
         Ok(rules) => Ok(Worker::new(engine, rules, journal.clone(), plan.wanted)),
         Err(error) => {
             let text = error.to_string();
             // Users look for it in the log, where rules that fail to load
             // have written it themselves.
             if !matches!(error, LoadError::Rules(_)) {
-                crate::event::Outward::log(&mut *journal.borrow_mut(), Level::Error, "lua", &text);
+                journal.borrow_mut().log(Level::Error, "lua", &text);
             }
             Err(ReplayError::Rules(text))
         }
