@@ -2,6 +2,11 @@
 //!
 //! LuaJIT has one hook for all coroutines of a state, and none runs while one
 //! runs. Compiled code is not hooked: the debugger turns the compiler off.
+//!
+//! The prompt of the debugger must not be taken for a running hook, or nothing
+//! could stop what is typed there. So the function leaves the hook, as far as
+//! LuaJIT is concerned (`lib/debugger.lua`), and then ends with the nil error:
+//! a protected call that fails puts back what was before it.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -38,7 +43,8 @@ pub fn keep(lua: &Lua, function: Option<Function>) -> mlua::Result<()> {
     }
 }
 
-/// Calls the function with the event, the line and whether ^C was hit.
+/// Calls the function with the event, the line and whether ^C was hit. Its
+/// nil error is no error.
 unsafe extern "C-unwind" fn on_event(state: *mut lua_State, event: *mut lua_Debug) {
     // SAFETY: Lua calls the hook in the state that runs, with LUA_MINSTACK
     // free slots, and allows it to call and to raise errors. Nothing here
@@ -53,6 +59,13 @@ unsafe extern "C-unwind" fn on_event(state: *mut lua_State, event: *mut lua_Debu
         ffi::lua_pushinteger(state, (*event).event as ffi::lua_Integer);
         ffi::lua_pushinteger(state, (*event).currentline as ffi::lua_Integer);
         ffi::lua_pushboolean(state, c_int::from(interrupt::pending()));
-        ffi::lua_call(state, 3, 0);
+        let status = ffi::lua_pcall(state, 3, 0, 0);
+        if status == ffi::LUA_OK {
+            return;
+        }
+        if ffi::lua_isnil(state, -1) == 0 {
+            ffi::lua_error(state);
+        }
+        ffi::lua_pop(state, 1);
     }
 }

@@ -70,6 +70,8 @@ struct Library {
     fault: Function,
     location: Function,
     suspend: Function,
+    /// Runs a rule file; the debugger sees its errors.
+    run: Function,
     /// `haka.context:signal(nil, event)` for the events without a subject.
     started: Function,
     exiting: Function,
@@ -146,11 +148,14 @@ impl Runtime {
     fn run_rules(&mut self, source: &[u8], options: &Options) -> Result<(), LoadError> {
         self.host.cap_memory();
         let name = format!("@{}", options.rule_file.display());
+        let run = self.library.run.clone();
         let result = self.host.guarded(|lua| {
-            lua.load(source)
+            let chunk = lua
+                .load(source)
                 .set_name(name)
                 .set_mode(ChunkMode::Text)
-                .exec()?;
+                .into_function()?;
+            run.call::<()>(chunk)?;
             let summary: Function = lua
                 .load("return haka.rule_summary")
                 .set_name("=[wero]")
@@ -426,6 +431,7 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         fault: dispatch.get("fault")?,
         location: dispatch.get("location")?,
         suspend: dispatch.get("suspend")?,
+        run: lib.get::<Table>("debugger")?.get("run")?,
         started,
         exiting,
     })

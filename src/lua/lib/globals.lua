@@ -48,6 +48,8 @@ local function extras()
       hide_function = pprint.hide_function,
       format_error = pprint.format_error,
       interactive = { enter = lib.interactive.enter },
+      debugger = { start = lib.debugger.start, stop = lib.debugger.stop },
+      breakpoint = lib.debugger.breakpoint,
     },
     package = { loaded = modules, preload = protocol.preload() },
   }
