@@ -36,6 +36,8 @@ pub mod capture;
 #[allow(clippy::disallowed_methods)]
 pub mod cli;
 #[allow(clippy::disallowed_methods)]
+pub mod console;
+#[allow(clippy::disallowed_methods)]
 pub mod sink;
 #[allow(clippy::disallowed_methods)]
 pub mod suite;

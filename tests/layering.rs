@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Lowest first: a module may name itself and those before it.
 const ORDER: &[&str] = &[
     "time", "addr", "alert", "buf", "flow", "packet", "stream", "event", "core", "lua", "misc",
-    "proto", "engine", "rule", "analysis", "capture", "sink", "worker", "suite", "cli",
+    "proto", "engine", "rule", "analysis", "capture", "sink", "console", "worker", "suite", "cli",
 ];
 
 /// From here on modules may touch the outside world.

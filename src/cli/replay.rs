@@ -11,6 +11,7 @@ use super::options::EngineOptions;
 use super::progress::Progress;
 use super::summary::Summary;
 use crate::capture::file::CaptureWriter;
+use crate::console::Console;
 use crate::sink::{AlertText, Layout};
 use crate::worker::Wanted;
 use crate::worker::captures::Captures;
@@ -58,13 +59,17 @@ pub struct Arguments {
     workers: u16,
     #[command(flatten)]
     engine: EngineOptions,
+    /// Attach the Lua debugger: it stops at the first line of the rule file,
+    /// at breakpoints, at errors and at ^C.
+    #[arg(long)]
+    debug_lua: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     check_order(&arguments.rules, &arguments.captures)?;
     let captures = Captures::open(&arguments.captures)?;
     let mut output = open_output(&arguments, &captures)?;
-    let mut progress = Progress::new(captures.size());
+    let mut progress = Progress::new(captures.size()).with_console(console(&arguments)?);
     let plan = plan(&arguments);
 
     let outcome = replay(&plan, captures, &mut output, &mut progress);
@@ -82,6 +87,26 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     eprint!("{}", summary.text());
     Failure::of_captures(&outcome.faults).map_or(Ok(()), Err)
+}
+
+/// Whoever sits at standard input, unless a capture comes from there.
+fn console(arguments: &Arguments) -> Result<Option<Console>, Failure> {
+    let taken = arguments
+        .captures
+        .iter()
+        .any(|path| path.as_os_str() == "-");
+    match (arguments.debug_lua, taken, arguments.workers) {
+        (true, true, _) => Err(Failure::new(
+            Failure::USAGE,
+            "--debug-lua reads commands from standard input, which is a capture here: give the capture as a file",
+        )),
+        (true, _, 2..) => Err(Failure::new(
+            Failure::USAGE,
+            "--debug-lua works with one worker only: leave out --workers",
+        )),
+        (_, true, _) => Ok(None),
+        (debugger, ..) => Ok(Some(Console::new(debugger))),
+    }
 }
 
 fn plan(arguments: &Arguments) -> Plan {

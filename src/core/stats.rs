@@ -12,6 +12,8 @@ pub struct Stats {
     pub accepted: u64,
     pub rewritten: u64,
     pub injected: u64,
+    /// Bytes of the packets that left.
+    pub sent_bytes: u64,
     /// By `DropReason`.
     pub drops: Drops,
     pub malformed: u64,

@@ -178,7 +178,11 @@ impl Engine {
     /// [`Engine::release_output`].
     pub fn poll_output(&mut self) -> Option<Output> {
         self.core.free_buried();
-        self.core.outputs.pop_front()
+        let output = self.core.outputs.pop_front()?;
+        if !matches!(output.verdict, Verdict::Drop(_)) {
+            self.core.stats.sent_bytes += u64::from(self.core.packet(output.packet).len);
+        }
+        Some(output)
     }
 
     /// What an output stands for.

@@ -1,6 +1,9 @@
-//! Where logs, alerts and printed text go: given to the engine's side by
-//! the worker, which alone touches the outside world.
+//! Where logs, alerts and printed text go, and where a person's lines come
+//! from: given to the engine's side by the worker, which alone touches the
+//! outside world.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Level, StoreRequest};
@@ -20,6 +23,25 @@ pub trait Outward {
     /// be told apart, zeros.
     fn nonce(&self) -> [u8; 16] {
         [0; 16]
+    }
+    /// Whoever can be asked for lines, if there is somebody.
+    fn terminal(&self) -> Option<Rc<RefCell<dyn Terminal>>> {
+        None
+    }
+}
+
+/// Answers, for the text before the cursor, at which byte the word begins
+/// that the candidates replace.
+pub type Complete = Rc<dyn Fn(&str) -> (usize, Vec<String>)>;
+
+/// A person at a terminal, or a script in a pipe.
+pub trait Terminal {
+    /// Shows everything that was said so far and the prompt, and gives the
+    /// next line without its end; `None` at the end of input.
+    fn read_line(&mut self, prompt: &str, complete: Option<Complete>) -> Option<String>;
+    /// The debugger is wanted from the first line of the rule file on.
+    fn debugger(&self) -> bool {
+        false
     }
 }
 

@@ -21,6 +21,7 @@ pub const LIBRARY: &[Module] = modules! {
     "bufobject" "iterator" "vbuffer" "stream"
     "address" "cnx_table" "checksum"
     "drive" "native" "flow_data" "dispatch" "flow" "protocol"
+    "scope" "complete" "console" "interactive" "debug_commands" "debugger"
 };
 
 /// The sandbox, and what goes into it.

@@ -15,6 +15,7 @@ use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua, Table};
 
 use super::heap::{self, Heap};
+use super::pause::Pause;
 use super::profile::{Profiler, Sampler};
 use super::watchdog::{self, Watchdog};
 
@@ -87,7 +88,7 @@ pub struct Host {
     lua: ManuallyDrop<Lua>,
     state: *mut lua_State,
     heap: Box<Heap>,
-    watchdog: Watchdog,
+    watchdog: Rc<Watchdog>,
     limits: Limits,
     /// Stack index of the function that formats errors, kept at the bottom
     /// of the main stack.
@@ -120,7 +121,7 @@ impl Host {
             Lua::get_or_init_from_ptr(state).clone()
         };
         // SAFETY: the state lives until Drop, after the watchdog.
-        let watchdog = unsafe { Watchdog::start(state, limits.load_time)? };
+        let watchdog = unsafe { Rc::new(Watchdog::start(state, limits.load_time)?) };
         let mut host = Host {
             lua: ManuallyDrop::new(lua),
             state,
@@ -147,6 +148,13 @@ impl Host {
         // SAFETY: the state is alive and this thread's own; the caller drops
         // the sampler first.
         unsafe { Sampler::start(self.state, profiler) }
+    }
+
+    /// What lets calls of rules wait for a person.
+    pub fn pause(&mut self) -> Pause {
+        // SAFETY: the heap is boxed, and like the state it outlives every
+        // call that a pause is for.
+        unsafe { Pause::new(self.state, &mut *self.heap, Rc::clone(&self.watchdog)) }
     }
 
     /// Bytes in use by the state.
@@ -287,8 +295,8 @@ impl Host {
     fn stopped(&mut self, timed_out: bool, message: Option<&str>) -> Option<Failure> {
         let overrun = self.heap.take_overrun();
         if overrun {
-            // SAFETY: no call runs; the allocator may have set the hook.
-            unsafe { ffi::lua_sethook(self.state, None, 0, 0) };
+            // The allocator may have set the hook.
+            self.watchdog.unhook();
         }
         let place = watchdog::take_place().or_else(|| place_in(message?));
         let at = place.map(|place| place + ": ").unwrap_or_default();

@@ -19,7 +19,7 @@ use mlua::{Function, LightUserData, Table};
 
 use super::services::{self, Services};
 use super::watch::Watch;
-use super::{alerts, bind};
+use super::{alerts, bind, console};
 use crate::buf::BufError;
 use crate::engine::{Shared, ops};
 use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
@@ -73,6 +73,8 @@ struct Library {
     fault: Function,
     location: Function,
     suspend: Function,
+    /// Runs a rule file; the debugger sees its errors.
+    run: Function,
     /// `haka.context:signal(nil, event)` for the events without a subject.
     started: Function,
     exiting: Function,
@@ -144,7 +146,7 @@ impl Runtime {
         services: Rc<Services>,
         watch: &Watch,
     ) -> Result<Runtime, String> {
-        let host = Host::open(options.limits).map_err(|error| error.to_string())?;
+        let mut host = Host::open(options.limits).map_err(|error| error.to_string())?;
         let buffer_memory = options.limits.buffer_memory();
         engine
             .borrow_mut()
@@ -156,8 +158,8 @@ impl Runtime {
         // alive and which its cell never moves; nobody holds a borrow of the
         // engine while Lua runs.
         let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
-        let (library, entries) =
-            prepare(&host, engine, options, &services, watch).map_err(|error| error.to_string())?;
+        let (library, entries) = prepare(&mut host, engine, options, &services, watch)
+            .map_err(|error| error.to_string())?;
         let log_location = engine.borrow().core.settings.defaults.log_location;
         let sampler = match watch {
             Watch::Profiler(profiler) => Some(host.sample(profiler)),
@@ -179,11 +181,14 @@ impl Runtime {
     fn run_rules(&mut self, source: &[u8], options: &Options) -> Result<(), LoadError> {
         self.host.cap_memory();
         let name = format!("@{}", options.rule_file.display());
+        let run = self.library.run.clone();
         let result = self.host.guarded(|lua| {
-            lua.load(source)
+            let chunk = lua
+                .load(source)
                 .set_name(name)
                 .set_mode(ChunkMode::Text)
-                .exec()?;
+                .into_function()?;
+            run.call::<()>(chunk)?;
             let summary: Function = lua
                 .load("return haka.rule_summary")
                 .set_name("=[wero]")
@@ -415,16 +420,18 @@ fn read_rules(services: &Services, options: &Options) -> Result<Vec<u8>, LoadErr
 
 /// Loads the library and seals the globals.
 fn prepare(
-    host: &Host,
+    host: &mut Host,
     engine: &Shared,
     options: &Options,
     services: &Rc<Services>,
     watch: &Watch,
 ) -> mlua::Result<(Library, Vec<Entry>)> {
+    let pause = host.pause();
     let lua = host.lua();
     let table = lua.create_table()?;
     services::install(lua, &table, services)?;
     super::watch::install(lua, &table, engine, watch)?;
+    console::install(lua, &table, services, &pause)?;
     describe_engine(lua, &table, engine)?;
     let settings = engine.borrow().core.settings.clone();
     let defaults = &settings.defaults;
@@ -503,6 +510,7 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         fault: dispatch.get("fault")?,
         location: dispatch.get("location")?,
         suspend: dispatch.get("suspend")?,
+        run: lib.get::<Table>("debugger")?.get("run")?,
         started,
         exiting,
         aborts: match lib.get::<mlua::Value>("watch")? {

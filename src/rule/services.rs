@@ -82,7 +82,7 @@ impl Services {
 
     /// Passes on what the engine has said so far, so that lines keep their
     /// order.
-    fn flush(&self) {
+    pub fn flush(&self) {
         loop {
             let mut engine = self.engine.borrow_mut();
             let now = engine.core.now;

@@ -41,7 +41,7 @@ pub fn explain(
     let clock = times.then_some(nanoseconds as fn() -> u64);
     let recorder = Rc::new(RefCell::new(Recorder::new(target, clock)));
     let ear = Rc::new(RefCell::new(Ear(Rc::clone(&recorder))));
-    let (engine, rules) = load(plan, 0, &ear, &Watch::Observer)?;
+    let (engine, rules) = load(plan, 0, ear.clone(), &Watch::Observer)?;
     engine.borrow_mut().core.observer = Some(Box::new(Listening(Rc::clone(&recorder))));
     let mut run = Run {
         engine,

@@ -14,6 +14,7 @@ mod parallel;
 pub mod profile;
 pub mod replay;
 mod shard;
+mod terminal;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

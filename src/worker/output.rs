@@ -61,6 +61,8 @@ pub struct Output {
     ids: Vec<AlertIds>,
     alerts: u64,
     updates: u64,
+    /// What went wrong where nobody could be told.
+    failed: Option<OutputError>,
 }
 
 impl Output {
@@ -80,7 +82,20 @@ impl Output {
             ids: Vec::new(),
             alerts: 0,
             updates: 0,
+            failed: None,
         }
+    }
+
+    /// Stands for an output that is elsewhere for a while.
+    pub(super) fn away() -> Output {
+        let mut output = Output::new(false, AlertForm::Json);
+        output.text = Box::new(io::sink());
+        output
+    }
+
+    /// The next write gives this error.
+    pub(super) fn fail_later(&mut self, error: OutputError) {
+        self.failed.get_or_insert(error);
     }
 
     /// Sends alerts to a file that is open for appending.
@@ -131,6 +146,9 @@ impl Output {
         journal: &Journal,
         entries: &[Entry],
     ) -> Result<(), OutputError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         for entry in entries {
             match entry {
                 Entry::Log {
@@ -191,6 +209,9 @@ impl Output {
             // The screen may wait for the server, but not with old text.
             self.flush_text()?;
             self.log_documents(&documents.close())?;
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
         self.flush_text()?;
         if let Some((name, mut file)) = self.alert_file.take() {
@@ -275,7 +296,7 @@ impl Output {
         self.note_text(written)
     }
 
-    fn flush_text(&mut self) -> Result<(), OutputError> {
+    pub(super) fn flush_text(&mut self) -> Result<(), OutputError> {
         if self.text_closed {
             return Ok(());
         }

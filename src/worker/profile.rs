@@ -60,7 +60,7 @@ type Outcome = (Duration, Vec<CaptureError>, Profile);
 fn run(plan: &Plan, captures: Captures, watch: &Watch) -> Result<Outcome, ReplayError> {
     let journal = Rc::new(RefCell::new(Journal::default()));
     journal.borrow_mut().mute(true);
-    let (engine, rules) = load(plan, 0, &journal, watch)?;
+    let (engine, rules) = load(plan, 0, journal.clone(), watch)?;
     let mut worker = Worker::new(engine, rules, journal, plan.wanted);
     worker.started();
     let start = Instant::now();

@@ -246,6 +246,12 @@ function class.find_method(object, name)
   return cls and shapes[cls].methods[name]
 end
 
+-- Methods and property getters of an object, inherited ones as well.
+function class.members(object)
+  local shape = shapes[classof(object)]
+  return shape.methods, shape.getters
+end
+
 class.property_field = PROPERTIES
 
 function class.instance_properties(object)

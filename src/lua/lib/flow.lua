@@ -220,7 +220,7 @@ function flow.kind(kind)
     context:signal(o, event, ...)
   end
 
-  local meta = { __name = name, __class = true,
+  local meta = { __name = name, __class = true, __methods = methods,
     __attributes = { 'dstip', 'dstport', 'name', 'srcip', 'srcport', 'state' } }
   function meta.__index(o, key)
     local get = getters[key]

@@ -31,7 +31,8 @@ local function extras()
     class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
     list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
   }
-  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group' } do
+  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group',
+    'interactive' } do
     modules[name] = true
   end
   return {
@@ -46,6 +47,9 @@ local function extras()
       hide_underscore = pprint.hide_underscore,
       hide_function = pprint.hide_function,
       format_error = pprint.format_error,
+      interactive = { enter = lib.interactive.enter },
+      debugger = { start = lib.debugger.start, stop = lib.debugger.stop },
+      breakpoint = lib.debugger.breakpoint,
     },
     package = { loaded = modules, preload = protocol.preload() },
   }

@@ -260,7 +260,8 @@ end
 local function metatable_of(kind)
   local getters, setters, methods = kind.getters, kind.setters, kind.methods
   local takes_fields = kind.class
-  local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields }
+  local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields,
+    __methods = methods }
   local networks = kind.layer == native.TRANSPORT and native.networks or nil
   meta.__index = index_of(getters, methods, networks, kind.parent)
   if watch and watch.index then meta.__index = watch.index(kind.name, meta.__index) end

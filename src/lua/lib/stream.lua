@@ -99,7 +99,8 @@ local function feed(entry, current)
   if entry.done or entry.running then return end
   local argument = current
   if not entry.co then
-    entry.co = create(entry.fn)
+    local wrap = host.coroutine_body
+    entry.co = create(wrap and wrap(entry.fn) or entry.fn)
     argument = new_blocking(current._v, current._a, current._c, current.meter)
   end
   local co = entry.co
