@@ -12,6 +12,7 @@
 //! iterators (`buf`), Lua (`lua::regexp_api`).
 
 mod ast;
+mod backtrack;
 mod bytes;
 mod lazy;
 mod nfa;
@@ -26,6 +27,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use ast::Node;
+pub use backtrack::OutOfSteps;
+use backtrack::Program;
 use nfa::{Nfa, Refusal};
 
 /// Longest pattern, in bytes.
@@ -94,6 +97,8 @@ pub fn unescape(pattern: &[u8]) -> Cow<'_, [u8]> {
 #[derive(Debug)]
 pub struct Regexp {
     nfa: Option<Nfa>,
+    /// For patterns without an automaton.
+    program: Option<Program>,
     first: Option<Box<Lazy>>,
     longest: Option<Box<Lazy>>,
 }
@@ -101,22 +106,29 @@ pub struct Regexp {
 impl Regexp {
     /// Compiles a pattern as [`unescape`] gives it.
     pub fn new(pattern: &[u8], options: Options) -> Result<Regexp, SyntaxError> {
-        let (node, _groups) = read(pattern, options)?;
-        let nfa = match Nfa::new([&node], nfa::MAX_STATES) {
-            Ok(nfa) => Some(nfa),
-            Err(Refusal::Unsupported) => None,
-            Err(Refusal::TooLarge) => {
-                return Err(SyntaxError::new(
-                    "regular expression is too large",
-                    pattern.len(),
-                ));
-            }
+        let (node, groups) = read(pattern, options)?;
+        let too_large = SyntaxError::new("regular expression is too large", pattern.len());
+        let (nfa, program) = match Nfa::new([&node], nfa::MAX_STATES) {
+            Ok(nfa) => (Some(nfa), None),
+            Err(Refusal::Unsupported) => match Program::new(&node, groups) {
+                Ok(program) => (None, Some(program)),
+                Err(backtrack::TooLarge) => return Err(too_large),
+            },
+            Err(Refusal::TooLarge) => return Err(too_large),
         };
         Ok(Regexp {
             nfa,
+            program,
             first: None,
             longest: None,
         })
+    }
+
+    /// Searches a text by trying, for patterns that have no automaton; none
+    /// for the others.
+    pub fn backtrack(&self, text: &[u8]) -> Option<Result<Option<(usize, usize)>, OutOfSteps>> {
+        let program = self.program.as_ref()?;
+        Some(program.search(text))
     }
 
     /// Whether it can be searched for in streams.
@@ -139,7 +151,9 @@ impl Regexp {
     pub fn memory(&self) -> usize {
         let lazy = [&self.first, &self.longest];
         let lazy = lazy.into_iter().flatten().map(|lazy| lazy.memory());
-        size_of::<Regexp>() + self.nfa.as_ref().map_or(0, Nfa::memory) + lazy.sum::<usize>()
+        let fixed = self.nfa.as_ref().map_or(0, Nfa::memory)
+            + self.program.as_ref().map_or(0, Program::memory);
+        size_of::<Regexp>() + fixed + lazy.sum::<usize>()
     }
 
     /// Gives back what can be built again.

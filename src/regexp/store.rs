@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use super::{Discipline, Options, Regexp, Search, SyntaxError, unescape};
+use super::{Discipline, Options, OutOfSteps, Regexp, Search, SyntaxError, unescape};
 use crate::buf::{Key, Slab};
 
 /// Caps of a [`Store`]; at a cap the operation is refused with an error.
@@ -52,6 +52,9 @@ pub enum Error {
     /// What DFA matching cannot do; the number is PCRE's.
     #[error("PCRE internal error -16")]
     Unsupported,
+    /// Too many steps of a search that tries; PCRE's number as well.
+    #[error("PCRE internal error -8")]
+    Steps,
     #[error("internal regexp error")]
     Internal,
 }
@@ -188,6 +191,16 @@ impl Store {
     /// first and then where the last call stopped, until all is done.
     pub fn search_text(&mut self, key: Key, text: &[u8], from: usize) -> Result<Status, Error> {
         self.with_regexp(key, |compiled| {
+            if let Some(result) = compiled.regexp.backtrack(text) {
+                let found = result.map_err(|OutOfSteps| Error::Steps)?;
+                let best = found.map(|(first, last)| (first as u64, last as u64));
+                return Ok(Status {
+                    taken: text.len(),
+                    done: true,
+                    best,
+                    ..Status::default()
+                });
+            }
             let (lazy, nfa) = compiled
                 .regexp
                 .automaton(Discipline::First)

@@ -217,6 +217,26 @@ function test.longest_on_buffers_first_on_strings()
   equal(re:compile('a+?'):match(from('aaa'):sub()):asstring(), 'aaa')
 end
 
+function test.back_references_on_strings()
+  equal(re:match('(a|b)%1', 'abb'), 'bb')
+  equal(re:match('(?<q>[\'"]).*?%k<q>', 'x="a\'b" "'), '"a\'b"')
+  equal(re:match('(?>a+)b', 'xaab'), 'aab')
+  equal(re:match('(?>a+)ab', 'xaab'), nil)
+  equal(re:match('foo(?=bar)', 'foobaz foobar'), 'foo')
+  equal(re:match('foo(?!bar).', 'foobar foobaz'), 'foob')
+  equal(re:match('(?<=ab)c', 'c abc'), 'c')
+  equal(re:match('a%Kb', 'ab'), 'b')
+  equal(re:match('(<)?a(?(1)>|x)', 'ax <a>'), 'ax')
+  equal(re:match('^(?:(a)|b)*%1$', 'abab'), nil)
+end
+
+function test.exploding_patterns_end()
+  raises('PCRE internal error -8', re.match, re, '^(%w+)*%1!$', ('a'):rep(40))
+  equal(re:match('(a+)+$', ('a'):rep(5000) .. 'b'), nil)
+  equal(re:match('(a|a)*b', ('a'):rep(5000)), nil)
+  equal(re:compile('(a|a)*b'):match(from(('a'):rep(5000))), nil)
+end
+
 function test.back_references_not_on_buffers()
   raises('PCRE internal error -16', re.match, re, '(a)%1', from('aa'))
 end
