@@ -64,6 +64,14 @@ pub struct RegexpHandle {
     _opaque: [u8; 0],
 }
 
+fn options(flags: f64) -> Options {
+    let flags = flags as u32;
+    Options {
+        case_insensitive: flags & 1 != 0,
+        extended: flags & 2 != 0,
+    }
+}
+
 fn key(number: f64) -> Key {
     Key::from_f64(number)
 }
@@ -167,14 +175,9 @@ macro_rules! regexp_api {
 
 regexp_api! {
     /// Compiles a pattern as rules write it; gives its number.
-    fn compile(store, _out, p: Text, len: Num, options: Num) {
-        let options = options as u32;
-        let options = Options {
-            case_insensitive: options & 1 != 0,
-            extended: options & 2 != 0,
-        };
+    fn compile(store, _out, p: Text, len: Num, flags: Num) {
         // SAFETY: a Lua string with its length.
-        Ok(store.compile(unsafe { text(p, len) }, options)?.to_f64())
+        Ok(store.compile(unsafe { text(p, len) }, options(flags))?.to_f64())
     }
     /// Searches a text from an offset on, zero or where the last call for it
     /// stopped; gives how many bytes were taken. More calls are needed until
@@ -201,6 +204,44 @@ regexp_api! {
     /// Ends a search: no more bytes come.
     fn finish(store, out, sink: Num) {
         Ok(out.set(store.finish(key(sink))?))
+    }
+    /// Begins a set of patterns.
+    fn set_draft(store, _out) {
+        store.draft(None, Options::default())?;
+        Ok(0.0)
+    }
+    /// Adds a pattern to it.
+    fn set_add(store, _out, p: Text, len: Num, flags: Num) {
+        // SAFETY: a Lua string with its length.
+        store.draft(Some(unsafe { text(p, len) }), options(flags))?;
+        Ok(0.0)
+    }
+    /// Compiles it; gives its number.
+    fn set_compile(store, _out) {
+        Ok(store.compile_set()?.to_f64())
+    }
+    /// Begins a pass of a set; gives its number.
+    fn scan_begin(store, _out, set: Num) {
+        Ok(store.begin_scan(key(set))?.to_f64())
+    }
+    /// Goes on with a pass; gives how many bytes were taken.
+    fn scan_feed(store, out, scan: Num, p: Text, len: Num) {
+        // SAFETY: a Lua string or the bytes of a buffer, with their length.
+        let (taken, done) = store.scan(key(scan), Some(unsafe { text(p, len) }))?;
+        out.done = f64::from(done);
+        Ok(taken as f64)
+    }
+    /// Ends a pass.
+    fn scan_finish(store, _out, scan: Num) {
+        store.scan(key(scan), None)?;
+        Ok(0.0)
+    }
+    /// The number of a pattern, from one, that the last call found, with the
+    /// end of its match in `last`; zero when there are no more.
+    fn scan_next(store, out) {
+        let Some((pattern, end)) = store.next_hit() else { return Ok(0.0) };
+        out.last = end as f64;
+        Ok(f64::from(pattern) + 1.0)
     }
     /// Frees a search before the collector does.
     fn free(store, _out, sink: Num) {

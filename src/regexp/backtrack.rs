@@ -113,6 +113,7 @@ impl Program {
             steps: MAX_STEPS,
         };
         for start in 0..=text.len() {
+            machine.pay(self.slots as u64 / 8)?;
             machine.slots.fill(UNSET);
             machine.stack.clear();
             if machine.run(&self.ops, start)? {

@@ -18,6 +18,7 @@ mod lazy;
 mod nfa;
 mod parse;
 mod search;
+pub mod set;
 pub mod store;
 
 pub use lazy::{Discipline, Lazy};

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+use super::set::{Draft, Hit, PatternSet, Scan};
 use super::{Discipline, Options, OutOfSteps, Regexp, Search, SyntaxError, unescape};
 use crate::buf::{Key, Slab};
 
@@ -62,6 +63,19 @@ pub enum Error {
 enum Object {
     Regexp(Box<Compiled>),
     Search(Box<Sink>),
+    Set(Box<Set>),
+    Scan(Box<SetSink>),
+}
+
+struct Set {
+    set: PatternSet,
+    /// What it counts for among the patterns.
+    fixed: usize,
+}
+
+struct SetSink {
+    set: Key,
+    scan: Scan,
 }
 
 struct Compiled {
@@ -101,6 +115,10 @@ pub struct Store {
     objects: Slab<Object>,
     /// Compiled patterns that a rule may ask for again.
     known: HashMap<(Vec<u8>, Options), Key>,
+    /// Patterns added to the set that is being made.
+    draft: Draft,
+    /// What the last pass of a set found.
+    hits: Vec<Hit>,
     limits: Limits,
     patterns: usize,
     transitions: usize,
@@ -118,6 +136,8 @@ impl Store {
         Store {
             objects: Slab::new(limits.objects),
             known: HashMap::new(),
+            draft: Draft::default(),
+            hits: Vec::new(),
             limits,
             patterns: 0,
             transitions: 0,
@@ -169,6 +189,11 @@ impl Store {
             let known = compiled.regexp.memory().saturating_sub(compiled.fixed);
             self.transitions = self.transitions.saturating_sub(known);
             self.known.remove(&name);
+        }
+        if let Some(Object::Set(set)) = self.objects.get(key) {
+            self.patterns = self.patterns.saturating_sub(set.fixed);
+            let known = set.set.memory().saturating_sub(set.fixed);
+            self.transitions = self.transitions.saturating_sub(known);
         }
         if self.objects.get(key).is_some() {
             self.objects.remove(key.index);
@@ -243,9 +268,11 @@ impl Store {
     }
 
     fn forget_transitions(&mut self) {
-        for &key in self.known.values() {
-            if let Some(Object::Regexp(compiled)) = self.objects.get_mut(key) {
-                compiled.regexp.forget();
+        for object in self.objects.values_mut() {
+            match object {
+                Object::Regexp(compiled) => compiled.regexp.forget(),
+                Object::Set(set) => set.set.forget(),
+                Object::Search(_) | Object::Scan(_) => {}
             }
         }
         self.transitions = 0;
@@ -286,6 +313,78 @@ impl Store {
             search.finish(lazy, nfa);
             0
         })
+    }
+
+    /// Begins a set of patterns, or adds one to it.
+    pub fn draft(&mut self, pattern: Option<&[u8]>, options: Options) -> Result<(), Error> {
+        match pattern {
+            None => self.draft = Draft::default(),
+            Some(pattern) => {
+                let pattern = unescape(pattern);
+                self.draft.add(&pattern, options).map_err(Error::Syntax)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles the set that was begun.
+    pub fn compile_set(&mut self) -> Result<Key, Error> {
+        let draft = std::mem::take(&mut self.draft);
+        let set = PatternSet::new(&draft).map_err(Error::Syntax)?;
+        let fixed = set.memory();
+        if self.patterns + fixed > self.limits.patterns {
+            return Err(Error::Memory);
+        }
+        let key = self.insert(Object::Set(Box::new(Set { set, fixed })))?;
+        self.patterns += fixed;
+        Ok(key)
+    }
+
+    /// Begins a pass of a set.
+    pub fn begin_scan(&mut self, set: Key) -> Result<Key, Error> {
+        let Some(Object::Set(of)) = self.objects.get_mut(set) else {
+            return Err(Error::Invalid);
+        };
+        let scan = Scan::new(&mut of.set);
+        self.insert(Object::Scan(Box::new(SetSink { set, scan })))
+    }
+
+    /// Goes on with a pass, through at most [`SLICE`] bytes: how many were
+    /// taken, and whether nothing more can be found. With no bytes, ends it.
+    pub fn scan(&mut self, scan: Key, bytes: Option<&[u8]>) -> Result<(usize, bool), Error> {
+        let Some(Object::Scan(sink)) = self.objects.get(scan) else {
+            return Err(Error::Invalid);
+        };
+        let (of, mut state) = (sink.set, sink.scan.clone());
+        let Some(Object::Set(set)) = self.objects.get_mut(of) else {
+            return Err(Error::Invalid);
+        };
+        let before = set.set.memory();
+        self.hits.clear();
+        let taken = match bytes {
+            None => {
+                state.finish(&mut set.set, &mut self.hits);
+                0
+            }
+            Some(bytes) => {
+                let slice = bytes.get(..SLICE).unwrap_or(bytes);
+                state.feed(&mut set.set, slice, &mut { WORK }, &mut self.hits)
+            }
+        };
+        self.transitions = (self.transitions + set.set.memory()).saturating_sub(before);
+        let done = state.is_done();
+        if let Some(Object::Scan(sink)) = self.objects.get_mut(scan) {
+            sink.scan = state;
+        }
+        if self.transitions > self.limits.transitions {
+            self.forget_transitions();
+        }
+        Ok((taken, done))
+    }
+
+    /// What the last pass found, the last first.
+    pub fn next_hit(&mut self) -> Option<Hit> {
+        self.hits.pop()
     }
 
     fn with_search(

@@ -353,6 +353,39 @@ function test.every_split()
   end
 end
 
+-- Sets -------------------------------------------------------------------------
+
+local function shown(found)
+  if not found then return 'nothing' end
+  local parts = {}
+  for pattern, last in pairs(found) do parts[#parts + 1] = pattern .. '@' .. last end
+  table.sort(parts)
+  return table.concat(parts, ' ')
+end
+
+function test.set_of_patterns()
+  local set = re:set { 'foo', 'ba[rz]', '^x', '%d+$', 'foo%b' }
+  equal(shown(set:match('a foo baz 12')), '1@5 2@9 4@12 5@5')
+  equal(shown(set:match(pieces('a f', 'oo'))), '1@5 5@5')
+  equal(set:match('nothing here'), nil)
+end
+
+function test.set_over_chunks()
+  local subject = 'a foo baz 12'
+  for cut = 0, #subject do
+    local sink = re:set({ 'FOO', 'ba[rz]', '%d+$' }, re.CASE_INSENSITIVE):create_sink()
+    sink:feed(subject:sub(1, cut))
+    sink:feed(from(subject:sub(cut + 1)))
+    sink:feed(nil, true)
+    equal(shown(sink:found()), '1@5 2@9 3@12', 'cut at ' .. cut)
+  end
+end
+
+function test.set_names_the_wrong_pattern()
+  raises("pattern 2: PCRE compilation failed with error 'missing )' at offset 2",
+    re.set, re, { 'a', '(b' })
+end
+
 -- The objects ------------------------------------------------------------------
 
 function test.objects_are_closed()

@@ -19,6 +19,7 @@ local new_sub, new_iterator, is_iterator = object.new_sub, object.new_iterator, 
 local advance, at_end, bytes, span_length = buf.advance, buf.at_end, buf.bytes, buf.span_length
 local settle = buf.settle
 local search_text, feed, finish, restart = api.search_text, api.feed, api.finish, api.restart
+local scan_feed, scan_finish, scan_next = api.scan_feed, api.scan_finish, api.scan_next
 local own, release, begin = api.own, api.release, api.begin
 local block = iterator.block
 local type, error, tostring, setmetatable, getmetatable =
@@ -413,12 +414,113 @@ function methods.create_sink(self)
   return new_sink(self, false)
 end
 
+-- Sets of patterns --------------------------------------------------------------
+
+local set, set_sink = {}, {}
+local Set, SetSink = define('regexp_set', set), define('regexp_set_sink', set_sink)
+
+local function compile_set(patterns, options)
+  if type(patterns) ~= 'table' then
+    error(format("Error in set (arg 1), expected 'table' got '%s'", type(patterns)), 0)
+  end
+  options = options == nil and 0 or int(options, 'set', 2)
+  if api.set_draft(R, out) < 0 then raise() end
+  for i = 1, #patterns do
+    local pattern = text(patterns[i], 'set', 1)
+    if api.set_add(R, out, pattern, #pattern, options) < 0 then
+      error(format('pattern %d: %s', i, to_string(out.p, out.len)), 0)
+    end
+  end
+  local id, handle = make(api.set_compile)
+  return setmetatable({ _r = id, _h = handle }, Set)
+end
+
+-- Adds what the last call found to `found`, pattern -> end of its first match.
+local function collect_hits(self, found)
+  local pattern = scan_next(R, out)
+  while pattern > 0 do
+    found = found or {}
+    found[pattern], self._found[pattern] = out.last, out.last
+    pattern = scan_next(R, out)
+  end
+  return found
+end
+
+local function scan_bytes(self, owner, a, c, n)
+  local found
+  while n > 0 and not self._done do
+    check(bytes(store, a, c, 0, n < SLICE and n or SLICE, at))
+    if at.len == 0 then break end
+    local taken = scan_feed(R, out, self._s, at.p, at.len)
+    if taken < 0 then raise() end
+    self._done = out.done ~= 0
+    found = collect_hits(self, found)
+    check(advance(store, a, c, taken, at))
+    a, c, n = at.a2, at.c2, n - taken
+  end
+  return found
+end
+
+local function scan_text(self, data)
+  local size, from, found = #data, 0
+  local start = cast(bytes_type, data)
+  while from < size and not self._done do
+    local n = size - from
+    local taken = scan_feed(R, out, self._s, start + from, n < SLICE and n or SLICE)
+    if taken < 0 then raise() end
+    self._done = out.done ~= 0
+    found = collect_hits(self, found)
+    from = from + taken
+  end
+  return found
+end
+
+-- What was found in these bytes for the first time: a table from the numbers
+-- of the patterns to the ends of their first matches, nil if nothing was.
+function set_sink.feed(self, data, eof)
+  local found
+  if getmetatable(data) == 'vbuffer' then data = data:sub() end
+  if getmetatable(data) == 'vbuffer_sub' then
+    local n = check(span_length(store, data._a, data._c, data._e, data._n))
+    found = scan_bytes(self, data._v, data._a, data._c, n)
+  elseif data ~= nil then
+    found = scan_text(self, text(data, 'feed', 1))
+  end
+  if eof and not self._done then
+    if scan_finish(R, out, self._s) < 0 then raise() end
+    self._done = true
+    found = collect_hits(self, found)
+  end
+  return found
+end
+
+-- All that was found so far, in the same form.
+function set_sink.found(self)
+  return self._found
+end
+
+function set.create_sink(self)
+  local id, handle = make(api.scan_begin, self._r)
+  return setmetatable({ _s = id, _h = handle, _of = self, _found = {}, _done = false }, SetSink)
+end
+
+-- The patterns found in a text, a buffer or a part of one.
+function set.match(self, input)
+  if input == nil then error('nil argument', 0) end
+  return set.create_sink(self):feed(input, true)
+end
+
 -- The module -------------------------------------------------------------------
 
 local engine = { CASE_INSENSITIVE = 1, EXTENDED = 2 }
 
 function engine.compile(_, pattern, options)
   return compile(pattern, options)
+end
+
+-- Many patterns at once: which of them match, in one pass.
+function engine.set(_, patterns, options)
+  return compile_set(patterns, options)
 end
 
 -- Options may be left out in front of `createsub`.
