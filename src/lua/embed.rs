@@ -18,7 +18,7 @@ pub const LIBRARY: &[Module] = modules! {
     "ordered" "class" "check" "color" "utils" "list" "print" "pprint" "log" "time"
     "event" "context" "alert" "rule" "criterion" "policy"
     "dissector" "packet_dissector" "haka"
-    "bufobject" "iterator" "vbuffer" "stream"
+    "bufobject" "iterator" "vbuffer" "stream" "regexp"
     "address" "cnx_table" "checksum"
     "drive" "native" "flow_data" "dispatch" "flow" "protocol"
     "scope" "complete" "console" "interactive" "debug_commands" "debugger"

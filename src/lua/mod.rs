@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod pause;
 mod pool;
 pub mod profile;
+pub mod regexp_api;
 pub mod watchdog;
 
 pub use pause::Pause;

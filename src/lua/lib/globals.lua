@@ -21,6 +21,15 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
   end
 end
 
+-- Loaders of the engine's modules, by the name that `require` takes.
+local function preload()
+  local loaders = protocol.preload()
+  loaders['regexp/pcre'] = function () return { re = lib.regexp.re } end
+  return loaders
+end
+
+haka.regexp_result = lib.regexp.result
+
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
   local tables = {}
@@ -51,7 +60,7 @@ local function extras()
       debugger = { start = lib.debugger.start, stop = lib.debugger.stop },
       breakpoint = lib.debugger.breakpoint,
     },
-    package = { loaded = modules, preload = protocol.preload() },
+    package = { loaded = modules, preload = preload() },
   }
 end
 
