@@ -21,6 +21,7 @@ pub const LIBRARY: &[Module] = modules! {
     "bufobject" "iterator" "vbuffer" "stream"
     "address" "cnx_table" "checksum"
     "drive" "native" "flow_data" "dispatch" "flow" "protocol"
+    "timer" "definition" "state_type" "state_instance" "state_machine"
 };
 
 /// The sandbox, and what goes into it.

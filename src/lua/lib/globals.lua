@@ -21,6 +21,8 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
   end
 end
 
+haka.state_machine = lib.state_machine
+
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
   local tables = {}
@@ -31,7 +33,7 @@ local function extras()
     class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
     list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
   }
-  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group' } do
+  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'state_machine', 'rule_group' } do
     modules[name] = true
   end
   return {

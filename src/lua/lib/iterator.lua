@@ -133,10 +133,15 @@ end
 
 -- Blocking iterators ---------------------------------------------------------
 
+-- The coroutine of a stream that runs now, and the one that may not wait
+-- because a state machine moves in it.
+iterator.reading = { reader = false, held = false }
+local reading = iterator.reading
+
 -- Waits for the next bytes. The meter goes on.
 local function block(self)
   local co, main = running()
-  if not co or main then error('attempt to yield across C-call boundary', 0) end
+  if not co or main or co == reading.held then error('attempt to yield across C-call boundary', 0) end
   local current = yield()
   if current then
     self._v, self._a, self._c = current._v, current._a, current._c
