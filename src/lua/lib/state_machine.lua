@@ -127,7 +127,7 @@ end
 -- The level is the assignment in the definition.
 function Builder:assign(name, value)
   if self.words[name] ~= nil then
-    error(format("'%s' is reserved in the state machine scope", tostring(name)), 4)
+    error(format("'%s' is reserved in the state machine scope", tostring(name)), 3)
   end
   if not is_state(value) or value == types.fail or value == types.finish then return false end
   if not self.states[name] then self.order[#self.order + 1] = name end
