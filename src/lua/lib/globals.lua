@@ -21,6 +21,8 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
   end
 end
 
+haka.grammar = lib.grammar.api
+
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
   local tables = {}
@@ -29,7 +31,7 @@ local function extras()
   end
   local modules = {
     class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
-    list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
+    list = lib.list, parse = lib.grammar.parse, rule = { rules = lib.rule.rules }, policy = {},
   }
   for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group' } do
     modules[name] = true
