@@ -22,6 +22,7 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
 end
 
 haka.state_machine = lib.state_machine
+haka.grammar = lib.grammar.api
 
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
@@ -31,7 +32,7 @@ local function extras()
   end
   local modules = {
     class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
-    list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
+    list = lib.list, parse = lib.grammar.parse, rule = { rules = lib.rule.rules }, policy = {},
   }
   for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'state_machine', 'rule_group' } do
     modules[name] = true
