@@ -678,7 +678,7 @@ end
 
 function tests.graphs()
   local files = {}
-  host.dump = function (name, text) files[name] = text end
+  host.write_graph = function (name, text) files[name] = text end
   machines.debug = true
   host.forget()
   machine(function (w)

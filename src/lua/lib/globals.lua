@@ -23,6 +23,14 @@ end
 
 haka.state_machine = lib.state_machine
 haka.grammar = lib.grammar.api
+-- Loaders of the engine's modules, by the name that `require` takes.
+local function preload()
+  local loaders = protocol.preload()
+  loaders['regexp/pcre'] = function () return { re = lib.regexp.re } end
+  return loaders
+end
+
+haka.regexp_result = lib.regexp.result
 
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
@@ -50,7 +58,7 @@ local function extras()
       hide_function = pprint.hide_function,
       format_error = pprint.format_error,
     },
-    package = { loaded = modules, preload = protocol.preload() },
+    package = { loaded = modules, preload = preload() },
   }
 end
 

@@ -235,7 +235,7 @@ end
 local function dump(machine, list, any)
   local file = format('%s-state-machine.dot', machine.name)
   log.warning("dumping '%s' state_machine graph to %s", machine.name, file)
-  host.dump(file, graph(machine, list, any))
+  if host.write_graph then host.write_graph(file, graph(machine, list, any)) end
 end
 
 -- -----------------------------------------------------------------------------
