@@ -10,6 +10,7 @@ pub mod frame;
 pub mod observe;
 pub mod packets;
 pub mod stats;
+pub mod timers;
 pub mod tunnels;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -19,6 +20,7 @@ pub use frame::{Frame, Op};
 pub use observe::{Cap, Observer, Span, StreamState};
 pub use packets::Packets;
 pub use stats::Stats;
+pub use timers::Timers;
 pub use tunnels::Tunnels;
 
 use crate::addr::Addr;
@@ -92,6 +94,8 @@ pub struct Core {
     pub packets: Packets,
     pub bufs: Store,
     pub flows: Flows,
+    /// What rules asked to be woken for.
+    pub timers: Timers,
     pub tunnels: Tunnels,
     pub stack: Vec<Frame>,
     /// Packets that wait for `Op::SendAll`, the next one last.
@@ -130,6 +134,7 @@ impl Core {
             packets: Packets::new(settings.max_packets)?,
             bufs: Store::default(),
             flows,
+            timers: Timers::new(settings.max_timers),
             tunnels: Tunnels::default(),
             stack: Vec::with_capacity(32),
             departing: Vec::new(),

@@ -6,6 +6,8 @@
 pub enum Subject {
     Packet,
     Flow,
+    /// Neither: something that rules set up for themselves.
+    Script,
 }
 
 macro_rules! events {
@@ -82,7 +84,7 @@ events! {
     UdpReceiveData = "udp_connection" "receive_data" Flow "The payload of a datagram, with its packet.";
     UdpEndConnection = "udp_connection" "end_connection" Flow "The flow ended or was dropped.";
     UdpFlowNext = "udp_connection" "policy:next_dissector" Flow "Chooses the dissector of the flow (`port`).";
-    Timer = "core" "timer" Flow "A timer of a script expired.";
+    Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 
 impl EventKind {

@@ -20,7 +20,10 @@ pub const LIBRARY: &[Module] = modules! {
     "dissector" "packet_dissector" "haka"
     "bufobject" "iterator" "vbuffer" "stream" "regexp"
     "address" "cnx_table" "checksum"
+    "grammar/place" "grammar/converter" "grammar/result" "grammar/entity" "grammar/context" "grammar/node"
+    "grammar/field" "grammar/bytes" "grammar/create" "grammar/generate" "grammar/dump" "grammar"
     "drive" "native" "flow_data" "dispatch" "flow" "protocol"
+    "timer" "definition" "state_type" "state_instance" "state_machine"
     "scope" "complete" "console" "interactive" "debug_commands" "debugger"
 };
 

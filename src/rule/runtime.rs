@@ -324,6 +324,7 @@ impl Runtime {
         let (section, mut text) = match (row.subject, row.dissector) {
             (_, "tcp_connection") => ("tcp", message.to_owned()),
             (_, "udp_connection") => ("udp", message.to_owned()),
+            (Subject::Script, _) => ("lua", format!("state machine: {message}")),
             (Subject::Packet, "packet") => ("lua", format!("receive: {message}")),
             (_, dissector) => ("lua", format!("{dissector}: {message}")),
         };

@@ -46,6 +46,11 @@ fn vbuffer_and_blocking_iterators() {
 }
 
 #[test]
+fn state_machine_compile_run_fail_defaults() {
+    succeeds("state_machines", 4);
+}
+
+#[test]
 fn policy_criteria_and_learning() {
     succeeds("policies", 9 + 4);
 }

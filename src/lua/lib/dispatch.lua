@@ -190,6 +190,11 @@ local function body_of(kind)
       st.slot, st.flow = slot, -1
       decide(slot)
     end
+  elseif definition.subject == 'script' then
+    return function (number)
+      st.slot, st.flow = -1, -1
+      decide(number)
+    end
   end
   return function (slot)
     st.slot, st.flow = current.packet, slot
@@ -219,7 +224,7 @@ local function update_hook(kind)
 end
 
 -- Announces how an event of the engine is delivered: `subject`, packet or
--- flow; `event`, with `form` and `prepare(slot)`, which gives the listeners'
+-- flow, or `script` (neither); `event`, with `form` and `prepare(slot)`, which gives the listeners'
 -- arguments; `before` and `after`, which run around the listeners; or
 -- `decide(slot)` for a policy.
 function dispatch.define(kind, definition)
@@ -292,6 +297,7 @@ end
 -- not set by each delivery is put back here.
 function dispatch.fault(message)
   local fault = st.fault
+  lib.state_instance.interrupted()
   drive.abandon(0)
   context.scope = nil
   if fault and fault.message == message then return fault.kind, fault.cur, false end

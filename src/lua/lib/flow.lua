@@ -31,6 +31,9 @@ local UNTRACKED, RESET = 0, 9
 
 local flow = {}
 
+-- What `getmetatable` says of flow objects.
+local metas = {}
+
 local function record(o, what)
   local r = F[band(o._s, FLOW_MASK)]
   if r.generation ~= o._g then error('invalid ' .. what, 0) end
@@ -239,6 +242,7 @@ function flow.kind(kind)
     rawset(o, key, value)
   end
   meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes }
+  metas[meta.__metatable] = true
 
   kind.alive = alive
   kind.object = object_of(meta)
@@ -246,6 +250,14 @@ function flow.kind(kind)
     return type(o) == 'table' and rawget(o, '_s') ~= nil and getmetatable(o) == meta.__metatable
   end
   return kind
+end
+
+-- The flow that an object is, or that it lies above.
+function flow.below(o)
+  while type(o) == 'table' do
+    if metas[getmetatable(o)] then return o end
+    o = rawget(o, '_parent')
+  end
 end
 
 -- Rows for the console: the flows of one protocol, the newest last.

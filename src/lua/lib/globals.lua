@@ -21,6 +21,8 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
   end
 end
 
+haka.state_machine = lib.state_machine
+haka.grammar = lib.grammar.api
 -- Loaders of the engine's modules, by the name that `require` takes.
 local function preload()
   local loaders = protocol.preload()
@@ -38,9 +40,9 @@ local function extras()
   end
   local modules = {
     class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
-    list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
+    list = lib.list, parse = lib.grammar.parse, rule = { rules = lib.rule.rules }, policy = {},
   }
-  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group',
+  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'state_machine', 'rule_group',
     'interactive' } do
     modules[name] = true
   end

@@ -79,6 +79,7 @@ end
 
 local function finish(flow)
   data.close(flow)
+  lib.state_instance.flow_ended(flow)
   rawset(flow, '_scope', nil)
 end
 

@@ -48,6 +48,7 @@ local function feed_dissector(flow, pkt, direction)
 end
 
 local function finish(flow)
+  lib.state_instance.flow_ended(flow)
   rawset(flow, '_scope', nil)
 end
 
