@@ -8,6 +8,8 @@
 //! acknowledgements are checked on the way. tshark and `wero flows` are asked
 //! the same where they are at hand.
 
+#[path = "support/captures.rs"]
+mod captures;
 #[path = "support/rig.rs"]
 mod rig;
 
@@ -134,19 +136,11 @@ struct Capture {
 }
 
 fn captures() -> Vec<Capture> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("captures are there")
-        .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            name.starts_with("stream-") && name.ends_with(".pcap")
-        })
-        .collect();
-    paths.sort();
+    let mut paths = captures::own();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("stream-")
+    });
     assert_eq!(paths.len() % 2, 0, "each for IPv4 and IPv6");
     paths.iter().map(|path| read(path)).collect()
 }
