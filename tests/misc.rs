@@ -195,6 +195,46 @@ fn an_instruction_in_many_pieces_and_a_broken_one() {
     assert_eq!(sizes.sum::<u64>(), 9, "{text}");
 }
 
+/// Each of these is stopped at the time budget, or refused; the run goes on.
+#[test]
+#[cfg(feature = "disassembler")]
+fn runaways_are_stopped() {
+    let body = [
+        "local asm = require('misc/asm')
+         local x86, inst = asm.new_disassembler('x86', '32'), asm.new_instruction()
+         eval = function () while x86:disassemble('\\x90', inst) do end end",
+        "local asm = require('misc/asm')
+         eval = function () while true do asm.new_disassembler('arm', 'thumb') end end",
+        "local base64 = require('misc/crypto').base64
+         eval = function ()
+           local text = 'x'
+           while true do text = base64.encode(text) end
+         end",
+        "local base64, text = require('misc/crypto').base64, ('QUJD'):rep(1e6)
+         eval = function () while true do pcall(base64.decode, text) end end",
+        "local geoip = require('misc/geoip')
+         eval = function () while true do pcall(geoip.open, '/dev/null') end end",
+        "local server = require('misc/elasticsearch').connector('http://127.0.0.1:1')
+         local loop = {}
+         for i = 1, 1e5 do loop[i] = loop end
+         eval = function () while true do pcall(server.insert, server, 'i', 't', nil, { loop }) end end",
+    ];
+    for body in body {
+        let rules = format!(
+            "require('protocol/tcp')
+             local eval
+             {body}
+             haka.rule {{ on = haka.dissectors.tcp.events.receive_packet, eval = eval }}
+             haka.rule {{ on = haka.events.exiting, eval = function () print('end of rules') end }}"
+        );
+        let text = printed(&replay(&rules, &[], &["--memory", "64MiB"]));
+        let stopped = text.contains("stopped: used more than")
+            || text.contains("are too many: at most")
+            || text.contains("over the cap of");
+        assert!(stopped && text.contains("end of rules"), "{body}: {text}");
+    }
+}
+
 const DOCUMENTS: &str = r#"
 local elasticsearch = require('misc/elasticsearch')
 local ipv4 = require('protocol/ipv4')
@@ -220,6 +260,7 @@ fn documents_arrive_as_json() {
         assert!(run.status.success() && text.is_empty(), "{text}");
         let seen = server.requests().split_off(before);
         assert_eq!(seen[0].line, "PUT /traffic");
+        assert_eq!(seen[0].header("content-type"), Some("application/json"));
         let bodies: String = seen[1..]
             .iter()
             .map(|request| request.body.as_str())

@@ -52,7 +52,7 @@ pub const MODULES: &[Misc] = &[
     Misc {
         require: "misc/asm",
         name: "asm",
-        source: include_str!("asm.lua"),
+        source: include_str!("asm/asm.lua"),
         native: asm::native,
     },
     Misc {
@@ -70,7 +70,7 @@ pub const MODULES: &[Misc] = &[
     Misc {
         require: "misc/geoip",
         name: "geoip",
-        source: include_str!("geoip.lua"),
+        source: include_str!("geoip/geoip.lua"),
         native: geoip::native,
     },
 ];

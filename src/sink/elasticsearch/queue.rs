@@ -186,8 +186,16 @@ impl Queue {
 
     /// How the latest request went.
     pub fn set_failing(&self, failing: bool) {
-        self.lock().failing = failing;
+        let mut state = self.lock();
+        state.failing = failing;
+        if let Some(deadline) = state.deadline.filter(|_| failing) {
+            state.deadline = Some(deadline.min(self.end_when_failing()));
+        }
         self.changed.notify_all();
+    }
+
+    fn end_when_failing(&self) -> Instant {
+        Instant::now() + self.limits.closing / 5
     }
 
     /// Waits before the next try, not beyond the end: whether there is time.
@@ -239,13 +247,15 @@ impl Queue {
     /// waited for. Returns whether it has ended, and how many were lost.
     pub fn close(&self) -> (bool, u64) {
         let mut state = self.lock();
-        let divisor = if state.failing { 5 } else { 1 };
-        let deadline = Instant::now() + self.limits.closing / divisor;
+        let mut deadline = Instant::now() + self.limits.closing;
+        if state.failing {
+            deadline = self.end_when_failing();
+        }
         state.deadline = Some(deadline);
         self.changed.notify_all();
-        // A request may end a little after the deadline that it was given.
-        let until = deadline + Duration::from_millis(200);
         while !state.ended {
+            // A request may end a little after the deadline that it was given.
+            let until = state.deadline.unwrap_or(deadline) + Duration::from_millis(200);
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

@@ -58,6 +58,7 @@ end
 
 local instruction, instruction_fields = {}, {}
 local Instruction = kind('asm_instruction', instruction, instruction_fields)
+lib.pprint.register_named('asm_instruction', { 'address', 'id', 'size' })
 
 local function instruction_of(self)
   local own = instructions[self]
