@@ -463,6 +463,10 @@ impl Observer for Listening {
 
     fn refused(&mut self, core: &Core, packet: u32, reason: DropReason) {
         let mut recorder = self.0.borrow_mut();
+        if let Some((flow, direction)) = flow_of(core, packet) {
+            let to_server = direction == Direction::ToServer;
+            recorder.meet(core, flow, Some(to_server));
+        }
         let id = core.packet(packet).id;
         let held = core.packet(packet).flags & flag::HELD != 0 && reason == DropReason::Rule;
         recorder.spans.effect("dropped the packet");
@@ -772,8 +776,12 @@ fn fingerprint(core: &Core, packet: u64) -> u64 {
     hasher.finish()
 }
 
+fn flow_of(core: &Core, slot: u32) -> Option<(u32, Direction)> {
+    core.flows.find(&tcp::key(core, slot)?)
+}
+
 fn flow_id_of(core: &Core, slot: u32) -> Option<u64> {
-    let (flow, _) = core.flows.find(&tcp::key(core, slot)?)?;
+    let (flow, _) = flow_of(core, slot)?;
     core.flows.live(flow).map(|record| record.id)
 }
 
