@@ -15,7 +15,7 @@ haka.rule {
   name = 'no seven thousand',
   on = haka.dissectors.tcp.events.receive_packet,
   eval = function (pkt)
-    if pkt.flags.syn and pkt.dstport == 7000 then pkt:drop() end
+    if pkt.flags.syn and pkt.dstport == 7000 and pkt.src ~= pkt.dst then pkt:drop() end
   end,
 }
 ";
@@ -267,7 +267,12 @@ fn a_rule_is_told_with_the_values_it_read() {
         .collect();
     assert_eq!(
         reads,
-        ["\"tcp.flags.syn\"=\"true\"", "\"tcp.dstport\"=\"7000\""]
+        [
+            "\"tcp.flags.syn\"=\"true\"",
+            "\"tcp.dstport\"=\"7000\"",
+            "\"tcp.src\"=\"10.1.0.7\"",
+            "\"tcp.dst\"=\"10.2.0.80\""
+        ]
     );
 }
 
