@@ -3,7 +3,7 @@
 //! Reads the frame anew, with the decoders that the engine uses and the field
 //! tables that rules see, so that the names are those of the rule language.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::addr::Addr;
 use crate::packet::decode::{self, IpHeader, Network, protocol};
@@ -23,6 +23,7 @@ pub struct Layer {
     /// Bytes from the start of the frame.
     pub offset: usize,
     pub length: usize,
+    #[serde(serialize_with = "as_map")]
     pub fields: Vec<(String, String)>,
 }
 
@@ -158,6 +159,11 @@ impl Layers {
             fields,
         });
     }
+}
+
+/// Fields as an object, in their order in the header.
+fn as_map<S: Serializer>(fields: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().map(|(name, value)| (name, value)))
 }
 
 /// The fields of a header, by the table that rules see. Flags that are set

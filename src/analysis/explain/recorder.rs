@@ -1,4 +1,4 @@
-//! Listens to engine and rules, and keeps what is wanted of it.
+//! Keeps what is wanted of what engine and rules do.
 //!
 //! Each captured packet is a turn. What happens in a turn is noted if its
 //! packet is one to be told of, or if such a packet still waits for its
@@ -6,25 +6,19 @@
 //! dropped a flow is remembered for as long as there is the flow, whatever
 //! is to be told.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::rc::Rc;
 
+use super::facts::{end_text, fault_name, fingerprint, flow_id_of, protocol_name, state_name};
 use super::layers::Layers;
-use super::spans::{Open, Spans, event_name};
+use super::spans::{Open, Spans};
 use super::story::{
-    About, Account, By, Decision, FlowAccount, Injected, Line, Outcome, Read, Step, changes,
+    About, Account, By, Decision, FlowAccount, Injected, Line, Outcome, Step, changes,
 };
-use crate::core::{Cap, Core, Observer, Span, StreamState, flow_state};
+use crate::core::{Cap, Core, StreamState};
 use crate::engine::Departure;
-use crate::event::{DropReason, EventKind, Subject, Verdict};
-use crate::flow::Direction;
-use crate::flow::record::FlowRecord;
-use crate::packet::record::flag;
+use crate::event::{DropReason, Verdict};
 use crate::packet::{LinkType, Malformed};
-use crate::proto::tcp::{self, cause};
-use crate::stream::assembler::Piece;
+use crate::proto::tcp;
 
 /// Steps that are told of one packet.
 const MAX_STEPS: usize = 10_000;
@@ -52,26 +46,26 @@ pub struct Arrival<'a> {
 
 /// What is known so far.
 pub struct Recorder {
-    target: Target,
+    pub(super) target: Target,
     /// Nanoseconds of some clock; without it no times are told.
-    clock: Option<fn() -> u64>,
+    pub(super) clock: Option<fn() -> u64>,
     /// The packet under way; 0 before the first and after the last.
-    now: u64,
-    current: Option<Account>,
-    turn: Vec<Line>,
-    left_out: usize,
-    told: BTreeMap<u64, Account>,
-    waiting: usize,
-    packets_left_out: u64,
-    flow_is_over: bool,
-    spans: Spans,
-    decisions: HashMap<u64, Decision>,
-    flows: HashMap<u64, Decision>,
+    pub(super) now: u64,
+    pub(super) current: Option<Account>,
+    pub(super) turn: Vec<Line>,
+    pub(super) left_out: usize,
+    pub(super) told: BTreeMap<u64, Account>,
+    pub(super) waiting: usize,
+    pub(super) packets_left_out: u64,
+    pub(super) flow_is_over: bool,
+    pub(super) spans: Spans,
+    pub(super) decisions: HashMap<u64, Decision>,
+    pub(super) flows: HashMap<u64, Decision>,
     /// Packets of the fragments behind a datagram, by the datagram's.
-    datagrams: HashMap<u64, Vec<u64>>,
-    malformed: Option<Malformed>,
-    cap: Option<Cap>,
-    failed: Option<By>,
+    pub(super) datagrams: HashMap<u64, Vec<u64>>,
+    pub(super) malformed: Option<Malformed>,
+    pub(super) cap: Option<Cap>,
+    pub(super) failed: Option<By>,
 }
 
 /// The account of a whole run.
@@ -238,7 +232,7 @@ impl Recorder {
         }
     }
 
-    fn is_telling(&self) -> bool {
+    pub(super) fn is_telling(&self) -> bool {
         self.current.is_some() || self.waiting > 0
     }
 
@@ -246,7 +240,7 @@ impl Recorder {
         self.push_about(self.spans.about(), step)
     }
 
-    fn push_about(&mut self, about: About, step: Step) -> Option<usize> {
+    pub(super) fn push_about(&mut self, about: About, step: Step) -> Option<usize> {
         if !self.is_telling() {
             return None;
         }
@@ -263,16 +257,16 @@ impl Recorder {
         Some(self.turn.len() - 1)
     }
 
-    fn engine(&mut self, about: About, text: String) {
+    pub(super) fn engine(&mut self, about: About, text: String) {
         self.push_about(about, Step::Engine { text });
     }
 
-    fn time(&self) -> u64 {
+    pub(super) fn time(&self) -> u64 {
         self.clock.map_or(0, |clock| clock())
     }
 
     /// Ends a span; `result` overrides what it did.
-    fn close(&mut self, open: &Open, core: &Core, result: Option<String>) {
+    pub(super) fn close(&mut self, open: &Open, core: &Core, result: Option<String>) {
         let Some(line) = open.line else { return };
         let changed = result.is_none() && fingerprint(core, open.about.packet) != open.before;
         let nanoseconds = self.clock.map(|clock| clock().saturating_sub(open.started));
@@ -301,7 +295,7 @@ impl Recorder {
         *took = nanoseconds;
     }
 
-    fn decide(&mut self, core: &Core, slot: u32, reason: DropReason) -> By {
+    pub(super) fn decide(&mut self, core: &Core, slot: u32, reason: DropReason) -> By {
         let engine = || By::Engine {
             cause: reason.name().to_owned(),
         };
@@ -343,7 +337,7 @@ impl Recorder {
         }
     }
 
-    fn meet(&mut self, core: &Core, flow: u32, to_server: Option<bool>) {
+    pub(super) fn meet(&mut self, core: &Core, flow: u32, to_server: Option<bool>) {
         let (Some(account), Some(record)) = (&mut self.current, core.flows.live(flow)) else {
             return;
         };
@@ -365,285 +359,17 @@ impl Recorder {
         }
     }
 
-    fn about_packet(&self, core: &Core, slot: u32) -> About {
+    pub(super) fn about_packet(&self, core: &Core, slot: u32) -> About {
         About {
             packet: core.packet(slot).id,
             flow: 0,
         }
     }
 
-    fn about_flow(&self, core: &Core, flow: u32) -> About {
+    pub(super) fn about_flow(&self, core: &Core, flow: u32) -> About {
         About {
             packet: 0,
             flow: core.flows.live(flow).map_or(0, |record| record.id),
-        }
-    }
-}
-
-/// The recorder as the engine's observer.
-pub struct Listening(pub Rc<RefCell<Recorder>>);
-
-impl Observer for Listening {
-    fn opened(&mut self, core: &Core, flow: u32) {
-        let mut recorder = self.0.borrow_mut();
-        recorder.meet(core, flow, None);
-        let about = recorder.about_flow(core, flow);
-        recorder.engine(about, format!("flow {} begins", about.flow));
-    }
-
-    fn packet(&mut self, core: &Core, flow: u32, direction: Direction, _: u32) {
-        let to_server = direction == Direction::ToServer;
-        self.0.borrow_mut().meet(core, flow, Some(to_server));
-    }
-
-    fn bytes(&mut self, core: &Core, flow: u32, _: Direction, bytes: &[u8], _: usize) {
-        let mut recorder = self.0.borrow_mut();
-        let about = recorder.about_flow(core, flow);
-        recorder.engine(about, format!("{} bytes are in order", bytes.len()));
-    }
-
-    fn conflict(&mut self, core: &Core, flow: u32, _: Direction) {
-        let mut recorder = self.0.borrow_mut();
-        let about = recorder.about_flow(core, flow);
-        let text = "bytes came again that differ: the first ones are kept".to_owned();
-        recorder.engine(about, text);
-    }
-
-    fn gap(&mut self, core: &Core, flow: u32, _: Direction, beyond: &[Piece]) {
-        let mut recorder = self.0.borrow_mut();
-        let about = recorder.about_flow(core, flow);
-        let text = format!(
-            "the stream ends with a hole before {} segments",
-            beyond.len()
-        );
-        recorder.engine(about, text);
-    }
-
-    fn reset(&mut self, core: &Core, flow: u32, _: Direction, credible: bool) {
-        let mut recorder = self.0.borrow_mut();
-        let about = recorder.about_flow(core, flow);
-        let text = if credible {
-            "an RST ends the connection"
-        } else {
-            "an RST without the expected number has no effect"
-        };
-        recorder.engine(about, text.to_owned());
-    }
-
-    fn closed(&mut self, core: &Core, flow: u32, _: u8) {
-        let mut recorder = self.0.borrow_mut();
-        let about = recorder.about_flow(core, flow);
-        recorder.flows.remove(&about.flow);
-        recorder.flow_is_over |= recorder.target == Target::Flow(about.flow);
-        recorder.engine(about, format!("flow {} is forgotten", about.flow));
-    }
-
-    fn streams(&mut self, _: &Core, _: u32, states: [StreamState; 2]) {
-        let mut recorder = self.0.borrow_mut();
-        let account = recorder.current.as_mut();
-        if let Some(flow) = account.and_then(|account| account.flow.as_mut()) {
-            flow.before = Some(states.map(Into::into));
-        }
-    }
-
-    fn malformed(&mut self, core: &Core, packet: u32, malformed: Malformed) {
-        let mut recorder = self.0.borrow_mut();
-        recorder.malformed = Some(malformed);
-        let about = recorder.about_packet(core, packet);
-        recorder.engine(about, format!("malformed: {malformed}"));
-    }
-
-    fn capped(&mut self, core: &Core, flow: Option<u32>, cap: Cap) {
-        let mut recorder = self.0.borrow_mut();
-        recorder.cap = Some(cap);
-        let about = flow.map_or(About::default(), |flow| recorder.about_flow(core, flow));
-        let text = format!("cap {} = {} is reached", cap.name, cap.limit);
-        recorder.engine(about, text);
-    }
-
-    fn refused(&mut self, core: &Core, packet: u32, reason: DropReason) {
-        let mut recorder = self.0.borrow_mut();
-        let id = core.packet(packet).id;
-        let held = core.packet(packet).flags & flag::HELD != 0 && reason == DropReason::Rule;
-        recorder.spans.effect("dropped the packet");
-        let known = recorder.decisions.contains_key(&id);
-        let by = recorder.decide(core, packet, reason);
-        let decided = match reason {
-            DropReason::FlowDropped | DropReason::FlowReset => flow_id_of(core, packet)
-                .and_then(|flow| recorder.flows.get(&flow))
-                .map_or(recorder.now, |decision| decision.packet),
-            _ => recorder.now,
-        };
-        if !known && id != 0 {
-            let decision = Decision {
-                by,
-                packet: decided,
-            };
-            recorder.decisions.insert(id, decision);
-        }
-        let text = match held {
-            true => "the packet is refused, and ends when its bytes are let go".to_owned(),
-            false => format!("the packet is refused: {reason}"),
-        };
-        recorder.engine(
-            About {
-                packet: id,
-                flow: 0,
-            },
-            text,
-        );
-    }
-
-    fn ending(&mut self, core: &Core, flow: u32, cause: u8) {
-        let mut recorder = self.0.borrow_mut();
-        let about = recorder.about_flow(core, flow);
-        let (effect, text) = match cause {
-            cause::DROPPED => (Some("dropped the flow"), "is dropped"),
-            cause::RESET_BY_RULE => (Some("reset the connection"), "is reset by a rule"),
-            cause::RST_SEEN => (None, "is ended by an RST"),
-            cause::REOPENED => (None, "gives way to a new connection of the same ends"),
-            cause::EXPIRED => (None, "has been idle for too long"),
-            cause::EVICTED => (None, "gives way to another: the flow table is full"),
-            cause::CLOSED => (None, "was closed by both ends"),
-            cause::SHUTDOWN => (None, "ends with the capture"),
-            _ => (None, "failed"),
-        };
-        if let Some(effect) = effect {
-            recorder.spans.effect(effect);
-        }
-        if effect.is_some() || cause == cause::FAILED {
-            let cap = recorder.cap.map(|cap| By::Cap {
-                setting: cap.name,
-                limit: cap.limit,
-            });
-            let by = recorder
-                .spans
-                .deciding(None)
-                .or_else(|| recorder.failed.clone())
-                .or(cap)
-                .unwrap_or_else(|| By::Engine {
-                    cause: text.to_owned(),
-                });
-            let packet = recorder.now;
-            recorder.flows.insert(about.flow, Decision { by, packet });
-        }
-        recorder.engine(about, format!("flow {} {text}", about.flow));
-    }
-
-    fn assembled(&mut self, core: &Core, whole: u32, fragments: &[u32]) {
-        let mut recorder = self.0.borrow_mut();
-        let mut ids: Vec<u64> = fragments.iter().map(|&slot| core.packet(slot).id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let names: Vec<String> = ids.iter().map(u64::to_string).collect();
-        let text = format!("packets {} are one datagram", names.join(", "));
-        let about = recorder.about_packet(core, whole);
-        if recorder.is_telling() {
-            recorder.datagrams.insert(about.packet, ids);
-        }
-        recorder.engine(about, text);
-    }
-
-    fn begin(&mut self, core: &Core, span: &Span, subject: u32) -> u32 {
-        let mut recorder = self.0.borrow_mut();
-        let about = match span {
-            Span::Event(kind) => event_about(core, *kind, subject),
-            _ => recorder.spans.about(),
-        };
-        let rule = |name: &Option<String>, location: &String, member| Step::Rule {
-            name: name.clone(),
-            location: location.clone(),
-            member,
-            result: String::new(),
-            nanoseconds: None,
-            reads: Vec::new(),
-        };
-        let step = match span {
-            Span::Rule { name, location, .. } => rule(name, location, false),
-            Span::Member { location } => rule(&None, location, true),
-            Span::Policy {
-                policy,
-                entry,
-                location,
-            } => Step::Policy {
-                policy: policy.clone(),
-                entry: entry.clone(),
-                location: location.clone(),
-            },
-            event => Step::Event {
-                event: event_name(event).unwrap_or_default(),
-            },
-        };
-        let line = recorder.push_about(about, step);
-        let before = line.map_or(0, |_| fingerprint(core, about.packet));
-        let open = Open {
-            span: span.clone(),
-            about,
-            line,
-            started: recorder.time(),
-            before,
-            effects: Vec::new(),
-        };
-        recorder.spans.push(open)
-    }
-
-    fn done(&mut self, core: &Core, token: u32, result: Option<&str>) {
-        let mut recorder = self.0.borrow_mut();
-        while let Some(open) = recorder.spans.pop_above(token) {
-            recorder.close(&open, core, Some("raised an error".to_owned()));
-        }
-        if let Some(open) = recorder.spans.pop_above(token.saturating_sub(1)) {
-            recorder.close(&open, core, None);
-            let line = open.line.and_then(|line| recorder.turn.get_mut(line));
-            if let (
-                Some(returned),
-                Some(Line {
-                    step: Step::Rule { result, .. },
-                    ..
-                }),
-            ) = (result, line)
-            {
-                result.push_str(&format!(", returned {returned}"));
-            }
-        }
-    }
-
-    fn read(&mut self, _: &Core, object: &str, field: &str, value: &str) {
-        let mut recorder = self.0.borrow_mut();
-        let line = recorder.spans.innermost_rule_line();
-        if let Some(Line {
-            step: Step::Rule { reads, .. },
-            ..
-        }) = line.and_then(|line| recorder.turn.get_mut(line))
-        {
-            let read = Read {
-                field: format!("{object}.{field}"),
-                value: value.to_owned(),
-            };
-            // A field that the object inherits is told by both.
-            let again = reads.last().is_some_and(|last| {
-                last.value == read.value && last.field.ends_with(&format!(".{field}"))
-            });
-            if !again && !reads.contains(&read) {
-                reads.push(read);
-            }
-        }
-    }
-
-    fn failed(&mut self, core: &Core, message: Option<&str>) {
-        let mut recorder = self.0.borrow_mut();
-        recorder.failed = recorder.spans.deciding(message);
-        let mut told = Some(match message {
-            Some(message) => format!("failed: {message}"),
-            None => "aborted".to_owned(),
-        });
-        while let Some(open) = recorder.spans.pop_above(0) {
-            let own = match open.span {
-                Span::Rule { .. } | Span::Member { .. } => told.take(),
-                _ => None,
-            };
-            let result = own.unwrap_or_else(|| "ended by the error".to_owned());
-            recorder.close(&open, core, Some(result));
         }
     }
 }
@@ -722,95 +448,4 @@ fn tell_waiting(
             ..line.clone()
         });
     }
-}
-
-/// Data and ends concern all packets of a flow; the rest one packet.
-fn event_about(core: &Core, kind: EventKind, subject: u32) -> About {
-    let packet = match kind.row().subject {
-        Subject::Packet => subject,
-        Subject::Flow | Subject::Script => core.current.packet,
-    };
-    let of_flow = matches!(
-        kind,
-        EventKind::TcpReceiveData | EventKind::TcpEndConnection | EventKind::UdpEndConnection
-    );
-    let id = if core.packets.is_live(packet) {
-        core.packet(packet).id
-    } else {
-        0
-    };
-    About {
-        packet: id,
-        flow: if of_flow {
-            core.flows.live(subject).map_or(0, |record| record.id)
-        } else {
-            0
-        },
-    }
-}
-
-/// Hash of all that rules may change of a packet and of the stream at hand.
-fn fingerprint(core: &Core, packet: u64) -> u64 {
-    use crate::buf::{BufId, Key};
-    let slot = core.current.packet;
-    if packet == 0 || !core.packets.is_live(slot) {
-        return 0;
-    }
-    let mut hasher = DefaultHasher::new();
-    core.bytes(slot).hash(&mut hasher);
-    let record = core.packet(slot);
-    let payloads = record.buffers.iter().zip(&record.buffer_generations);
-    let stream = (&core.current.stream, &core.current.stream_generation);
-    for (&index, &generation) in payloads.chain([stream]) {
-        let buffer = BufId(Key { index, generation });
-        if generation != 0 && core.bufs.is_modified(buffer) {
-            for piece in core.bufs.pieces(buffer).into_iter().flatten() {
-                hasher.write(piece);
-            }
-        }
-    }
-    hasher.finish()
-}
-
-fn flow_id_of(core: &Core, slot: u32) -> Option<u64> {
-    let (flow, _) = core.flows.find(&tcp::key(core, slot)?)?;
-    core.flows.live(flow).map(|record| record.id)
-}
-
-fn state_name(record: &FlowRecord) -> &'static str {
-    match flow_state::NAMES.get(usize::from(record.state)) {
-        Some(&"") | None => "untracked",
-        Some(name) => name,
-    }
-}
-
-fn protocol_name(number: u8) -> &'static str {
-    use crate::packet::decode::protocol;
-    match number {
-        protocol::TCP => "tcp",
-        protocol::UDP => "udp",
-        protocol::ICMP => "icmp",
-        protocol::ICMPV6 => "icmpv6",
-        _ => "ip",
-    }
-}
-
-fn end_text(record: &FlowRecord, address: &str, port: u16) -> String {
-    match (matches!(record.protocol, 6 | 17), record.family) {
-        (false, _) => address.to_owned(),
-        (true, 6) => format!("[{address}]:{port}"),
-        _ => format!("{address}:{port}"),
-    }
-}
-
-fn fault_name(malformed: Malformed) -> String {
-    let name = format!("{:?}", malformed.fault);
-    let mut words = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
 }

@@ -105,8 +105,9 @@ fn flow_head(flow: &FlowAccount) -> String {
         flow.server,
         change_of(flow.state_before, flow.state_after)
     );
-    let before = flow.before.unwrap_or_default();
     if let Some(after) = flow.after {
+        // A packet that never came to the streams left them as they were.
+        let before = flow.before.unwrap_or(after);
         for (index, name) in ["to server", "to client"].into_iter().enumerate() {
             let (Some(before), Some(after)) = (before.get(index), after.get(index)) else {
                 continue;

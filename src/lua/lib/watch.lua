@@ -142,7 +142,7 @@ if not read then return watch end
 local function tell(object, field, value)
   if reads >= MAX_READS then return end
   local what = type(value)
-  if what == 'table' then
+  if what == 'table' or what == 'cdata' then
     if not lib.address.is(value) and not lib.time.is(value) then return end
     reads = reads + 1
     read(object, field, tostring(value), false)
