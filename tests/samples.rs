@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// One test for each sample, under the sample's name.
 macro_rules! samples {
@@ -33,6 +33,7 @@ samples! {
     stream_rewrite => "stream-rewrite",
     reset => "reset",
     new_connection_firewall => "new-connection-firewall",
+    interactive => "interactive",
 }
 
 #[test]
@@ -121,6 +122,7 @@ impl Sample {
             .args(["replay", "-o"])
             .arg(&packets)
             .args(["rule.lua", "input.pcap"])
+            .stdin(self.session())
             .output()
             .expect("wero runs");
         let complaints = String::from_utf8_lossy(&run.stderr);
@@ -133,6 +135,14 @@ impl Sample {
         Outcome {
             text: run.stdout,
             packets: fs::read(&packets).expect("replay wrote packets"),
+        }
+    }
+
+    /// What is typed, where a sample asks for it.
+    fn session(&self) -> Stdio {
+        match fs::File::open(self.folder.join("session.txt")) {
+            Ok(file) => file.into(),
+            Err(_) => Stdio::null(),
         }
     }
 
