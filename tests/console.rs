@@ -646,3 +646,20 @@ fn rules_gain_no_hooks_and_no_variables_of_others() {
     let run = bench.pipe(&[], "");
     in_order(&text(&run.stdout), &["sealed\n"]);
 }
+
+#[test]
+fn errors_at_the_end_stop_the_debugger() {
+    let rule = "haka.rule { on = haka.events.exiting, eval = function ()
+  local gone
+  gone.field = 1
+end }";
+    let run = Bench::with(rule).pipe(&["--debug-lua"], "c\nlocal\n");
+    in_order(
+        &text(&run.stdout),
+        &[
+            "entering debugger: rule.lua:3: attempt to index local 'gone' (a nil value)\n",
+            "debug>  local\nLocals\n  #1\tgone = nil\n",
+            "error lua:      lua: rule.lua:3: attempt to index local 'gone' (a nil value)\n",
+        ],
+    );
+}
