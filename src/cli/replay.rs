@@ -66,10 +66,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let console = console(&arguments)?;
     check_order(&arguments.rules, &arguments.captures)?;
     let captures = Captures::open(&arguments.captures)?;
     let mut output = open_output(&arguments, &captures)?;
-    let mut progress = Progress::new(captures.size()).with_console(console(&arguments)?);
+    let mut progress = Progress::new(captures.size()).with_console(console);
     let plan = plan(&arguments);
 
     let outcome = replay(&plan, captures, &mut output, &mut progress);

@@ -3,6 +3,7 @@
 //!
 //! One flag for the process: debugged runs have one worker.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -20,21 +21,33 @@ pub fn clear() {
     PENDING.store(false, Ordering::Relaxed);
 }
 
-/// Takes ^C over, or gives it back.
+thread_local! {
+    /// Who had ^C before.
+    static BEFORE: Cell<Option<libc::sigaction>> = const { Cell::new(None) };
+}
+
+/// Takes ^C over, or gives it back to whoever had it.
 pub fn listen(on: bool) {
     clear();
-    let handler = if on {
-        on_interrupt as extern "C" fn(c_int) as usize
-    } else {
-        libc::SIG_DFL
-    };
     // SAFETY: a zeroed sigaction is valid; the handler is one that may run at
-    // any time.
+    // any time, and what is put back was in place before.
     unsafe {
         let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
-        action.sa_sigaction = handler;
-        action.sa_flags = libc::SA_RESTART;
-        libc::sigaction(libc::SIGINT, &action, ptr::null_mut());
+        match (on, BEFORE.take()) {
+            (true, None) => {
+                let mut before = action;
+                action.sa_sigaction = on_interrupt as extern "C" fn(c_int) as usize;
+                action.sa_flags = libc::SA_RESTART;
+                if libc::sigaction(libc::SIGINT, &action, &mut before) == 0 {
+                    BEFORE.set(Some(before));
+                }
+            }
+            (true, before) => BEFORE.set(before),
+            (false, Some(before)) => {
+                libc::sigaction(libc::SIGINT, &before, ptr::null_mut());
+            }
+            (false, None) => {}
+        }
     }
 }
 

@@ -505,7 +505,12 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         .load(
             "local lib = ...
              local context, events = lib.context.context, lib.event.events
-             local function signal(event) return function () context:signal(nil, event) end end
+             local protect = lib.debugger.protect
+             local function signal(event)
+               return function ()
+                 protect(function () context:signal(nil, event) end)
+               end
+             end
              return signal(events.started), signal(events.exiting)",
         )
         .set_name("=[wero]/signals")
@@ -515,7 +520,7 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         fault: dispatch.get("fault")?,
         location: dispatch.get("location")?,
         suspend: dispatch.get("suspend")?,
-        run: lib.get::<Table>("debugger")?.get("run")?,
+        run: lib.get::<Table>("debugger")?.get("load")?,
         started,
         exiting,
         aborts: match lib.get::<mlua::Value>("watch")? {

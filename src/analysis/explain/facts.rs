@@ -16,7 +16,7 @@ use crate::proto::tcp;
 pub(super) fn event_about(core: &Core, kind: EventKind, subject: u32) -> About {
     let packet = match kind.row().subject {
         Subject::Packet => subject,
-        Subject::Flow => core.current.packet,
+        Subject::Flow | Subject::Script => core.current.packet,
     };
     let of_flow = matches!(
         kind,

@@ -194,11 +194,16 @@ function debugger.stop()
   log.info('lua debugger deactivated')
 end
 
--- Runs a rule file, so that errors of its own stop the debugger as well.
-function debugger.run(chunk)
-  if host.wants_debugger() then debugger.start(true) end
-  local ok, message = xpcall(chunk, format_error)
+-- Runs what the host would call itself, so that the debugger sees errors.
+function debugger.protect(fn)
+  local ok, message = xpcall(fn, format_error)
   if not ok then error(message, 0) end
+end
+
+-- Runs a rule file, with the debugger from its first line on if that is wanted.
+function debugger.load(chunk)
+  if host.wants_debugger() then debugger.start(true) end
+  debugger.protect(chunk)
 end
 
 return debugger

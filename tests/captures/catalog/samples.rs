@@ -10,7 +10,7 @@ use super::Capture;
 
 type Play = fn(&mut Scenario);
 
-const SAMPLES: [(&str, Play); 9] = [
+const SAMPLES: [(&str, Play); 10] = [
     ("hello-packet", hello_packet),
     ("ip-filter", ip_filter),
     ("port-filter", port_filter),
@@ -20,6 +20,8 @@ const SAMPLES: [(&str, Play); 9] = [
     ("stream-rewrite", stream_rewrite),
     ("reset", reset),
     ("new-connection-firewall", new_connection_firewall),
+    // Two servers of each family, two services.
+    ("interactive", port_filter),
 ];
 
 pub fn all() -> Vec<Capture> {
