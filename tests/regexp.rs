@@ -54,8 +54,7 @@ fn run(rules: &'static str) -> String {
             .0
             .push_str(&format!("not loaded: {error:?}"));
     }
-    let text = out.borrow().0.clone();
-    text
+    out.take().0
 }
 
 #[test]

@@ -496,8 +496,9 @@ impl Machine<'_> {
     fn commit(&mut self, height: usize) -> Result<(), OutOfSteps> {
         let above = self.stack.len().saturating_sub(height);
         self.pay(above as u64)?;
-        let mut kept = height.min(self.stack.len());
-        for at in kept..self.stack.len() {
+        let first = height.min(self.stack.len());
+        let mut kept = first;
+        for at in first..self.stack.len() {
             if matches!(self.stack.get(at), Some(Entry::Slot { .. })) {
                 self.stack.swap(kept, at);
                 kept += 1;
