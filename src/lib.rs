@@ -15,6 +15,7 @@ pub mod time;
 pub mod buf;
 pub mod flow;
 pub mod packet;
+pub mod regexp;
 pub mod stream;
 
 pub mod event;

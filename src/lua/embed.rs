@@ -18,7 +18,7 @@ pub const LIBRARY: &[Module] = modules! {
     "class" "check" "color" "utils" "list" "print" "pprint" "log" "time"
     "event" "context" "alert" "rule" "criterion" "policy"
     "dissector" "packet_dissector" "haka"
-    "bufobject" "iterator" "vbuffer" "stream"
+    "bufobject" "iterator" "vbuffer" "stream" "regexp"
     "address" "cnx_table" "checksum"
     "grammar/place" "grammar/converter" "grammar/result" "grammar/entity" "grammar/context" "grammar/node"
     "grammar/field" "grammar/bytes" "grammar/create" "grammar/generate" "grammar/dump" "grammar"

@@ -6,6 +6,7 @@ pub mod heap;
 pub mod host;
 pub mod pattern;
 mod pool;
+pub mod regexp_api;
 pub mod watchdog;
 
 pub use host::{Entry, Failure, Host, Limits, Module};

@@ -24,7 +24,7 @@ use crate::engine::{Shared, ops};
 use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
 use crate::lua::host::place_in;
 use crate::lua::pattern::{self, PATTERN_API};
-use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed};
+use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed, regexp_api};
 use crate::proto::PROTOCOLS;
 use crate::time::Timestamp;
 
@@ -82,6 +82,7 @@ pub struct Runtime {
     entries: Vec<Entry>,
     host: Host,
     _buffers: buf_api::Registration,
+    _regexps: regexp_api::Registration,
     services: Rc<Services>,
     engine: Shared,
     log_location: bool,
@@ -129,14 +130,16 @@ impl Runtime {
         // alive and which its cell never moves; nobody holds a borrow of the
         // engine while Lua runs.
         let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
-        let (library, entries) =
-            prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
+        let regexps = regexp_api::Registration::default();
+        let (library, entries) = prepare(&host, engine, options, &services, &regexps)
+            .map_err(|error| error.to_string())?;
         let log_location = engine.borrow().core.settings.defaults.log_location;
         Ok(Runtime {
             library,
             entries,
             host,
             _buffers: buffers,
+            _regexps: regexps,
             services,
             engine: Rc::clone(engine),
             log_location,
@@ -353,11 +356,12 @@ fn prepare(
     engine: &Shared,
     options: &Options,
     services: &Rc<Services>,
+    regexps: &regexp_api::Registration,
 ) -> mlua::Result<(Library, Vec<Entry>)> {
     let lua = host.lua();
     let table = lua.create_table()?;
     services::install(lua, &table, services)?;
-    describe_engine(lua, &table, engine)?;
+    describe_engine(lua, &table, engine, regexps)?;
     let settings = engine.borrow().core.settings.clone();
     let defaults = &settings.defaults;
     table.set("mode", "normal")?;
@@ -438,7 +442,12 @@ fn entries(host: &Host, dispatch: &Table) -> mlua::Result<Vec<Entry>> {
 }
 
 /// Addresses and declarations of what the library reads in place.
-fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Result<()> {
+fn describe_engine(
+    lua: &mlua::Lua,
+    host: &Table,
+    engine: &Shared,
+    regexps: &regexp_api::Registration,
+) -> mlua::Result<()> {
     let core = engine.as_ptr();
     // SAFETY: only addresses are taken; the engine's cell outlives the state
     // (`Runtime` holds it), and its arenas stay where they are.
@@ -454,6 +463,8 @@ fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Resu
     address("current", current.cast())?;
     address("store", store.cast_const().cast())?;
     address("buf_api", (&raw const buf_api::BUF_API).cast())?;
+    address("regexps", regexps.address().cast_const().cast())?;
+    address("regexp_api", (&raw const regexp_api::REGEXP_API).cast())?;
     address("pattern_api", (&raw const PATTERN_API).cast())?;
     host.set("addresses", addresses)?;
     host.set(
@@ -461,6 +472,7 @@ fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Resu
         [
             crate::event::ops::cdef().as_str(),
             buf_api::CDEF,
+            regexp_api::CDEF,
             pattern::CDEF,
         ]
         .concat(),

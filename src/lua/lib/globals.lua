@@ -20,8 +20,16 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
     haka[name] = haka[name] or module[name]
   end
 end
-
 haka.grammar = lib.grammar.api
+
+-- Loaders of the engine's modules, by the name that `require` takes.
+local function preload()
+  local loaders = protocol.preload()
+  loaders['regexp/pcre'] = function () return { re = lib.regexp.re } end
+  return loaders
+end
+
+haka.regexp_result = lib.regexp.result
 
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
@@ -49,7 +57,7 @@ local function extras()
       hide_function = pprint.hide_function,
       format_error = pprint.format_error,
     },
-    package = { loaded = modules, preload = protocol.preload() },
+    package = { loaded = modules, preload = preload() },
   }
 end
 

@@ -146,6 +146,8 @@ local function block(self)
   end
 end
 
+iterator.block = block
+
 -- Whether there is nothing here and nothing will come.
 local function exhausted(self)
   if check(advance(store, self._a, self._c, 1, out)) > 0 then return false end
