@@ -172,6 +172,9 @@ local function prepared(entry, variant)
     compiled.top = compiled.top or generate.top(compiled.grammar, compiled.entry)
     run = generate.entry(compiled.grammar, variant, compiled.entry)
     compiled[variant] = run
+    if compiled.direct == nil then
+      compiled.direct = generate.direct(compiled.grammar, compiled.entry)
+    end
   end
   return run, compiled
 end
@@ -192,7 +195,12 @@ local function run(ctx, fn, compiled)
 end
 
 function Node.method:parse(iter, user)
-  local fn, compiled = prepared(self, context.traced() and TRACE or PARSE)
+  local traced = context.traced()
+  local fn, compiled = prepared(self, traced and TRACE or PARSE)
+  if compiled.direct and not traced and is_iterator(iter) then
+    local result = compiled.direct(iter, user)
+    if result then return result end
+  end
   local ctx = start(iter, user)
   local result, err = run(ctx, fn, compiled)
   return result, err

@@ -165,7 +165,7 @@ function Writer:put(line, values)
   self.lines[#self.lines + 1] = line
 end
 
-function Writer:load(name)
+function Writer:load(name, parameters)
   local count = #self.constants
   local shown = {}
   for i = 1, count < MOST_UPVALUES and count or MOST_UPVALUES do shown[i] = 'k' .. i end
@@ -175,8 +175,9 @@ function Writer:load(name)
     for i = 1, #shown do places[i] = format('K[%d]', i) end
     head = head .. format('local %s = %s\n', concat(shown, ', '), concat(places, ', '))
   end
-  local source = concat({ head, 'return function (ctx, res)', 'local it = ctx.iter',
-    concat(self.lines, '\n'), 'end' }, '\n')
+  head = head .. (parameters and format('return function (%s)', parameters)
+    or 'return function (ctx, res)\nlocal it = ctx.iter')
+  local source = concat({ head, concat(self.lines, '\n'), 'end' }, '\n')
   local chunk, message = load(source, '=[wero]/grammar ' .. name, 't')
   if not chunk then error(format('grammar %s: %s', name, message), 0) end
   return chunk(self.constants)
@@ -185,7 +186,7 @@ end
 -- Results ---------------------------------------------------------------------------
 
 -- The expression that makes a result with the fields of a scope.
-local function new_result(w, cls, scope, parent)
+local function new_result(w, cls, scope, parent, top)
   local validated = w.grammar.validated
   if cls == nil or cls == Result then
     local slots = { format('__property = %s', w:k(scope.properties)), '_v = it._v' }
@@ -193,6 +194,7 @@ local function new_result(w, cls, scope, parent)
       slots[#slots + 1] = format('_a%s = false, _c%s = false', key, key)
     end
     if parent then slots[#slots + 1] = '_parent = ' .. parent end
+    if top then slots[#slots + 1] = top end
     if validated then slots[#slots + 1] = '_validate = ctx._pending' end
     return format('%s({ %s }, %s)', w:k(setmetatable), concat(slots, ', '), w:k(Result))
   end
@@ -839,23 +841,63 @@ function generate.entry(grammar, variant, entry)
   return units[entry]
 end
 
+-- What only the result of an entry point has.
+local function top_slots(w)
+  return format('validate = %s, _user = user', w:k(results.validate))
+end
+
 -- The function that makes an entry's result, from a context.
 function generate.top(grammar, entry)
   local self = entry.node
   local w = new_writer(grammar, { key = 0 })
-  local expression
+  w:put('local user, res = ctx.user, nil')
+  local plain = self.name or not self.class or self.class == Result
   if self.kind == 'array' and not self.name then
     generate.scope(grammar, self.body.element)
-    expression = new_array(w, self, nil)
+    w:put('res = ' .. new_array(w, self, nil))
+    plain = false
   else
-    expression = new_result(w, not self.name and self.class or nil,
-      generate.scope(grammar, entry), nil)
+    w:put('res = ' .. new_result(w, not self.name and self.class or nil,
+      generate.scope(grammar, entry), nil, top_slots(w)))
   end
-  w:put('res = ' .. expression)
-  w:put("$rawset(res, 'validate', $validate)", { rawset = rawset, validate = results.validate })
-  w:put("if ctx.user ~= nil then $rawset(res, '_user', ctx.user) end", { rawset = rawset })
+  if not plain then
+    w:put("$rawset(res, 'validate', $validate)", { rawset = rawset, validate = results.validate })
+    w:put("$rawset(res, '_user', user)", { rawset = rawset })
+  end
   w:put('return res')
   return w:load(grammar.name)
+end
+
+-- A record of nothing but a block, with bytes that lie together, is parsed
+-- without a context: `(iter, user) -> result`, or nil when that cannot be.
+function generate.direct(grammar, entry)
+  local self = entry.node
+  local body = self.body
+  if not body or body.kind ~= 'record' and body.kind ~= 'sequence' or self.name or self.checks
+    or self.class and self.class ~= Result or grammar.validated or not lone_block(body) then
+    return false
+  end
+  local block = body.steps[1].block
+  for _, member in ipairs(block.fields) do
+    if member.ambiguous then return false end
+  end
+  if block.need == 0 then return false end
+  local w = new_writer(grammar, { key = 0 })
+  local scope = generate.scope(grammar, entry)
+  local slots = { format('__property = %s', w:k(scope.properties)), '_v = it._v', top_slots(w) }
+  if block.stored then slots[#slots + 1] = format('_a%s = a, _c%s = c', block.key, block.key) end
+  w:put(format('if $step($store, it._a, it._c, %d, $out) ~= %d then return nil end',
+    block.need, block.need), { step = api.advance_within, store = store, out = out })
+  w:put('local a, c = $out.a, $out.c', { out = out })
+  if block.take == block.need then
+    w:put('it._a, it._c = $out.a2, $out.c2', { out = out })
+  else
+    w:put(format('it._a, it._c = a, c + %d', block.take * 8))
+  end
+  w:put(format('it.meter = %d', block.take))
+  w:put(format('return $setmetatable({ %s }, $result)', concat(slots, ', ')),
+    { setmetatable = setmetatable, result = Result })
+  return w:load(grammar.name, 'it, user')
 end
 
 return generate
