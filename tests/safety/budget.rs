@@ -160,6 +160,20 @@ const PLACES: &[(&str, &str)] = &[
           if pkt.srcport == 1001 then pcall(function () pkt:send() end) end end }
         haka.rule { on = haka.dissectors.tcp.events.send_packet, eval = function (pkt)
           if pkt.srcport == 1001 then run() end end }"),
+    ("grammar callbacks", "local g = haka.grammar.new('g', function ()
+          root = record { number(8), execute(run) } export(root) end)
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then g.root:parse(pkt.payload:pos('begin')) end end }"),
+    ("array without end", "local g = haka.grammar.new('g', function ()
+          root = array(empty()):untilcond(function () end) export(root) end)
+        haka.rule { on = haka.dissectors.tcp_connection.events.receive_data, options = { streamed = true },
+          eval = function (flow, iter) if flow.srcport == 1001 then g.root:parse(iter) end end }"),
+    ("grammar definition", "haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then haka.grammar.new('g', function () while true do local _ = number(8) end end) end end }"),
+    ("property of a result", "local g = haka.grammar.new('g', function ()
+          root = record { field('a', number(8)):convert { get = run } } export(root) end)
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then local _ = g.root:parse(pkt.payload:pos('begin')).a end end }"),
     ("group", "local group = haka.rule_group { on = haka.dissectors.tcp.events.receive_packet,
           init = function () end, continue = function () run() end }
         group:rule { eval = function (pkt) end }"),
