@@ -21,7 +21,8 @@ pub const LIBRARY: &[Module] = modules! {
     "bufobject" "iterator" "vbuffer" "stream" "regexp"
     "address" "cnx_table" "checksum"
     "grammar/place" "grammar/converter" "grammar/result" "grammar/entity" "grammar/context" "grammar/node"
-    "grammar/field" "grammar/bytes" "grammar/create" "grammar/generate" "grammar/dump" "grammar"
+    "grammar/field" "grammar/scope" "grammar/bytes" "grammar/create" "grammar/write"
+    "grammar/primitive" "grammar/generate" "grammar/dump" "grammar"
     "drive" "native" "flow_data" "dispatch" "flow" "protocol"
 };
 

@@ -8,6 +8,7 @@ local host, lib = ...
 
 local class, entity, node = lib.class, lib['grammar/entity'], lib['grammar/node']
 local generate, context = lib['grammar/generate'], lib['grammar/context']
+local scopes = lib['grammar/scope']
 local results, dump = lib['grammar/result'], lib['grammar/dump']
 local place = lib['grammar/place']
 local words, refuse = entity.words, place.refuse
@@ -242,7 +243,7 @@ local function compile(self)
   -- All results are known before the first function is written.
   for _, compiled in pairs(self.compiled) do
     local entry = generate.entries[compiled].entry
-    generate.scope(self, entry)
+    scopes.of(self, entry)
   end
   for _, compiled in pairs(self.compiled) do prepared(compiled, PARSE) end
   self.fields = declared_fields(self)

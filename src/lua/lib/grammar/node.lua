@@ -8,9 +8,10 @@
 
 local _, lib = ...
 
-local pairs, ipairs, next, tostring, setmetatable, type =
-  pairs, ipairs, next, tostring, setmetatable, type
-local floor, ceil, concat, format = math.floor, math.ceil, table.concat, string.format
+local pairs, ipairs, tostring, setmetatable, type =
+  pairs, ipairs, tostring, setmetatable, type
+local floor, ceil, concat, sort, format =
+  math.floor, math.ceil, table.concat, table.sort, string.format
 local new_class = lib.class.class
 local entity = lib['grammar/entity']
 local refuse = lib['grammar/place'].refuse
@@ -171,7 +172,7 @@ function contents.branch(grammar, e, body, rule, phase)
   body.selector, body.strict = e.selector, e.strict
   local keys = {}
   for key in pairs(e.cases) do keys[#keys + 1] = key end
-  table.sort(keys, function (a, b) return tostring(a) < tostring(b) end)
+  sort(keys, function (a, b) return tostring(a) < tostring(b) end)
   for _, key in ipairs(keys) do
     local case = e.cases[key]
     count = count + 1
