@@ -50,7 +50,7 @@ struct Arguments {
     /// Activate the Lua debugger.
     #[arg(long)]
     debug_lua: bool,
-    /// Accepted for Haka's sake: graphs are not dumped yet.
+    /// Write the graphs of grammars and state machines as dot files.
     #[arg(long)]
     dump_dissector_graph: bool,
     /// Packets cannot be changed (the default).
@@ -212,6 +212,7 @@ fn plan(arguments: &Arguments, rule_file: PathBuf, pass_through: bool) -> Plan {
     Plan {
         settings: Settings {
             pass_through,
+            dump_graphs: arguments.dump_dissector_graph,
             ..Settings::new(Profile::Haka)
         },
         rule_file,

@@ -59,4 +59,14 @@ pub trait Loader {
     fn data(&mut self, path: &str) -> std::io::Result<Arc<[u8]>> {
         Ok(self.read(path)?.into())
     }
+
+    /// Writes a graph in the working directory, if the operator asked for
+    /// graphs. `name` has no folder in it.
+    ///
+    /// # Errors
+    /// When it cannot be written; always, unless a loader can.
+    fn write_graph(&mut self, name: &str, text: &[u8]) -> std::io::Result<()> {
+        let _ = (name, text);
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 }

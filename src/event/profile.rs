@@ -113,6 +113,8 @@ pub struct Settings {
     pub kept_bytes: u32,
     /// Timers that rules may run at a time.
     pub max_timers: u32,
+    /// Write the graphs of grammars and state machines as they are defined.
+    pub dump_graphs: bool,
     /// Seeds the flow hash and the rules' random numbers.
     pub seed: u64,
 }
@@ -123,6 +125,7 @@ impl Settings {
             profile,
             defaults: Defaults::of(profile),
             pass_through: false,
+            dump_graphs: false,
             checksums: match profile {
                 Profile::Wero => Checksums::Auto,
                 Profile::Haka => Checksums::Ignore,

@@ -313,6 +313,10 @@ impl Loader for Files {
         kept.insert(path.to_owned(), Arc::downgrade(&data));
         Ok(data)
     }
+
+    fn write_graph(&mut self, name: &str, text: &[u8]) -> io::Result<()> {
+        std::fs::write(name, text)
+    }
 }
 
 /// Data that some worker still holds: the others share it.

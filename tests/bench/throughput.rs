@@ -3,14 +3,15 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `dns`, `scale`, `regexp` and
-//! `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! case is. Arguments choose among `http`, `dns`, `scale`, `regexp`, `grammar`
+//! and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
 
 mod captures;
 mod clock;
+mod grammar;
 mod memory;
 mod regexp;
 mod rig;
@@ -48,6 +49,9 @@ fn main() {
     }
     if wants("regexp") {
         regexp::table(rounds());
+    }
+    if wants("grammar") {
+        grammar::table();
     }
     if wants("memory") {
         memory::table();

@@ -55,6 +55,13 @@ fn policy_criteria_and_learning() {
     succeeds("policies", 9 + 4);
 }
 
+/// `grammar-apply` 7, `-bytes` 5, `-empty` 1, `-inheritance` 7, `-sequence`
+/// 2, `-token` 2, `-try` 4, `-union` 1.
+#[test]
+fn grammars() {
+    succeeds("grammars", 7 + 5 + 1 + 7 + 2 + 2 + 4 + 1);
+}
+
 #[test]
 #[cfg(feature = "disassembler")]
 fn asm_disas() {

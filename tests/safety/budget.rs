@@ -69,6 +69,15 @@ const ENDLESS: &[(&str, &str)] = &[
     ("error object", "error(setmetatable({}, { __tostring = function () while true do end end }))"),
     ("buffers", "local b = haka.vbuffer_from(('x'):rep(1000)) local it = b:pos('begin')
         while true do it:move_to(b:pos('begin')) for s in it:foreach_available() do s:asstring() end end"),
+    ("array without end", "local g = haka.grammar.new('g', function ()
+          root = array(empty()):untilcond(function () end) export(root) end)
+        g.root:parse(haka.vbuffer_from('x'):pos('begin'))"),
+    ("grammar of many rules", "while true do haka.grammar.new('g', function ()
+          local list = {} for i = 1, 50 do list[i] = field('f' .. i, bytes():count(i)) end
+          root = record(list) export(root) end) end"),
+    ("parse swallowed", "local g = haka.grammar.new('g', function ()
+          root = try { record { execute(function () while true do end end) }, empty() } export(root) end)
+        while true do pcall(function () g.root:parse(haka.vbuffer_iterator_blocking(haka.vbuffer_from('x'):pos('begin'))) end) end"),
     ("scopes", "haka.context:exec(haka.context:newscope(), function () while true do end end)"),
     ("collector", "while true do collectgarbage() end"),
     ("regular expressions", "local re = require('regexp/pcre').re local s = ('a'):rep(1e6)
@@ -168,6 +177,16 @@ const PLACES: &[(&str, &str)] = &[
           if pkt.srcport == 1001 then pcall(function () pkt:send() end) end end }
         haka.rule { on = haka.dissectors.tcp.events.send_packet, eval = function (pkt)
           if pkt.srcport == 1001 then run() end end }"),
+    ("grammar callbacks", "local g = haka.grammar.new('g', function ()
+          root = record { number(8), execute(run) } export(root) end)
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then g.root:parse(pkt.payload:pos('begin')) end end }"),
+    ("grammar definition", "haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then haka.grammar.new('g', function () while true do local _ = number(8) end end) end end }"),
+    ("property of a result", "local g = haka.grammar.new('g', function ()
+          root = record { field('a', number(8)):convert { get = run } } export(root) end)
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then local _ = g.root:parse(pkt.payload:pos('begin')).a end end }"),
     ("group", "local group = haka.rule_group { on = haka.dissectors.tcp.events.receive_packet,
           init = function () end, continue = function () run() end }
         group:rule { eval = function (pkt) end }"),

@@ -8,6 +8,7 @@ local host, lib = ...
 
 local class, entity, node = lib.class, lib['grammar/entity'], lib['grammar/node']
 local generate, context = lib['grammar/generate'], lib['grammar/context']
+local scopes = lib['grammar/scope']
 local results, dump = lib['grammar/result'], lib['grammar/dump']
 local place = lib['grammar/place']
 local words, refuse = entity.words, place.refuse
@@ -172,6 +173,9 @@ local function prepared(entry, variant)
     compiled.top = compiled.top or generate.top(compiled.grammar, compiled.entry)
     run = generate.entry(compiled.grammar, variant, compiled.entry)
     compiled[variant] = run
+    if compiled.direct == nil then
+      compiled.direct = generate.direct(compiled.grammar, compiled.entry)
+    end
   end
   return run, compiled
 end
@@ -192,7 +196,12 @@ local function run(ctx, fn, compiled)
 end
 
 function Node.method:parse(iter, user)
-  local fn, compiled = prepared(self, context.traced() and TRACE or PARSE)
+  local traced = context.traced()
+  local fn, compiled = prepared(self, traced and TRACE or PARSE)
+  if compiled.direct and not traced and is_iterator(iter) then
+    local result = compiled.direct(iter, user)
+    if result then return result end
+  end
   local ctx = start(iter, user)
   local result, err = run(ctx, fn, compiled)
   return result, err
@@ -234,7 +243,7 @@ local function compile(self)
   -- All results are known before the first function is written.
   for _, compiled in pairs(self.compiled) do
     local entry = generate.entries[compiled].entry
-    generate.scope(self, entry)
+    scopes.of(self, entry)
   end
   for _, compiled in pairs(self.compiled) do prepared(compiled, PARSE) end
   self.fields = declared_fields(self)

@@ -27,9 +27,16 @@ local DEBUG = lib.log.levels.debug
 
 local context = {}
 
--- Whether the lines of section `grammar` are wanted.
+-- Whether the lines of section `grammar` are wanted. Asked anew after each
+-- change of a level: the host's answer costs more than a parse.
+local logs = lib.log
+local asked, wanted = -1, false
+
 function context.traced()
-  return log_enabled(DEBUG, 'grammar')
+  if asked ~= logs.changes then
+    asked, wanted = logs.changes, log_enabled(DEBUG, 'grammar')
+  end
+  return wanted
 end
 
 -- Errors ------------------------------------------------------------------------

@@ -8,12 +8,14 @@
 
 local _, lib = ...
 
-local pairs, ipairs, next, tostring, setmetatable, type =
-  pairs, ipairs, next, tostring, setmetatable, type
-local floor, ceil, concat, format = math.floor, math.ceil, table.concat, string.format
+local pairs, ipairs, tostring, setmetatable, type =
+  pairs, ipairs, tostring, setmetatable, type
+local floor, ceil, concat, sort, format =
+  math.floor, math.ceil, table.concat, table.sort, string.format
 local new_class = lib.class.class
 local entity = lib['grammar/entity']
 local refuse = lib['grammar/place'].refuse
+local regexp = lib.regexp
 local copy = entity.copy
 
 local node = {}
@@ -170,7 +172,7 @@ function contents.branch(grammar, e, body, rule, phase)
   body.selector, body.strict = e.selector, e.strict
   local keys = {}
   for key in pairs(e.cases) do keys[#keys + 1] = key end
-  table.sort(keys, function (a, b) return tostring(a) < tostring(b) end)
+  sort(keys, function (a, b) return tostring(a) < tostring(b) end)
   for _, key in ipairs(keys) do
     local case = e.cases[key]
     count = count + 1
@@ -258,6 +260,11 @@ function resolve(grammar, e, id, rule, phase)
   for _, key in ipairs(KEPT) do self[key] = e[key] end
   self.rule = compound and e.rule or rule
   if self.validator then grammar.validated = true end
+  if self.kind == 'token' then
+    self.regexp = regexp.token(self.pattern)
+  elseif self.delimiter then
+    self.regexp = regexp.search(self.delimiter)
+  end
   if e.kind == 'error' then self.rule = nil end
   if not compound then
     self.endphase = after(self, phase)
