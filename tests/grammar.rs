@@ -14,6 +14,7 @@ use mlua::{FromLua, Function, LightUserData, Lua, Table, Value};
 use wero::buf::{Limits, Store};
 use wero::lua::buf_api::{BUF_API, BufApi, CDEF, Registration};
 use wero::lua::embed::LIBRARY;
+use wero::lua::regexp_api;
 
 /// Chunks that need an engine, which these tests do not have.
 const ENGINE: [&str; 11] = [
@@ -31,8 +32,10 @@ const ENGINE: [&str; 11] = [
 ];
 
 const OPEN: &str = "
-    local host, api, store, cdef = ...
+    local host, api, store, cdef, regexp_api, regexps = ...
     host.ffi.cdef(cdef)
+    host.regexp_api = host.ffi.cast('const wero_regexp_api *', regexp_api)
+    host.regexps = host.ffi.cast('wero_regexps *', regexps)
     host.buf_api = host.ffi.cast('const wero_buf_api *', api)
     host.store = host.ffi.cast('wero_store *', store)
 ";
@@ -43,6 +46,7 @@ struct State {
     tests: Table,
     lua: Lua,
     _registration: Registration,
+    _regexps: regexp_api::Registration,
     _store: Box<Store>,
 }
 
@@ -66,6 +70,7 @@ fn load(file: &Path) -> mlua::Result<State> {
     // SAFETY: the box keeps its address until after the registration and the
     // state are dropped.
     let registration = unsafe { Registration::new(pointer) };
+    let regexps = regexp_api::Registration::default();
     // SAFETY: only the project's own chunks run in this state.
     let lua = unsafe { Lua::unsafe_new() };
     let support = root().join("tests/lua/support");
@@ -76,7 +81,9 @@ fn load(file: &Path) -> mlua::Result<State> {
         &host,
         LightUserData(api.cast_mut().cast()),
         LightUserData(pointer.cast()),
-        CDEF,
+        [CDEF, regexp_api::CDEF].concat(),
+        LightUserData((&raw const regexp_api::REGEXP_API).cast_mut().cast()),
+        LightUserData(regexps.address().cast()),
     ))?;
 
     let lib = lua.create_table()?;
@@ -93,6 +100,7 @@ fn load(file: &Path) -> mlua::Result<State> {
         tests,
         lua,
         _registration: registration,
+        _regexps: regexps,
         _store: store,
     })
 }

@@ -20,9 +20,9 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
     haka[name] = haka[name] or module[name]
   end
 end
-
-haka.state_machine = lib.state_machine
 haka.grammar = lib.grammar.api
+haka.state_machine = lib.state_machine
+
 -- Loaders of the engine's modules, by the name that `require` takes.
 local function preload()
   local loaders = protocol.preload()

@@ -10,15 +10,12 @@ local object, context = lib.bufobject, lib['grammar/context']
 local api, store, out, check = host.buf_api, host.store, object.out, object.check
 local new_sub, settle = object.new_sub, api.settle
 local collect = lib.iterator.collect
-local advance, at_end = api.advance, api.at_end
+local advance = api.advance
 local error, format, type, tonumber, getmetatable = error, string.format, type, tonumber, getmetatable
-local huge, min = math.huge, math.min
+local huge = math.huge
 local fail = context.fail
 
 local bytes = {}
-
--- What `at_end` answers at the end for good.
-local FOR_GOOD = 2
 
 local function is_blocking(iter)
   return getmetatable(iter) == 'vbuffer_iterator_blocking'
@@ -117,5 +114,83 @@ function bytes.token(ctx, self)
 end
 
 -- Delimiters --------------------------------------------------------------------
+
+-- Looks for the delimiter from the iterator on, arrival by arrival, and calls
+-- `deliver(part, last)` with what is no part of it; `deliver` returns whether
+-- that failed. What may be the beginning of the delimiter is kept, and held,
+-- until it is decided. The iterator ends before the delimiter, or behind all.
+-- Returns whether the parse failed.
+local function search(ctx, self, deliver)
+  local iter = ctx.iter
+  local sink = self.regexp:create_sink()
+  local readonly, held = host.passthrough == true, ctx._held
+  -- Where the delimiter may begin, and whether that is where kept bytes do.
+  local candidate, kept, kept_meter = nil, false, 0
+
+  while true do
+    local meter = iter.meter
+    local part = arrived(iter, -1)
+    local eof = not part or finished(iter)
+    local matched, from = sink:feed(part, eof)
+    local a, c
+    if kept then
+      a, c, meter = candidate._a, candidate._c, kept_meter
+    elseif part then
+      a, c = part._a, part._c
+    end
+    if from then candidate = from end
+    if not matched and (eof or not sink:ispartial()) then candidate = nil end
+
+    local to_a, to_c = iter._a, iter._c
+    if candidate then to_a, to_c = candidate._a, candidate._c end
+    local size = 0
+    if a then
+      size = check(api.span_length(store, a, c, to_a, to_c))
+      part = nil
+      if size > 0 then
+        check(settle(store, a, c, to_a, to_c, out))
+        part = new_sub(iter._v, out.a, out.c, out.e, out.n)
+      end
+    end
+    if candidate then
+      kept, kept_meter = true, meter + size
+      if matched then
+        iter._a, iter._c, iter.meter = candidate._a, candidate._c, kept_meter
+      elseif size > 0 or ctx._held == held then
+        context.release_to(ctx, held)
+        context.hold_at(ctx, candidate._a, candidate._c, kept_meter, readonly)
+      end
+    else
+      kept = false
+      context.release_to(ctx, held)
+    end
+
+    if matched then
+      context.release_to(ctx, held)
+      return deliver(part, true)
+    end
+    if part and deliver(part, eof) then return true end
+    if eof then return deliver(nil, true) end
+  end
+end
+
+-- Hands over what comes before the delimiter, or everything.
+function bytes.chunks_until(ctx, self, _, result)
+  return search(ctx, self, function (part, last) return give(ctx, self, result, part, last) end)
+end
+
+local function nothing() return false end
+
+-- The part before the delimiter, or everything; nil after an error.
+function bytes.read_until(ctx, self)
+  local iter = ctx.iter
+  local held = ctx._held
+  local a, c = context.hold(ctx, host.passthrough == true)
+  if search(ctx, self, nothing) then return nil end
+  check(settle(store, a, c, iter._a, iter._c, out))
+  local part = new_sub(iter._v, out.a, out.c, out.e, out.n)
+  context.release_to(ctx, held)
+  return part
+end
 
 return bytes

@@ -195,7 +195,6 @@ end
 
 -- The text of a token's new value, which the whole pattern has to match.
 local function text_of(self, value)
-  local regular = lib.regexp.token(self.pattern)
   if type(value) == 'number' then value = tostring(value) end
   if type(value) ~= 'string' then
     if getmetatable(value) == 'vbuffer_sub' then
@@ -205,7 +204,7 @@ local function text_of(self, value)
     end
   end
   local found = type(value) == 'string'
-    and regular:match(vbuffer.vbuffer_from(value):pos('begin'), false)
+    and self.regexp:match(vbuffer.vbuffer_from(value):pos('begin'), false)
   if not found or #found ~= #value then
     error(format("token value '%s' does not verify /%s/", tostring(value), self.pattern), 0)
   end

@@ -14,6 +14,7 @@ local floor, ceil, concat, format = math.floor, math.ceil, table.concat, string.
 local new_class = lib.class.class
 local entity = lib['grammar/entity']
 local refuse = lib['grammar/place'].refuse
+local regexp = lib.regexp
 local copy = entity.copy
 
 local node = {}
@@ -258,6 +259,11 @@ function resolve(grammar, e, id, rule, phase)
   for _, key in ipairs(KEPT) do self[key] = e[key] end
   self.rule = compound and e.rule or rule
   if self.validator then grammar.validated = true end
+  if self.kind == 'token' then
+    self.regexp = regexp.token(self.pattern)
+  elseif self.delimiter then
+    self.regexp = regexp.search(self.delimiter)
+  end
   if e.kind == 'error' then self.rule = nil end
   if not compound then
     self.endphase = after(self, phase)
