@@ -180,3 +180,6 @@ fn read(pattern: &[u8], options: Options) -> Result<(Node, u32), SyntaxError> {
     };
     parse::parse(pattern, flags)
 }
+
+#[cfg(test)]
+mod tests;

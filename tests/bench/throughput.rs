@@ -3,7 +3,7 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `dns`, `scale` and
+//! case is. Arguments choose among `http`, `dns`, `scale`, `regexp` and
 //! `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
@@ -12,6 +12,7 @@
 mod captures;
 mod clock;
 mod memory;
+mod regexp;
 mod rig;
 mod scale;
 mod speed;
@@ -45,16 +46,23 @@ fn main() {
     if wants("scale") {
         scale::table();
     }
+    if wants("regexp") {
+        regexp::table(rounds());
+    }
     if wants("memory") {
         memory::table();
     }
 }
 
-fn speeds(http: bool, dns: bool) {
+fn rounds() -> usize {
     let rounds = std::env::var("WERO_BENCH_ROUNDS").ok();
-    let rounds = rounds
+    rounds
         .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(ROUNDS);
+        .unwrap_or(ROUNDS)
+}
+
+fn speeds(http: bool, dns: bool) {
+    let rounds = rounds();
     let captures = Captures::find();
     println!("Captures: {}", captures.origin);
     println!("CPU time of one worker without output, medians of {rounds} interleaved rounds;");

@@ -71,6 +71,14 @@ const ENDLESS: &[(&str, &str)] = &[
         while true do it:move_to(b:pos('begin')) for s in it:foreach_available() do s:asstring() end end"),
     ("scopes", "haka.context:exec(haka.context:newscope(), function () while true do end end)"),
     ("collector", "while true do collectgarbage() end"),
+    ("regular expressions", "local re = require('regexp/pcre').re local s = ('a'):rep(1e6)
+        while true do pcall(re.match, re, '(a+)+$|(a|a)*b', s) end"),
+    ("regular expressions that try", "local re = require('regexp/pcre').re
+        while true do pcall(re.match, re, '^(%w+)*%1!$', ('a'):rep(60)) end"),
+    ("regular expressions on buffers", "local re = require('regexp/pcre').re
+        local b = haka.vbuffer_from(('ab'):rep(5e5)) while true do re:match('(a|b)*c', b) end"),
+    ("compiling", "local re = require('regexp/pcre').re local n = 0
+        while true do n = n + 1 re:compile('(a{30}){30}' .. n) end"),
     ("goto", "::again:: goto again"),
 ];
 
