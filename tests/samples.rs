@@ -33,6 +33,8 @@ samples! {
     stream_rewrite => "stream-rewrite",
     reset => "reset",
     new_connection_firewall => "new-connection-firewall",
+    smtp_dissector => "smtp-dissector",
+    records => "records",
 }
 
 #[test]
@@ -112,6 +114,10 @@ impl Sample {
     }
 
     fn run(&self) -> Outcome {
+        self.run_on(Path::new("input.pcap"))
+    }
+
+    fn run_on(&self, capture: &Path) -> Outcome {
         let scratch = tempfile::tempdir().expect("there is room for temporary files");
         let packets = scratch.path().join("out.pcap");
         let run = Command::new(env!("CARGO_BIN_EXE_wero"))
@@ -120,7 +126,8 @@ impl Sample {
             .current_dir(&self.folder)
             .args(["replay", "-o"])
             .arg(&packets)
-            .args(["rule.lua", "input.pcap"])
+            .arg("rule.lua")
+            .arg(capture)
             .output()
             .expect("wero runs");
         let complaints = String::from_utf8_lossy(&run.stderr);
@@ -141,6 +148,36 @@ impl Sample {
         fs::read(&path).unwrap_or_else(|error| {
             panic!("{}: {error}; UPDATE_GOLDEN=1 makes it", path.display());
         })
+    }
+}
+
+/// A real conversation, whole and in segments of one byte. The corpus is no
+/// part of this repository: `$WERO_CORPUS`, by default `../shared/corpus`.
+#[test]
+fn smtp_dissector_hears_the_same_in_one_byte_segments() {
+    const CAPTURE: &str = "sv--firewall_ruletype-firewall-122-smtp_smtp-simple-session.pcap";
+    let corpus = std::env::var_os("WERO_CORPUS")
+        .map_or_else(|| root().join("../shared/corpus"), PathBuf::from);
+    let whole = corpus.join("captures").join(CAPTURE);
+    let pieces = corpus.join(format!("variants/onebyte--{CAPTURE}"));
+    if !whole.is_file() || !pieces.is_file() {
+        println!("skipped: {} is not there", whole.display());
+        return;
+    }
+    let sample = Sample::named("smtp-dissector");
+    let [whole, pieces] = [whole, pieces].map(|capture| {
+        let capture = capture.canonicalize().expect("it is there");
+        String::from_utf8(sample.run_on(&capture).text).expect("the conversation is text")
+    });
+    assert_eq!(pieces, whole);
+    for part in [
+        ": mail from:<alice@example.com>",
+        ": 250 2.1.5 Ok",
+        "mail of 222 bytes:\nFrom: alice@example.com\r\n",
+        "\r\nSingle SMTP message in one TCP session.",
+        ": 221 2.0.0 Bye",
+    ] {
+        assert!(whole.contains(part), "no {part:?} in\n{whole}");
     }
 }
 

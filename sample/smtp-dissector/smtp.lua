@@ -2,7 +2,8 @@
 --
 -- Events: `command(smtp, command)` with `name` and `argument`;
 -- `response(smtp, response, command)` with `lines` of `code` and `text`, and
--- the command that it answers, nil for the banner and the end of a mail;
+-- the name and argument of the command that it answers, nil for the banner
+-- and the end of a mail;
 -- `mail_content(smtp, ...)`, streamed: the bytes of a mail as they were sent,
 -- without the line with the dot that ends it. Commands may be pipelined.
 -- After STARTTLS the connection passes unread.
@@ -97,7 +98,11 @@ function Smtp.method:ask(command)
   if #self._pending >= MAX_PENDING then
     return self:refuse('too many pipelined smtp commands', 'medium')
   end
-  self._pending[#self._pending + 1] = command
+  if command.name:upper() == 'BDAT' then
+    return self:refuse('smtp content in chunks (BDAT) is not read', 'medium')
+  end
+  -- Its fields are the bytes in the stream, which will be gone by then.
+  self._pending[#self._pending + 1] = { name = command.name:upper(), argument = command.argument }
   self:trigger('command', command)
 end
 
@@ -164,7 +169,7 @@ Smtp.state_machine = haka.state_machine.new('smtp', function ()
     event = events.down,
     when = function (self, response)
       local first = self._pending[1]
-      return first and first.name:upper() == 'DATA' and code_of(response) == '354'
+      return first and first.name == 'DATA' and code_of(response) == '354'
     end,
     execute = function (self, response) self:answer(response) end,
     jump = data,
@@ -173,7 +178,7 @@ Smtp.state_machine = haka.state_machine.new('smtp', function ()
     event = events.down,
     when = function (self, response)
       local first = self._pending[1]
-      return first and first.name:upper() == 'STARTTLS' and code_of(response) == '220'
+      return first and first.name == 'STARTTLS' and code_of(response) == '220'
     end,
     execute = function (self, response) self:answer(response) end,
     jump = unread,

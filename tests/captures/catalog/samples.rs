@@ -238,12 +238,20 @@ fn smtp_dissector(s: &mut Scenario) {
         (
             "10.1.0.7:40312",
             "10.2.0.25:25",
-            &[b"Subject: lunch\r\n\r\nAt noon?\r\n..as ever", b"\r\n.", b"\r\n"],
+            &[
+                b"Subject: lunch\r\n\r\nAt noon?\r\n..as ever",
+                b"\r\n.",
+                b"\r\n",
+            ],
         ),
         (
             "[2001:db8:1::66]:40313",
             "[2001:db8:2::25]:25",
-            &[b"Subject: hello\r\n\r\nGet fr", b"ee  money now", b"\r\n.\r\n"],
+            &[
+                b"Subject: hello\r\n\r\nGet fr",
+                b"ee  money now",
+                b"\r\n.\r\n",
+            ],
         ),
     ];
     for (from, to, mail) in mails {
