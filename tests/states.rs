@@ -237,8 +237,7 @@ haka.policy { name = 'lines', on = haka.dissectors.tcp_connection.policies.next_
   action = haka.dissectors.lines.install }
 haka.rule { on = haka.dissectors.lines.events.text, options = { streamed = true },
   eval = function (lines, iter, direction)
-    local sub = iter:sub(4)
-    local parts = { sub:asstring() }
+    local parts = {}
     for rest in iter:foreach_available() do parts[#parts + 1] = rest:asstring() end
     print(direction, (table.concat(parts):gsub('\n', '|')))
   end }
@@ -304,6 +303,7 @@ haka.policy { name = 'ping', on = haka.dissectors.udp_connection.policies.next_d
 haka.rule { on = haka.dissectors.ping.events.message, eval = function (ping, direction, sub, pkt)
   print(ping.state, direction, sub:asstring(), ping.dstport, pkt.srcport)
   if direction == 'up' then sub:replace(haka.vbuffer_from('PING')) end
+  if #sub > 0 then ping:send(pkt, pkt.payload) end
 end }
 "#;
     both(rule, "datagrams", |run| {

@@ -12,6 +12,9 @@ pub trait Outward {
     fn alert(&mut self, alert: &Alert);
     /// Text that a rule prints, byte for byte, to standard output or error.
     fn print(&mut self, text: &[u8], to_error: bool);
+    /// A file that a rule author asked for, such as the graph of a grammar.
+    /// `name` is a plain file name. Whoever has no folder for it ignores it.
+    fn file(&mut self, _name: &str, _text: &str) {}
 }
 
 /// Gives the rule runtime the text of files. Names are paths.

@@ -111,6 +111,8 @@ pub struct Settings {
     pub hold_policy: CapPolicy,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
+    /// Graphs of grammars and state machines are written to files.
+    pub dump_graphs: bool,
     /// Timers that rules may run at a time.
     pub max_timers: u32,
     /// Seeds the flow hash and the rules' random numbers.
@@ -135,6 +137,7 @@ impl Settings {
             hold_bytes: 16 << 20,
             hold_policy: CapPolicy::Release,
             kept_bytes: 1 << 20,
+            dump_graphs: false,
             max_timers: 1 << 18,
             seed: 0x5765_726f,
         }

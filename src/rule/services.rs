@@ -147,6 +147,18 @@ impl Services {
     }
 }
 
+/// A name that stays in the folder it is written to, whatever rules call
+/// their grammars and machines.
+fn plain_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let kept: String = name
+        .chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .take(200)
+        .collect();
+    kept.trim_start_matches('.').to_owned()
+}
+
 /// Where `require` looks: the given folders, then that of the rule file.
 pub fn package_path(folders: &[PathBuf], rule_file: &Path) -> String {
     let own = match rule_file.parent() {
@@ -252,6 +264,15 @@ pub fn install(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result
         "coroutine_parked",
         lua.create_function(move |_, change: i32| Ok(own.park(change)))?,
     )?;
+    let own = share();
+    host.set(
+        "write_graph",
+        lua.create_function(move |_, (name, text): (String, String)| {
+            own.flush();
+            own.out.borrow_mut().file(&plain_name(&name), &text);
+            Ok(())
+        })?,
+    )?;
     files(lua, host, services)
 }
 
@@ -286,6 +307,12 @@ fn files(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_files_stay_in_their_folder() {
+        assert_eq!(plain_name("smtp-grammar.dot"), "smtp-grammar.dot");
+        assert_eq!(plain_name("../../etc/x y.dot"), "_.._etc_x_y.dot");
+    }
 
     #[test]
     fn modules_are_searched_in_the_given_folders_first() {

@@ -27,6 +27,11 @@ pub enum Entry {
         text: Range<usize>,
         to_error: bool,
     },
+    /// A file for the working folder.
+    File {
+        name: String,
+        text: String,
+    },
     /// A packet that leaves.
     Packet {
         timestamp: Timestamp,
@@ -126,6 +131,13 @@ impl Outward for Journal {
     fn print(&mut self, text: &[u8], to_error: bool) {
         let text = self.keep(text);
         self.push(Entry::Print { text, to_error });
+    }
+
+    fn file(&mut self, name: &str, text: &str) {
+        self.push(Entry::File {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        });
     }
 }
 

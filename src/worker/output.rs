@@ -148,6 +148,12 @@ impl Output {
                     text,
                     to_error: false,
                 } => self.put_text(journal.bytes(text))?,
+                Entry::File { name, text } => {
+                    // A graph that cannot be written stops no traffic.
+                    if let Err(error) = std::fs::write(name, text) {
+                        self.put_error(format!("wero: cannot write {name}: {error}\n").as_bytes());
+                    }
+                }
                 Entry::Packet {
                     timestamp,
                     link,
