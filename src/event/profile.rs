@@ -125,7 +125,6 @@ impl Settings {
             profile,
             defaults: Defaults::of(profile),
             pass_through: false,
-            dump_graphs: false,
             checksums: match profile {
                 Profile::Wero => Checksums::Auto,
                 Profile::Haka => Checksums::Ignore,
@@ -138,6 +137,7 @@ impl Settings {
             hold_bytes: 16 << 20,
             hold_policy: CapPolicy::Release,
             kept_bytes: 1 << 20,
+            dump_graphs: false,
             max_timers: 1 << 18,
             seed: 0x5765_726f,
         }

@@ -279,7 +279,6 @@ fn graphs(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> 
         return Ok(());
     }
     let own = Rc::clone(services);
-    host.set("dump_graphs", true)?;
     host.set(
         "write_graph",
         lua.create_function(move |_, (name, text): (String, mlua::LuaString)| {

@@ -35,13 +35,19 @@ pub enum End {
 }
 
 /// Runs a command to its end, with its output in files of `scratch`. Times
-/// are UTC and messages English, wherever it runs.
-pub fn run(command: &mut Command, scratch: &Path, timeout: Duration) -> io::Result<Finished> {
+/// are UTC and messages English, wherever it runs. `input` is what somebody
+/// types.
+pub fn run(
+    command: &mut Command,
+    input: Stdio,
+    scratch: &Path,
+    timeout: Duration,
+) -> io::Result<Finished> {
     let (output, complaints) = (scratch.join("stdout"), scratch.join("stderr"));
     let mut child = command
         .env("TZ", "UTC")
         .env("LC_ALL", "C")
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(File::create(&output)?)
         .stderr(File::create(&complaints)?)
         .spawn()?;

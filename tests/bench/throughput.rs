@@ -3,8 +3,8 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `dns`, `scale`, `regexp`, `grammar`
-//! and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! case is. Arguments choose among `http`, `dns`, `states`, `scale`, `regexp`,
+//! `grammar` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
@@ -40,9 +40,9 @@ fn main() {
     }
     let wants =
         |section: &str| arguments.is_empty() || arguments.iter().any(|given| given == section);
-    let (http, dns) = (wants("http"), wants("dns"));
-    if http || dns {
-        speeds(http, dns);
+    let (http, dns, states) = (wants("http"), wants("dns"), wants("states"));
+    if http || dns || states {
+        speeds(http, dns, states);
     }
     if wants("scale") {
         scale::table();
@@ -65,7 +65,7 @@ fn rounds() -> usize {
         .unwrap_or(ROUNDS)
 }
 
-fn speeds(http: bool, dns: bool) {
+fn speeds(http: bool, dns: bool, states: bool) {
     let rounds = rounds();
     let captures = Captures::find();
     println!("Captures: {}", captures.origin);
@@ -73,6 +73,9 @@ fn speeds(http: bool, dns: bool) {
     println!("JIT compiler on, budgets armed, default settings.");
     if http {
         speed::http(&captures.http, rounds);
+    }
+    if states {
+        speed::states(&captures.http, rounds);
     }
     if dns {
         speed::dns(&captures.dns, "100,000", rounds);

@@ -267,7 +267,7 @@ fn core_state_machine() {
         "finished hello",
         "debug lua: closing state",
     ]);
-    assert_eq!(expected.len(), 24 + 1);
+    assert_eq!(expected.len(), 24);
     run.says(&expected);
 }
 

@@ -46,8 +46,8 @@ fn vbuffer_and_blocking_iterators() {
 }
 
 #[test]
-fn state_machine_compile_run_fail_defaults() {
-    succeeds("state_machines", 4);
+fn state_machines_plain_and_bidirectional() {
+    succeeds("state_machines", 4 + 3);
 }
 
 #[test]

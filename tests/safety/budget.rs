@@ -289,3 +289,76 @@ fn rule_files_that_do_not_end_are_refused() {
         );
     }
 }
+
+/// A machine of its own for each TCP connection; what runs away is set by
+/// the action.
+fn machine(action: &str) -> String {
+    format!(
+        "require('protocol/udp_connection') require('protocol/tcp_connection')
+         local function run() while true do end end
+         local watch = haka.state_machine.new('watch', function () state_type {{ events = {{ 'go' }}, update = function () end }} a, b = state(), state() {action} a:on {{ event = events.go, jump = b }} initial(a) end)
+         haka.rule {{ on = haka.dissectors.tcp_connection.events.new_connection, eval = function (flow) flow.watch = watch:instanciate(flow) end }}
+         haka.rule {{ on = haka.dissectors.tcp_connection.events.receive_data, eval = function (flow)
+           print(flow.srcport, flow.watch.current, flow.watch._instance.failed)
+           if flow.srcport == 1001 and not flow.watch.finished then flow.watch:trigger('go') end
+         end }}"
+    )
+}
+
+#[test]
+fn callbacks_of_state_machines_that_do_not_end_are_stopped() {
+    for (name, action) in [
+        ("enter", "b:on { event = events.enter, execute = run }"),
+        ("leave", "a:on { event = events.leave, execute = run }"),
+        ("event", "a:on { event = events.go, execute = run }"),
+        (
+            "swallowed",
+            "a:on { event = events.go, execute = function () while true do pcall(run) end end }",
+        ),
+    ] {
+        let outcome = run(&machine(action));
+        let errors = outcome.errors();
+        assert_eq!(errors.len(), 1, "{name}: {errors:?}");
+        assert!(errors[0].contains("rules.lua:") && errors[0].contains("stopped: used more than"));
+        assert!(
+            outcome
+                .refused(CLIENTS[0])
+                .iter()
+                .any(|(_, reason)| *reason == DropReason::RuleBudget),
+            "{name}"
+        );
+        for client in &CLIENTS[1..] {
+            outcome.assert_untouched(*client, name);
+        }
+        outcome.assert_untouched(UDP_CLIENT, name);
+    }
+}
+
+/// A timeout has no packet: all packets pass, and the machine has failed.
+#[test]
+fn timeouts_that_do_not_end_are_stopped() {
+    let action = "a:on { event = events.timeout(0.004), when = function (flow) return flow.srcport == 1001 end, execute = run }";
+    let outcome = run(&machine(&format!(
+        "{action} a:on {{ event = events.go, execute = function () end }}"
+    )));
+    let errors = outcome.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].starts_with("error lua: state machine: rules.lua:2: stopped: used more than"),
+        "{errors:?}"
+    );
+    for client in CLIENTS {
+        outcome.assert_untouched(client, "timeout");
+    }
+    outcome.assert_untouched(UDP_CLIENT, "timeout");
+    assert!(
+        outcome.said.printed.contains("1001 nil true"),
+        "{}",
+        outcome.said.printed
+    );
+    assert!(
+        outcome.said.printed.contains("1002 a false"),
+        "{}",
+        outcome.said.printed
+    );
+}

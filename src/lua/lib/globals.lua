@@ -21,8 +21,8 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
   end
 end
 haka.grammar = lib.grammar.api
-
 haka.state_machine = lib.state_machine
+
 -- Loaders of the engine's modules, by the name that `require` takes.
 local function preload()
   local loaders = protocol.preload()

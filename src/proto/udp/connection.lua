@@ -74,6 +74,14 @@ function UdpFlowDissector.method:drop(pkt)
   if flow and flow:can_continue() then flow:drop(pkt) end
 end
 
+-- A datagram leaves only when the dissector sends it.
+function UdpFlowDissector.method:send(pkt, payload, clone)
+  local flow = rawget(self, '_parent')
+  if not flow then error('operation not supported', 0) end
+  local copy = flow:send(pkt, payload, clone)
+  return copy
+end
+
 function UdpFlowDissector.method:receive(pkt, payload, direction)
   local machine = rawget(self, '_state')
   if not machine then error('not implemented', 0) end
