@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Lowest first: a module may name itself and those before it.
 const ORDER: &[&str] = &[
     "time", "addr", "alert", "buf", "flow", "packet", "stream", "event", "core", "lua", "proto",
-    "engine", "rule", "analysis", "capture", "sink", "worker", "suite", "cli",
+    "engine", "rule", "analysis", "lint", "capture", "sink", "worker", "suite", "cli",
 ];
 
 /// From here on modules may touch the outside world.

@@ -8,6 +8,7 @@ mod doc;
 mod failure;
 mod flows;
 pub mod hakapcap;
+mod lint;
 mod progress;
 mod replay;
 mod summary;
@@ -38,6 +39,7 @@ enum Command {
     Replay(replay::Arguments),
     Flows(flows::Arguments),
     Test(test::Arguments),
+    Lint(lint::Arguments),
     Doc(doc::Arguments),
 }
 
@@ -59,6 +61,7 @@ pub fn wero() -> ExitCode {
         Command::Replay(arguments) => replay::run(arguments),
         Command::Flows(arguments) => flows::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
     };
     match outcome {
