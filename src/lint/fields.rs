@@ -1,11 +1,11 @@
 //! Fields, methods, events, policies and dissectors that do not exist.
 
-use super::suggest::hint;
 use super::tree::{Expr, Kind};
 use super::types::{Type, event};
 use super::{File, Severity, requires, walk};
 use crate::event::EVENTS;
 use crate::proto::PROTOCOLS;
+use crate::proto::api::hint;
 use crate::proto::api::{self, Found};
 
 pub fn check(file: &mut File<'_>) {

@@ -13,7 +13,6 @@ mod parse;
 mod patterns;
 mod requires;
 mod rules;
-mod suggest;
 mod token;
 mod tree;
 mod types;
@@ -23,7 +22,6 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-pub use suggest::closest;
 use tree::Tree;
 
 /// How bad a finding is.

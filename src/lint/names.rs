@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::suggest::hint;
 use super::tree::{Block, Expr, Function, Kind, Origin, Stat, Tree};
 use super::types::{field, required};
 use super::{Facts, File, Severity, walk};
+use crate::proto::api::hint;
 
 /// Globals of the sandbox.
 const GLOBALS: [&str; 41] = [

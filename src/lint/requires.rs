@@ -1,9 +1,9 @@
 //! Modules: those that do not exist, are required twice, or for nothing.
 
-use super::suggest::hint;
 use super::tree::{Kind, Origin, Stat, Tree};
 use super::types::required;
 use super::{File, Severity, walk};
+use crate::proto::api::hint;
 use crate::proto::{PROTOCOLS, api};
 
 /// Modules of the library beside those in the tables. Some of them are built
@@ -88,7 +88,9 @@ fn brings(module: &str, wanted: &str) -> bool {
 
 pub fn check(file: &mut File<'_>, resolves: &dyn Fn(&str) -> bool) {
     for (place, (module, at)) in file.requires.clone().into_iter().enumerate() {
-        if !is_builtin(&module) && !resolves(&module) {
+        // Who changes `package.path` knows where modules are.
+        let own_path = file.facts.written.contains("path");
+        if !is_builtin(&module) && !resolves(&module) && !own_path {
             let known = PROTOCOLS.iter().map(|protocol| protocol.require);
             let hint = hint(&module, known.chain(LIBRARY));
             let text = format!("module '{module}' is not found");

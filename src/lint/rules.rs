@@ -1,12 +1,12 @@
 //! Rules and groups: their keys, their events, what their functions take,
 //! and whether they can ever run.
 
-use super::suggest::hint;
 use super::tree::{Expr, Field, Kind, Stat};
 use super::types::{self, Type, event_of, field, local_function, rule_tables};
 use super::{File, Severity, walk};
 use crate::proto::PROTOCOLS;
 use crate::proto::api;
+use crate::proto::api::hint;
 
 const RULE: [&str; 5] = ["on", "hook", "eval", "options", "name"];
 const GROUP: [&str; 7] = ["on", "hook", "name", "init", "continue", "final", "options"];

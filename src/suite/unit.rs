@@ -401,7 +401,7 @@ mod tests {
             broken[0]
                 .1
                 .as_deref()
-                .is_some_and(|text| text.contains("FILE:1:"))
+                .is_some_and(|text| text.contains("test_it.lua:1:"))
         );
     }
 

@@ -241,6 +241,12 @@ pub const OBJECTS: &[Object] = &[
         "The coroutines that read one stream.",
         &[
             function(
+                "new",
+                &[],
+                "vbuffer_stream_comanager",
+                "Coroutines for a stream of one's own.",
+            ),
+            function(
                 "hash",
                 &[arg("fn", "function"), arg("owner", "any")],
                 "any",

@@ -10,12 +10,15 @@ mod buffers;
 mod haka;
 mod listeners;
 mod packets;
+mod suggest;
 mod values;
 
 pub use listeners::{listener, policies, streamed_listener};
+pub use suggest::{closest, hint};
 
 use super::PROTOCOLS;
 use super::field::{Field, Shape};
+use crate::event::EventRow;
 
 /// Something with fields and functions: a packet, a buffer, a module.
 #[derive(Clone, Copy, Debug)]
@@ -251,6 +254,23 @@ pub fn group_fields(name: &str) -> Vec<(&'static str, &'static Field)> {
 
 fn group(name: &'static str) -> Option<(&'static str, &'static str)> {
     name.split_once('.')
+}
+
+/// Every name that rules can read on what an event gives them, groups of
+/// fields included.
+pub fn names_at(row: &EventRow) -> Vec<&'static str> {
+    let given = listener(row).unwrap_or_default().iter();
+    let objects = given.filter_map(|argument| object(argument.is));
+    let mut all = Vec::new();
+    for object in objects {
+        let own = names(object);
+        for group in &own {
+            let fields = group_fields(&format!("{}.{group}", object.name));
+            all.extend(fields.into_iter().map(|(name, _)| name));
+        }
+        all.extend(own);
+    }
+    all
 }
 
 /// The type of a header field as rules see it.
