@@ -33,7 +33,9 @@ fn case(port: u16) -> (TempDir, PathBuf) {
         fs::copy(from, folder.join(name)).expect("the sample is there");
     }
     let rule = fs::read_to_string(root().join("sample/port-filter/rule.lua")).expect("it is there");
-    let rule = rule.replace("TELNET = 23", &format!("TELNET = {port}"));
+    let rule = rule
+        .replace("TELNET = 23", &format!("TELNET = {port}"))
+        .replace("telnet is", if port == 23 { "telnet is" } else { "it is" });
     fs::write(folder.join("rule.lua"), rule).expect("writable");
     (scratch, folder)
 }
@@ -47,7 +49,7 @@ fn a_broken_rule_gives_a_diff_that_can_be_read() {
     for part in [
         "/case: other output, other packets\n",
         "      --- expected.txt\n      +++ output\n      @@ ",
-        "      -\t\taddress: 10.2.0.80\n",
+        "      -\tdescription = telnet is not allowed\n      +\tdescription = it is not allowed\n",
         "      --- expected.pcap: ",
         ":80 TCP SYN, 74 bytes: does not come out\n",
         "of the input: dropped, rule by rule.lua:",
@@ -78,7 +80,7 @@ fn a_changed_packet_is_told_by_field_and_bytes() {
     let (_scratch, folder) = case(23);
     let rule = "require('protocol/tcp')
         haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
-          if pkt.flags.psh and pkt.dstport == 80 then pkt.ttl = 9 pkt.payload:sub(0, 3):setfixedstring('PUT') end
+          if pkt.flags.psh and pkt.dstport == 80 then pkt:parent().ttl = 9 pkt.payload:sub(0, 3):setfixedstring('PUT') end
         end }";
     fs::write(folder.join("rule.lua"), "require('protocol/tcp')").expect("writable");
     assert!(
@@ -258,10 +260,8 @@ fn lint_leaves_good_rules_alone() {
         .collect();
     for (file, field, times) in MEANT {
         let count = serious.len();
-        serious.retain(|line| {
-            !(line.contains(file) && line.ends_with(&format!("no field '{field}' in ipv4"))
-                || line.contains(file) && line.contains(&format!("no field '{field}' in ")))
-        });
+        let told = format!("no field '{field}' in ");
+        serious.retain(|line| !(line.contains(file) && line.contains(&told)));
         assert_eq!(count - serious.len(), times, "{file}: {haka}");
     }
     serious.retain(|line| !line.ends_with("'payload' cannot be assigned to"));
