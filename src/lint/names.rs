@@ -143,21 +143,21 @@ impl Globals<'_, '_> {
     fn block(&mut self, block: &Block, inside: bool) {
         for stat in block {
             match stat {
-                Stat::Local { values, .. } => values.iter().for_each(|one| self.expr(one, inside)),
+                Stat::Local { values, .. } => values.iter().for_each(|one| self.expr(one)),
                 Stat::Assign { targets, values } => {
                     for target in targets {
                         self.target(target, inside);
                     }
-                    values.iter().for_each(|one| self.expr(one, inside));
+                    values.iter().for_each(|one| self.expr(one));
                 }
-                Stat::Call(call) => self.expr(call, inside),
+                Stat::Call(call) => self.expr(call),
                 Stat::Blocks { conditions, blocks } => {
-                    conditions.iter().for_each(|one| self.expr(one, inside));
+                    conditions.iter().for_each(|one| self.expr(one));
                     for block in blocks {
                         self.block(block, inside);
                     }
                 }
-                Stat::Return(values) => values.iter().for_each(|one| self.expr(one, inside)),
+                Stat::Return(values) => values.iter().for_each(|one| self.expr(one)),
                 Stat::Jump => {}
             }
         }
@@ -169,7 +169,7 @@ impl Globals<'_, '_> {
             binding: None,
         } = &target.kind
         else {
-            return self.expr(target, inside);
+            return self.expr(target);
         };
         if inside && !self.top.contains(name) && !is_standard(name) {
             let text = format!("'{name}' becomes a global: it is shared by all calls");
@@ -185,7 +185,7 @@ impl Globals<'_, '_> {
         }
     }
 
-    fn expr(&mut self, expr: &Expr, inside: bool) {
+    fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
             Kind::Plain | Kind::String(_) => {}
             Kind::Name {
@@ -193,35 +193,35 @@ impl Globals<'_, '_> {
                 binding: None,
             } => self.global(name, expr.at),
             Kind::Name { .. } => {}
-            Kind::Index { base, .. } => self.expr(base, inside),
+            Kind::Index { base, .. } => self.expr(base),
             Kind::IndexBy { base, key } => {
-                self.expr(base, inside);
-                self.expr(key, inside);
+                self.expr(base);
+                self.expr(key);
             }
             Kind::Call { callee, arguments } => {
                 // Their words are names that exist in there only.
                 if is_definition(callee) {
                     return;
                 }
-                self.expr(callee, inside);
-                arguments.iter().for_each(|one| self.expr(one, inside));
+                self.expr(callee);
+                arguments.iter().for_each(|one| self.expr(one));
             }
             Kind::MethodCall {
                 base, arguments, ..
             } => {
-                self.expr(base, inside);
-                arguments.iter().for_each(|one| self.expr(one, inside));
+                self.expr(base);
+                arguments.iter().for_each(|one| self.expr(one));
             }
             Kind::Function(function) => self.function(function),
             Kind::Table(fields) => {
                 for field in fields {
-                    field.key.iter().for_each(|one| self.expr(one, inside));
-                    self.expr(&field.value, inside);
+                    field.key.iter().for_each(|one| self.expr(one));
+                    self.expr(&field.value);
                 }
             }
-            Kind::Operands(operands) => operands.iter().for_each(|one| self.expr(one, inside)),
-            Kind::Parentheses(inner) => self.expr(inner, inside),
-            Kind::Shared(inner) => self.expr(inner, inside),
+            Kind::Operands(operands) => operands.iter().for_each(|one| self.expr(one)),
+            Kind::Parentheses(inner) => self.expr(inner),
+            Kind::Shared(inner) => self.expr(inner),
         }
     }
 

@@ -190,9 +190,7 @@ fn nested(pattern: &[u8]) -> Option<String> {
             b'[' => at += set_length(&pattern[at..]).saturating_sub(1),
             b'(' => groups.push((at, false)),
             b')' => {
-                let Some((from, repeats)) = groups.pop() else {
-                    return None;
-                };
+                let (from, repeats) = groups.pop()?;
                 let repeated = is_repeated(pattern.get(at + 1..).unwrap_or_default());
                 if repeated && repeats {
                     return Some(shown(pattern, from, at + 2));

@@ -321,7 +321,7 @@ mod tests {
         serve(&plan, &file, &results).expect("results can be written");
         let text = fs::read_to_string(&results).expect("they are there");
         let prefix = format!("{}: ", file.display());
-        let lines = text.lines().map(|line| serde_json::from_str(line));
+        let lines = text.lines().map(serde_json::from_str);
         lines
             .filter_map(|line| match line.expect("well-formed lines") {
                 Line::Ended { name, failure, .. } => Some((
