@@ -37,11 +37,6 @@ macro_rules! iterator_members {
 macro_rules! stream_members {
     ($pushed:literal) => {
         &[
-            property(
-                "current",
-                "vbuffer_iterator",
-                "Where the next bytes will be.",
-            ),
             property("isfinished", "boolean", "Nothing more will be pushed."),
             property("data", $pushed, "What was pushed last."),
             method(
