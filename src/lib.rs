@@ -30,6 +30,7 @@ pub mod rule;
 pub mod engine;
 
 pub mod analysis;
+pub mod lint;
 
 // Below this line the outside world is touched: files, clocks, sockets.
 #[allow(clippy::disallowed_methods)]

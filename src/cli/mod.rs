@@ -9,6 +9,7 @@ mod explain;
 mod failure;
 mod flows;
 pub mod hakapcap;
+mod lint;
 mod options;
 mod profile;
 mod progress;
@@ -43,6 +44,7 @@ enum Command {
     Profile(profile::Arguments),
     Flows(flows::Arguments),
     Test(test::Arguments),
+    Lint(lint::Arguments),
     Doc(doc::Arguments),
 }
 
@@ -66,6 +68,7 @@ pub fn wero() -> ExitCode {
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
     };
     match outcome {

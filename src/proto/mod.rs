@@ -4,6 +4,7 @@
 //! reference pages need to know; events are rows of `event::EVENTS` under
 //! the same name.
 
+pub mod api;
 pub mod field;
 pub mod ip;
 pub mod tcp;

@@ -28,7 +28,7 @@ use crate::lua::pattern::{self, PATTERN_API};
 use crate::lua::profile::{self, Abort, Sampler};
 use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed, regexp_api};
 use crate::misc::{self, Surroundings};
-use crate::proto::PROTOCOLS;
+use crate::proto::{PROTOCOLS, api};
 use crate::time::Timestamp;
 
 /// How rules are to be run.
@@ -332,6 +332,11 @@ impl Runtime {
             text.push_str(&self.circumstances(listener));
         }
         self.services.log(Level::Error, section, &text);
+        if self.log_location
+            && let Some(hint) = misspelt(kind, message)
+        {
+            self.services.log(Level::Error, section, &hint);
+        }
     }
 
     /// The rule, packet and flow in which something failed, in brackets.
@@ -395,6 +400,13 @@ impl Hooks for Runtime {
             Err(failure) => self.failed(kind, failure),
         }
     }
+}
+
+/// What a rule may have meant that read a field that is not there.
+fn misspelt(kind: EventKind, message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("unknown field '")?;
+    let (name, _) = rest.split_once('\'')?;
+    api::hint(name, api::names_at(kind.row()))
 }
 
 /// Whether a failure is a lack of memory: that of the state, or that of the

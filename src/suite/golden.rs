@@ -6,10 +6,10 @@
 //! further options of `wero replay`. What is not there is not compared. Not
 //! compared at all: the summary.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::difference::{self, Refusals};
 use super::find::GoldenCase;
@@ -69,7 +69,15 @@ fn replay(plan: &Plan, case: &GoldenCase, written: &Path, scratch: &Path) -> io:
         .args(options(&case.folder)?)
         .arg(&case.rule)
         .arg(&case.input);
-    process::run(&mut command, scratch, plan.timeout)
+    process::run(&mut command, session(&case.folder)?, scratch, plan.timeout)
+}
+
+/// What somebody types, from the file `session.txt`.
+fn session(folder: &Path) -> io::Result<Stdio> {
+    match File::open(folder.join("session.txt")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Stdio::null()),
+        other => Ok(other?.into()),
+    }
 }
 
 /// The words of the file `options`; lines that begin with `#` are comments.

@@ -137,6 +137,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("there is room for temporary files");
         run(
             Command::new("sh").args(["-c", script]),
+            Stdio::null(),
             scratch.path(),
             timeout,
         )

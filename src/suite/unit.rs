@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ pub fn tests(plan: &Plan, name: &str, file: &Path) -> Vec<Test> {
         command.arg(format!("--filter={filter}"));
     }
     command.arg("--results").arg(&results).arg("--").arg(file);
-    match process::run(&mut command, scratch.path(), plan.timeout) {
+    match process::run(&mut command, Stdio::null(), scratch.path(), plan.timeout) {
         Ok(run) => collect(plan, name, &run, &results),
         Err(error) => failed(format!("cannot be run: {error}"), String::new()),
     }
@@ -321,7 +321,7 @@ mod tests {
         serve(&plan, &file, &results).expect("results can be written");
         let text = fs::read_to_string(&results).expect("they are there");
         let prefix = format!("{}: ", file.display());
-        let lines = text.lines().map(|line| serde_json::from_str(line));
+        let lines = text.lines().map(serde_json::from_str);
         lines
             .filter_map(|line| match line.expect("well-formed lines") {
                 Line::Ended { name, failure, .. } => Some((
@@ -401,7 +401,7 @@ mod tests {
             broken[0]
                 .1
                 .as_deref()
-                .is_some_and(|text| text.contains("FILE:1:"))
+                .is_some_and(|text| text.contains("test_it.lua:1:"))
         );
     }
 

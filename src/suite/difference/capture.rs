@@ -83,6 +83,19 @@ fn read(name: &str, bytes: Vec<u8>) -> Result<Vec<Frame>, String> {
     Ok(frames)
 }
 
+/// The place of the packet that one became: of the same time and the same
+/// ends, or alone at its time, since an end may be what was changed.
+fn twin_of(frame: &Frame, rest: &[Frame], olds: &[Frame]) -> Option<usize> {
+    let same_time = |other: &&Frame| other.time == frame.time;
+    let ends = packet::ends(frame);
+    let same_ends = |other: &Frame| same_time(&other) && packet::ends(other) == ends;
+    if let Some(place) = rest.iter().position(same_ends) {
+        return Some(place);
+    }
+    let alone = |frames: &[Frame]| frames.iter().filter(same_time).count() == 1;
+    (alone(olds) && alone(rest)).then(|| rest.iter().position(|other| same_time(&other)))?
+}
+
 struct Teller<'a> {
     text: &'a mut String,
     refusals: &'a Refusals,
@@ -91,13 +104,13 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     /// Packets that stand in each other's place, with the number of the
-    /// first of each. Those of the same time are the same packet, changed.
+    /// first of each.
     fn block(&mut self, old: (usize, &[Frame]), new: (usize, &[Frame])) {
         self.any = true;
         let mut at = 0;
         for (offset, frame) in old.1.iter().enumerate() {
             let rest = new.1.get(at..).unwrap_or_default();
-            let twin = rest.iter().position(|other| other.time == frame.time);
+            let twin = twin_of(frame, rest, old.1);
             let Some(skipped) = twin else {
                 self.missing(old.0 + offset + 1, frame);
                 continue;

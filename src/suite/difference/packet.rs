@@ -128,6 +128,11 @@ pub fn describe(frame: &Frame) -> String {
     }
 }
 
+/// Source and destination, with ports.
+pub fn ends(frame: &Frame) -> Option<(String, String)> {
+    Headers::of(frame).ends
+}
+
 /// What is other, line by line.
 pub fn changes(old: &Frame, new: &Frame) -> String {
     let (before, after) = (Headers::of(old), Headers::of(new));
