@@ -183,11 +183,11 @@ mod tests {
     fn missed_periods_give_one_call_and_keep_the_beat() {
         let mut timers = Timers::new(4);
         let one = timers.start(1.0, Some(at(0))).expect("there is room");
-        assert_eq!(expired(&mut timers, at(999)), Vec::<u32>::new());
+        assert!(expired(&mut timers, at(999)).is_empty());
         assert_eq!(expired(&mut timers, at(1000)), [one]);
         assert_eq!(expired(&mut timers, at(4700)), [one]);
         assert_eq!(timers.next_deadline(), Some(at(5000)));
-        assert_eq!(expired(&mut timers, at(4999)), Vec::<u32>::new());
+        assert!(expired(&mut timers, at(4999)).is_empty());
         assert_eq!(expired(&mut timers, at(5000)), [one]);
     }
 
@@ -199,10 +199,7 @@ mod tests {
         timers.stop(stopped);
         assert!(!timers.due(at(1_700_000_000_000)));
         timers.anchor(at(1_700_000_000_000));
-        assert_eq!(
-            expired(&mut timers, at(1_700_000_001_999)),
-            Vec::<u32>::new()
-        );
+        assert!(expired(&mut timers, at(1_700_000_001_999)).is_empty());
         assert_eq!(expired(&mut timers, at(1_700_000_002_000)), [early]);
     }
 
