@@ -49,7 +49,7 @@ struct Arguments {
     /// Accepted for Haka's sake: there is no Lua debugger yet.
     #[arg(long)]
     debug_lua: bool,
-    /// Write the graphs of grammars and state machines as dot files.
+    /// Accepted for Haka's sake: graphs are not dumped yet.
     #[arg(long)]
     dump_dissector_graph: bool,
     /// Packets cannot be changed (the default).
@@ -211,7 +211,6 @@ fn plan(arguments: &Arguments, rule_file: PathBuf, pass_through: bool) -> Plan {
     Plan {
         settings: Settings {
             pass_through,
-            dump_graphs: arguments.dump_dissector_graph,
             ..Settings::new(Profile::Haka)
         },
         rule_file,

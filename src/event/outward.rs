@@ -19,14 +19,4 @@ pub trait Loader {
     /// # Errors
     /// When the file cannot be read.
     fn read(&mut self, path: &str) -> std::io::Result<Vec<u8>>;
-
-    /// Writes a graph in the working directory, if the operator asked for
-    /// graphs. `name` has no folder in it.
-    ///
-    /// # Errors
-    /// When it cannot be written; always, unless a loader can.
-    fn write_graph(&mut self, name: &str, text: &[u8]) -> std::io::Result<()> {
-        let _ = (name, text);
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
 }

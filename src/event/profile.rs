@@ -111,8 +111,6 @@ pub struct Settings {
     pub hold_policy: CapPolicy,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
-    /// Write the graphs of grammars and state machines as they are defined.
-    pub dump_graphs: bool,
     /// Seeds the flow hash and the rules' random numbers.
     pub seed: u64,
 }
@@ -123,7 +121,6 @@ impl Settings {
             profile,
             defaults: Defaults::of(profile),
             pass_through: false,
-            dump_graphs: false,
             checksums: match profile {
                 Profile::Wero => Checksums::Auto,
                 Profile::Haka => Checksums::Ignore,

@@ -252,48 +252,7 @@ pub fn install(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result
         "coroutine_parked",
         lua.create_function(move |_, change: i32| Ok(own.park(change)))?,
     )?;
-    files(lua, host, services)?;
-    graphs(lua, host, services)
-}
-
-/// Dumps of graphs, which only the operator can ask for: rules choose names.
-fn graphs(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
-    if !services.engine.borrow().core.settings.dump_graphs {
-        return Ok(());
-    }
-    let own = Rc::clone(services);
-    host.set("dump_graphs", true)?;
-    host.set(
-        "write_graph",
-        lua.create_function(move |_, (name, text): (String, mlua::LuaString)| {
-            let name = plain_name(&name);
-            let written = own.loader.borrow_mut().write_graph(&name, &text.as_bytes());
-            if let Err(error) = written {
-                own.log(
-                    Level::Error,
-                    "core",
-                    &format!("cannot write {name}: {error}"),
-                );
-            }
-            Ok(())
-        })?,
-    )
-}
-
-/// A file name that stays in its folder and is not hidden.
-fn plain_name(name: &str) -> String {
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
-            c
-        } else {
-            '_'
-        }
-    };
-    let name: String = name.chars().map(plain).collect();
-    match name.strip_prefix('.') {
-        Some(rest) => format!("_{rest}"),
-        None => name,
-    }
+    files(lua, host, services)
 }
 
 fn files(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
@@ -327,12 +286,6 @@ fn files(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn graphs_stay_in_their_folder() {
-        assert_eq!(plain_name("dns-grammar.dot"), "dns-grammar.dot");
-        assert_eq!(plain_name("../../etc/x.dot"), "_._.._etc_x.dot");
-    }
 
     #[test]
     fn modules_are_searched_in_the_given_folders_first() {

@@ -289,10 +289,6 @@ impl Loader for Files {
         }
         Ok(source)
     }
-
-    fn write_graph(&mut self, name: &str, text: &[u8]) -> io::Result<()> {
-        std::fs::write(name, text)
-    }
 }
 
 #[cfg(test)]
