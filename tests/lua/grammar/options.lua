@@ -161,4 +161,16 @@ function tests.same_name_twice_keeps_the_last()
   equal(r.a:asstring(), '\3')
 end
 
+function tests.names_are_data()
+  local name = "x' .. error('run') .. '$fn"
+  local r, err, buffer = parse('\1\2\3', function ()
+    root = record { field(name, number(8)), field(name, number(8)), field('$t', record { field(name, number(3)) }) }
+    export(root)
+  end)
+  equal(err, nil) equal(r[name], 2) equal(r['$t'][name], 0)
+  r[name] = 5
+  equal(buffer:sub():asstring(), '\1\5\3')
+  raises('invalid value for field ' .. name, function () r[name] = nil end)
+end
+
 return tests

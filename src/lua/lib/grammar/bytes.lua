@@ -11,8 +11,8 @@ local api, store, out, check = host.buf_api, host.store, object.out, object.chec
 local new_sub, settle = object.new_sub, api.settle
 local collect = lib.iterator.collect
 local advance = api.advance
-local error, format, type, tonumber, getmetatable = error, string.format, type, tonumber, getmetatable
-local huge = math.huge
+local error, type, tonumber, getmetatable = error, type, tonumber, getmetatable
+local format, huge = string.format, math.huge
 local fail = context.fail
 
 local bytes = {}

@@ -326,9 +326,11 @@ end
 
 -- Skips bits, known only now; those that are not there are no error.
 function context.skip_bits(self, bits)
-  local total = self._bit + bits
   local iter = self.iter
-  if bits < 0 or bits ~= bits then error(format('bit count must not be negative, got %s', bits), 0) end
+  if type(bits) ~= 'number' or not (bits >= 0) then
+    error(format('bit count must not be negative, got %s', tostring(bits)), 0)
+  end
+  local total = self._bit + bits
   iter:advance((total - total % 8) / 8)
   self._bit = total % 8
 end

@@ -20,7 +20,7 @@ local field = {}
 
 -- Bits that bytes scattered over a buffer hold: see `context.scattered`. Nil
 -- when they had not come.
-local function scattered(positions, first, bit, width, little)
+local function scattered(positions, first, bit, width)
   local last = first + ceil((bit + width) / 8) - 1
   if positions[2 * last + 1] == nil then return nil end
   return new_sub(false, positions[2 * first + 1], positions[2 * first + 2], 0, last - first + 1)
@@ -31,7 +31,8 @@ local function wide(part, bit, width, little)
   local endian = little == 1 and 'little' or 'big'
   local rest = width - 32
   if little == 1 then
-    return part:sub(4, 5):asbits(bit, rest, endian) * 2 ^ 32 + part:sub(0, 5):asbits(bit, 32, endian)
+    return part:sub(4, 5):asbits(bit, rest, endian) * 2 ^ 32
+      + part:sub(0, 5):asbits(bit, 32, endian)
   end
   local low = bit + rest
   return part:sub(0, 5):asbits(bit, rest, endian) * 2 ^ 32
@@ -83,7 +84,7 @@ return function (self)
     value = $FETCH
     if value < 0 then check(value) end
   else
-    local part = scattered(rawget(self, '_c$KEY'), $FIRST, $BIT, $WIDTH, $LITTLE)
+    local part = scattered(rawget(self, '_c$KEY'), $FIRST, $BIT, $WIDTH)
     if not part then return nil end
     value = read(part, $BIT, $WIDTH, $LITTLE)
   end
@@ -98,6 +99,9 @@ local VALIDATE = [[local pending = rawget(self, '_validate')
     pending[validator] = nil
     validator(self)
   end]]
+
+local CACHED = [[local kept = rawget(self, '_m%s')
+  if kept ~= nil then return kept end]]
 
 local function aligned(self)
   local bits = self.bits
@@ -116,7 +120,8 @@ local function terms(self, key, bit)
   elseif aligned(self) then
     fetch = format('fetch(store, at, %s, 0, %s, %d)', at, size, little)
   elseif self.bit + width > 64 then
-    fetch = format('read(new_sub(false, at, %s, 0, %s), %d, %d, %d)', at, size, self.bit, width, little)
+    fetch = format('read(new_sub(false, at, %s, 0, %s), %d, %d, %d)', at, size, self.bit, width,
+      little)
   else
     fetch = format('fetch(store, at, %s, 0, %s, %d, %d, %d)', at, size, self.bit, width, little)
   end
@@ -124,8 +129,7 @@ local function terms(self, key, bit)
     KEY = key, FIRST = first, WIDTH = width, LITTLE = little, SIZE = size, AT = at,
     BIT = bit or self.bit, FETCH = fetch,
     VALIDATE = self.validator and VALIDATE or '',
-    CACHED = self.memo and format("local kept = rawget(self, '_m%s')\n  if kept ~= nil then return kept end",
-      self.memo_key) or '',
+    CACHED = self.memo and format(CACHED, self.memo_key) or '',
     KEEP = self.memo and format("rawset(self, '_m%s', value)", self.memo_key) or '',
     CONVERT = self.converter and 'value = convert(value)' or '',
   }
@@ -137,7 +141,7 @@ local function compile(template, values, name, ...)
 end
 
 local SETTER = [[
-local rawget, rawset, write, new_sub, scattered, name, convert, validator = ...
+local error, rawget, rawset, write, new_sub, scattered, name, convert, validator = ...
 return function (self, value)
   local at = rawget(self, '_a$KEY')
   if not at then
@@ -150,7 +154,7 @@ return function (self, value)
   if at ~= true then
     part = new_sub(rawget(self, '_v'), at, $AT, 0, $SIZE)
   else
-    part = scattered(rawget(self, '_c$KEY'), $FIRST, $BIT, $WIDTH, $LITTLE)
+    part = scattered(rawget(self, '_c$KEY'), $FIRST, $BIT, $WIDTH)
   end
   write(part, $BIT, $WIDTH, value, $LITTLE)
   $FORGET
@@ -167,9 +171,7 @@ local MARK = [[local pending = rawget(self, '_validate')
   end]]
 
 -- Writing nil is an error of the rule's, unless somebody can make it right.
-local function refuse_nil(name)
-  return format("if value == nil then error('invalid value for field %s', 0) end", name or '')
-end
+local REFUSE_NIL = [[if value == nil then error('invalid value for field ' .. name, 0) end]]
 
 local function forget(self)
   return self.memo and format("rawset(self, '_m%s', nil)", self.memo_key) or ''
@@ -182,13 +184,13 @@ local function number_field(self, key, bit)
   local set = self.converter and self.converter.set
   if self.converter and not get then values.CONVERT = '' end
   local name = self.name or ''
-  self.prop.get = compile(GETTER, values, name, rawget, rawset, fetch, store, check, read, scattered,
-    new_sub, get, self.validator)
-  values.MARK = self.validator and MARK or refuse_nil(self.name)
+  self.prop.get = compile(GETTER, values, name, rawget, rawset, fetch, store, check, read,
+    scattered, new_sub, get, self.validator)
+  values.MARK = self.validator and MARK or REFUSE_NIL
   values.CONVERT = set and 'value = convert(value)' or ''
   values.FORGET = forget(self)
-  self.prop.set = compile('local error = error\n' .. SETTER, values, name, rawget, rawset, write,
-    new_sub, scattered, self.name, set, self.validator)
+  self.prop.set = compile(SETTER, values, name, error, rawget, rawset, write, new_sub, scattered,
+    name, set, self.validator)
 end
 
 -- Values that are parts of a buffer -------------------------------------------------

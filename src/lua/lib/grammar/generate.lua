@@ -73,7 +73,9 @@ end
 
 local function count_nodes(body)
   local count = 0
-  for _, step in ipairs(body.steps or {}) do count = count + (step.block and #step.block.fields or 1) end
+  for _, step in ipairs(body.steps or {}) do
+    count = count + (step.block and #step.block.fields or 1)
+  end
   return count
 end
 

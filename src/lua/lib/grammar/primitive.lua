@@ -58,7 +58,8 @@ function primitive.block(w, block)
     end
     w:put(format('it.meter = it.meter + %d', block.take))
     w:put('else')
-    w:put('a, c, failed = $scattered(ctx, $block)', { scattered = context.scattered, block = block })
+    w:put('a, c, failed = $scattered(ctx, $block)',
+      { scattered = context.scattered, block = block })
     w:put('end')
     if block.stored then
       w:put(format("$rawset(res, '_a%s', a) $rawset(res, '_c%s', c)", block.key, block.key),
@@ -119,8 +120,8 @@ primitive.bit = put_bit
 local function put_aligned(w, self)
   if self.phase == 0 then return end
   if self.phase then put_bit(w, self.phase) end
-  w:put("if ctx._bit ~= 0 then return $fail(ctx, $node, 'byte primitive requires aligned bits') end",
-    { fail = context.fail, node = self })
+  w:put('if ctx._bit ~= 0 then return $fail(ctx, $node, $message) end',
+    { fail = context.fail, node = self, message = 'byte primitive requires aligned bits' })
 end
 
 -- The value of a part that has no name.
