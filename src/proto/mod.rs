@@ -7,6 +7,7 @@
 pub mod api;
 pub mod field;
 pub mod ip;
+pub mod parser;
 pub mod tcp;
 pub mod udp;
 
