@@ -24,6 +24,8 @@ pub enum Op {
     SendAll,
     /// A TCP segment at its connection.
     Tcp,
+    /// HTTP of one direction of a connection.
+    Http,
     /// Segments of one direction that readers have passed.
     TcpRelease,
     /// A connection is dropped, reset or finished.

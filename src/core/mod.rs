@@ -43,6 +43,7 @@ pub mod dissector {
     pub const UDP: u16 = 32;
     pub const TCP_CONNECTION: u16 = 64;
     pub const UDP_CONNECTION: u16 = 128;
+    pub const HTTP: u16 = 256;
 }
 
 /// What `PacketRecord::next` says after a policy ran.

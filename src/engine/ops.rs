@@ -5,13 +5,15 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod http;
+
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::{Engine, Shared, forge};
-use crate::core::{Frame, Op, Step, flow_state};
+use crate::core::{Frame, Op, Step, dissector, flow_state};
 use crate::event::ops::{Ops, Status, layer};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
@@ -49,6 +51,18 @@ fn with<R>(engine: *mut c_void, failed: R, body: impl FnOnce(&mut Engine) -> R) 
     };
     // Unwinding into LuaJIT frames is undefined: a defect ends the call only.
     catch_unwind(AssertUnwindSafe(|| body(&mut engine))).unwrap_or(failed)
+}
+
+/// # Safety
+/// `text` is readable for `len` bytes, as LuaJIT guarantees for a string and
+/// its length, or null.
+unsafe fn text<'a>(text: *const u8, len: u32) -> &'a [u8] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise; the slice does not outlive the call that
+    // the string was passed to.
+    unsafe { std::slice::from_raw_parts(text, len as usize) }
 }
 
 fn status(engine: *mut c_void, body: impl FnOnce(&mut Engine) -> Result<(), Status>) -> i32 {
@@ -482,6 +496,8 @@ extern "C" fn extend(engine: *mut c_void, kind: u32, on: u32) -> i32 {
 extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
     status(engine, |engine| {
         engine.core.loaded |= bits as u16;
+        // It reads the streams in place.
+        engine.core.streams |= bits as u16 & dissector::HTTP != 0;
         Ok(())
     })
 }
@@ -507,6 +523,14 @@ static TABLE: Ops = Ops {
     flow_reset,
     flow_stream,
     flow_scripted,
+    flow_dissect: http::flow_dissect,
+    http_current: http::http_current,
+    http_field: http::http_field,
+    http_header: http::http_header,
+    http_line: http::http_line,
+    http_set_field: http::http_set_field,
+    http_set_header: http::http_set_header,
+    http_resize: http::http_resize,
     hook,
     extend,
     load,

@@ -5,6 +5,7 @@
 //! the same name.
 
 pub mod field;
+pub mod http;
 pub mod ip;
 pub mod tcp;
 pub mod udp;
@@ -35,6 +36,7 @@ const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const HTTP_UTILS: &str = "protocol/http_utils";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -126,6 +128,26 @@ pub const PROTOCOLS: &[Protocol] = &[
         needs_with_ipv6: &[],
         chunk: "proto/tcp/connection",
         source: include_str!("tcp/connection.lua"),
+        fields: &[],
+    },
+    Protocol {
+        name: "http_utils",
+        require: HTTP_UTILS,
+        bit: 0,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/http/utils",
+        source: include_str!("http/utils.lua"),
+        fields: &[],
+    },
+    Protocol {
+        name: "http",
+        require: "protocol/http",
+        bit: dissector::HTTP,
+        needs: &["protocol/tcp_connection", HTTP_UTILS],
+        needs_with_ipv6: &[],
+        chunk: "proto/http/http",
+        source: include_str!("http/http.lua"),
         fields: &[],
     },
     Protocol {

@@ -7,6 +7,7 @@ use mlua::{Lua, Table};
 
 use crate::event::{EVENTS, Subject};
 use crate::proto::field::{Field, Shape};
+use crate::proto::http::anomaly::{ANOMALIES, Nature};
 use crate::proto::{PROTOCOLS, Protocol};
 
 /// `protocol name -> list of fields`.
@@ -77,6 +78,28 @@ pub fn events(lua: &Lua) -> mlua::Result<(Table, Table)> {
         of_dissector.set(row.name, row.kind as u8)?;
     }
     Ok((list, kinds))
+}
+
+/// What can be wrong with HTTP, by number from 0: `name`, `nature`, `alert`,
+/// and whether it is `refused` by default.
+///
+/// # Errors
+/// When Lua is out of memory.
+pub fn http_anomalies(lua: &Lua, lenient: bool) -> mlua::Result<Table> {
+    let all = lua.create_table()?;
+    for (number, row) in ANOMALIES.iter().enumerate() {
+        let anomaly = lua.create_table()?;
+        anomaly.set("name", row.name)?;
+        anomaly.set("alert", row.alert)?;
+        let nature = match row.nature {
+            Nature::Ambiguity => "ambiguity",
+            Nature::Error => "error",
+        };
+        anomaly.set("nature", nature)?;
+        anomaly.set("refused", !lenient || row.refused_by_haka)?;
+        all.set(number, anomaly)?;
+    }
+    Ok(all)
 }
 
 /// `require name -> {name, chunk, bit, needs}`. `ipv6` says whether IPv6

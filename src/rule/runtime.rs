@@ -379,6 +379,8 @@ fn prepare(
     stances.set("strict_handshake", defaults.strict_handshake)?;
     table.set("defaults", stances)?;
     table.set("fields", bind::fields(lua)?)?;
+    let lenient = defaults.http_lenient;
+    table.set("http_anomalies", bind::http_anomalies(lua, lenient)?)?;
     table.set("modules", bind::modules(lua, defaults.network_ipv6)?)?;
     let (events, kinds) = bind::events(lua)?;
     table.set("events", events)?;

@@ -20,6 +20,8 @@ local MASKS = { up = TO_SERVER, down = TO_CLIENT }
 
 local methods = {}
 local kind = { name = NAME, methods = methods }
+-- For dissectors of the engine that read the streams.
+lib.tcp_flow = kind
 
 -- Lets go what readers have passed, in one direction or both.
 function methods.send(flow, direction)
@@ -79,6 +81,8 @@ end
 
 local function finish(flow)
   data.close(flow)
+  local http = rawget(flow, '_http')
+  if http then data.close(http) end
   rawset(flow, '_scope', nil)
 end
 

@@ -7,6 +7,7 @@ use slab::Slab;
 use super::kept::Kept;
 use crate::buf::BufId;
 use crate::flow::Direction;
+use crate::proto::http;
 use crate::stream::assembler::{Assembler, Piece};
 use crate::stream::offset_map::OffsetMap;
 
@@ -44,6 +45,8 @@ pub struct Connection {
     pub dissector_chosen: bool,
     /// A dissector written in Lua reads the stream and releases it itself.
     pub scripted: bool,
+    /// HTTP is read from the streams.
+    pub http: Option<Box<http::Reader>>,
     /// Segments carry a signature (RFC 2385, RFC 5925): changed ones would
     /// be refused, so rules can read but not edit.
     pub signed: bool,

@@ -37,7 +37,7 @@ impl Tcp<'_> {
             || self.core.observer.is_some()
             || self
                 .connection(flow)
-                .is_some_and(|connection| connection.scripted)
+                .is_some_and(|connection| connection.scripted || connection.http.is_some())
     }
 
     /// Takes the segment of the top frame into its direction's stream and
@@ -359,6 +359,7 @@ impl Tcp<'_> {
         if fresh == 0 && !ended {
             return None;
         }
+        self.hand_to_http(frame, first_number, fresh > 0);
         let current = &mut self.core.current;
         current.fresh = fresh as u32;
         current.finished = u32::from(finished);
@@ -368,6 +369,25 @@ impl Tcp<'_> {
             current.stream_generation = stream.0.generation;
         }
         self.event(EventKind::TcpReceiveData, flow, frame.packet, direction)
+    }
+
+    /// Has HTTP read, once the listeners of the bytes themselves are done.
+    fn hand_to_http(&mut self, frame: Frame, piece: Option<u64>, fresh: bool) {
+        let (flow, direction) = (frame.flow, frame.direction);
+        let generation = self.core.flows.live(flow).map(|record| record.generation());
+        let Some(generation) = generation else { return };
+        let Some(reader) = super::reader_of(self, flow) else {
+            return;
+        };
+        if fresh {
+            reader.arrived(direction, piece);
+        }
+        let work = Frame::flow(Op::Http, flow, direction);
+        self.core.push(Frame {
+            generation,
+            packet: frame.packet,
+            ..work
+        });
     }
 
     /// Readers know that nothing follows; what is queued behind the FIN does

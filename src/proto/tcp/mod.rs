@@ -32,6 +32,8 @@ use crate::buf::BufId;
 use crate::core::{Core, Step};
 use crate::event::EventKind;
 use crate::flow::Direction;
+use crate::flow::record::flags;
+use crate::proto::http;
 
 /// What the TCP code works on.
 pub struct Tcp<'a> {
@@ -60,6 +62,42 @@ pub fn set_scripted(mut tcp: Tcp<'_>, flow: u32, on: bool) {
     }
 }
 
+/// HTTP is read from the connection from now on. One whose beginning was not
+/// seen cannot be read: it passes.
+pub fn read_http(tcp: &mut Tcp<'_>, flow: u32) {
+    let midstream = tcp
+        .core
+        .flows
+        .live(flow)
+        .is_none_or(|record| record.has(flags::MIDSTREAM));
+    if let Some(connection) = tcp.connection(flow).filter(|_| !midstream) {
+        connection.http.get_or_insert_default();
+    }
+}
+
+/// What HTTP is read with on a connection, if it is.
+pub fn reader_of<'a>(tcp: &'a mut Tcp<'_>, flow: u32) -> Option<&'a mut http::Reader> {
+    tcp.connection(flow)?.http.as_deref_mut()
+}
+
+/// The stream of a direction, for those who read it in place.
+pub fn open_stream(tcp: &mut Tcp<'_>, flow: u32, direction: Direction) -> Option<BufId> {
+    tcp.half(flow, direction)?.heavy.as_ref()?.stream
+}
+
+/// Whether the FIN of a direction came in order.
+pub fn is_finished(tcp: &mut Tcp<'_>, flow: u32, direction: Direction) -> bool {
+    tcp.half(flow, direction).is_some_and(|half| half.finished)
+}
+
+/// Whether the bytes of a connection may be changed.
+pub fn is_writable(tcp: &mut Tcp<'_>, flow: u32) -> bool {
+    !tcp.core.settings.pass_through
+        && tcp
+            .connection(flow)
+            .is_some_and(|connection| !connection.signed)
+}
+
 /// Stops judging a connection; what it holds leaves as it came.
 pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
     tcp.let_go(flow);
@@ -86,7 +124,7 @@ impl Tcp<'_> {
     }
 
     /// Raises an event about a flow if somebody hears it.
-    fn event(
+    pub(super) fn event(
         &mut self,
         kind: EventKind,
         flow: u32,

@@ -6,13 +6,16 @@ use super::segment::{Announced, Segment};
 use super::state::{self, Move, Side, Unexpected};
 use super::{Tcp, cause};
 use crate::addr::Addr;
-use crate::core::{Core, Frame, Op, Step, flow_state};
+use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
 use crate::event::{DropReason, EventKind, Level};
 use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::{FlowRecord, flags};
 use crate::flow::table::Opening;
 use crate::proto::ip;
+
+/// The port that HTTP has by default.
+const HTTP_PORT: u16 = 80;
 
 mod stage {
     pub const LOOK_UP: u8 = 0;
@@ -268,6 +271,7 @@ impl Tcp<'_> {
         }
         self.goto(stage::KNOWN);
         if !self.core.extended.hears(EventKind::TcpFlowNext) {
+            self.choose_dissector(frame.flow);
             return None;
         }
         if let Some(connection) = self.connection(frame.flow) {
@@ -276,6 +280,14 @@ impl Tcp<'_> {
         self.core.current.flow = frame.flow;
         self.core.current.packet = frame.packet;
         Some(Step::Event(EventKind::TcpFlowNext, frame.flow))
+    }
+
+    /// What the policy `next_dissector` chooses with its built-in entries.
+    fn choose_dissector(&mut self, flow: u32) {
+        let port = self.core.flows.live(flow).map(|record| record.server_port);
+        if port == Some(HTTP_PORT) && self.core.has(dissector::HTTP) {
+            super::read_http(self, flow);
+        }
     }
 
     /// A packet of a known connection: counted and announced.
