@@ -15,6 +15,7 @@ pub mod time;
 pub mod buf;
 pub mod flow;
 pub mod packet;
+pub mod regexp;
 pub mod stream;
 
 pub mod event;
@@ -22,12 +23,14 @@ pub mod event;
 pub mod core;
 
 pub mod lua;
+pub mod misc;
 pub mod proto;
 pub mod rule;
 
 pub mod engine;
 
 pub mod analysis;
+pub mod lint;
 
 // Below this line the outside world is touched: files, clocks, sockets.
 #[allow(clippy::disallowed_methods)]
@@ -35,6 +38,10 @@ pub mod capture;
 #[allow(clippy::disallowed_methods)]
 pub mod cli;
 #[allow(clippy::disallowed_methods)]
+pub mod console;
+#[allow(clippy::disallowed_methods)]
 pub mod sink;
+#[allow(clippy::disallowed_methods)]
+pub mod suite;
 #[allow(clippy::disallowed_methods)]
 pub mod worker;

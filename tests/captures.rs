@@ -35,11 +35,10 @@ fn every_committed_capture_has_a_scenario() {
         .map(|capture| root().join(capture.path))
         .collect();
     let mut folders = vec![root().join("tests/captures")];
-    folders.extend(
-        entries(&root().join("sample"))
-            .into_iter()
-            .filter(|path| path.is_dir()),
-    );
+    let below = |name: &str| entries(&root().join(name)).into_iter();
+    let protocols = below("rules").filter(|path| path.is_dir());
+    let cases = protocols.flat_map(|folder| entries(&folder));
+    folders.extend(below("sample").chain(cases).filter(|path| path.is_dir()));
     let orphans: Vec<_> = folders
         .iter()
         .flat_map(|folder| entries(folder))

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use judge::{Difference, Flow, Score};
 use oracle::Stream;
 
+#[path = "support/captures.rs"]
+mod captures;
 #[path = "corpus/judge.rs"]
 mod judge;
 #[path = "corpus/oracle.rs"]
@@ -64,11 +66,7 @@ enum Expectation {
 
 /// Where the corpus is; says so when it is nowhere.
 fn corpus() -> Option<Corpus> {
-    let folder = std::env::var_os("WERO_CORPUS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        PathBuf::from,
-    );
-    if folder.join("captures").is_dir() {
+    if let Some(folder) = captures::corpus() {
         return Some(Corpus(folder));
     }
     say("skipped: no corpus");

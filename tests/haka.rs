@@ -6,6 +6,8 @@
 
 #[path = "haka/core.rs"]
 mod core;
+#[path = "haka/grammar.rs"]
+mod grammar;
 #[path = "haka/harness.rs"]
 mod harness;
 #[path = "haka/icmp.rs"]

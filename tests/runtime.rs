@@ -1,50 +1,14 @@
 //! Rules over real captures: what they see, change and refuse.
 
-use std::cell::RefCell;
-use std::path::PathBuf;
-use std::rc::Rc;
+#[path = "support/rig.rs"]
+mod rig;
 
-use wero::alert::Alert;
-use wero::engine::{self, Engine, Shared};
-use wero::event::{Level, Loader, Outward, Profile, Settings, Verdict};
+use std::path::Path;
+
+use rig::{Rig, Said, read_capture};
+use wero::event::{Profile, Settings, Verdict};
 use wero::lua::Limits;
-use wero::packet::LinkType;
-use wero::rule::{LoadError, Options, Runtime, report};
-use wero::time::Timestamp;
-
-/// Collects what is said.
-#[derive(Default)]
-struct Said {
-    lines: Vec<String>,
-    alerts: Vec<Alert>,
-    printed: String,
-}
-
-impl Outward for Said {
-    fn log(&mut self, level: Level, section: &str, text: &str) {
-        self.lines
-            .push(format!("{} {section}: {text}", level.name()));
-    }
-    fn alert(&mut self, alert: &Alert) {
-        self.alerts.push(alert.clone());
-    }
-    fn print(&mut self, text: &[u8], _to_error: bool) {
-        self.printed.push_str(&String::from_utf8_lossy(text));
-    }
-}
-
-/// One rule file, in memory.
-struct OneFile(String);
-
-impl Loader for OneFile {
-    fn read(&mut self, path: &str) -> std::io::Result<Vec<u8>> {
-        if path == "rules.lua" {
-            Ok(self.0.clone().into_bytes())
-        } else {
-            Err(std::io::ErrorKind::NotFound.into())
-        }
-    }
-}
+use wero::rule::LoadError;
 
 struct Outcome {
     said: Said,
@@ -66,108 +30,30 @@ impl Outcome {
     }
 
     fn errors(&self) -> Vec<&str> {
-        self.said
-            .lines
-            .iter()
-            .map(String::as_str)
-            .filter(|line| line.starts_with("error"))
-            .collect()
+        self.said.errors()
     }
 }
 
-/// Records of a classic little-endian pcap file: link type, then time and bytes.
-fn read_pcap(name: &str) -> (LinkType, Vec<(Timestamp, Vec<u8>)>) {
-    let path = format!("{}/tests/captures/{name}.pcap", env!("CARGO_MANIFEST_DIR"));
-    let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
-    let nanos = if word(0) == 0xa1b2_3c4d { 1 } else { 1000 };
-    let (mut at, mut packets) = (24, Vec::new());
-    while at < file.len() {
-        let len = word(at + 8) as usize;
-        packets.push((
-            Timestamp::new(i64::from(word(at)), word(at + 4) * nanos),
-            file[at + 16..at + 16 + len].to_vec(),
-        ));
-        at += 16 + len;
-    }
-    (LinkType(word(20) as u16), packets)
-}
-
-fn options() -> Options {
-    Options {
-        rule_file: PathBuf::from("rules.lua"),
-        module_dirs: Vec::new(),
-        limits: Limits::default(),
-        thread: 0,
-        colour: false,
-        time_text: |time| format!("t{}", time.secs()),
-    }
-}
-
-fn load(
-    rules: &str,
-    settings: Settings,
-) -> (Shared, Rc<RefCell<Said>>, Result<Runtime, LoadError>) {
-    let engine: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
-    let said = Rc::new(RefCell::new(Said::default()));
-    let out: Rc<RefCell<dyn Outward>> = said.clone();
-    let runtime = Runtime::load(
-        &engine,
-        &options(),
-        Box::new(OneFile(rules.to_owned())),
-        out,
-    );
-    (engine, said, runtime)
-}
-
-fn drive(
-    engine: &Shared,
-    runtime: &mut Runtime,
-    said: &Rc<RefCell<Said>>,
-    out: &mut Vec<(u64, Verdict, Vec<u8>)>,
-) {
-    let now = engine.borrow().core.now;
-    engine::run(engine, runtime, &mut |notice| {
-        report(notice, now, 0, &mut *said.borrow_mut())
-    });
-    loop {
-        let Some(output) = engine.borrow_mut().poll_output() else {
-            return;
-        };
-        {
-            let engine = engine.borrow();
-            let gone = engine.departure(&output);
-            out.push((gone.id, gone.verdict, gone.bytes.to_vec()));
-        }
-        engine.borrow_mut().release_output(&output);
-    }
+fn load(rules: &str, settings: Settings) -> Result<Rig, (LoadError, Said)> {
+    Rig::load(rules, &[], settings, Limits::default())
 }
 
 fn replay_with(rules: &str, capture: &str, settings: Settings) -> Outcome {
-    let (engine, said, runtime) = load(rules, settings);
-    let mut runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-    let (link, packets) = read_pcap(capture);
-    let mut out = Vec::new();
-    runtime.started();
-    for (number, (time, bytes)) in packets.iter().enumerate() {
-        let taken = engine.borrow_mut().handle_packet(
-            *time,
-            number as u64 + 1,
-            link,
-            bytes,
-            bytes.len() as u32,
-        );
-        assert!(taken);
-        drive(&engine, &mut runtime, &said, &mut out);
+    let mut rig = load(rules, settings).unwrap_or_else(|(error, _)| panic!("{error}"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let (link, packets) = read_capture(&folder.join(format!("{capture}.pcap")));
+    let mut out = rig.started();
+    for (id, (time, bytes)) in (1..).zip(&packets) {
+        out.extend(rig.packet(id, *time, link, bytes));
     }
-    engine.borrow_mut().shutdown();
-    drive(&engine, &mut runtime, &said, &mut out);
-    runtime.exiting();
-    drop(runtime);
-    let said = std::mem::take(&mut *said.borrow_mut());
+    out.extend(rig.shutdown());
+    out.extend(rig.exiting());
     Outcome {
-        said,
-        out,
+        said: rig.into_said(),
+        out: out
+            .into_iter()
+            .map(|gone| (gone.id, gone.verdict, gone.bytes))
+            .collect(),
         sent_in: packets.into_iter().map(|(_, bytes)| bytes).collect(),
     }
 }
@@ -459,12 +345,10 @@ fn next_dissector_policies_can_stop_the_dissection() {
 
 #[test]
 fn loading_logs_what_haka_logs() {
-    let (_engine, said, runtime) = load(
-        "require('protocol/tcp_connection')",
-        Settings::new(Profile::Haka),
-    );
-    assert!(runtime.is_ok(), "{:?}", runtime.err());
-    let said = said.borrow();
+    let settings = Settings::new(Profile::Haka);
+    let rig = load("require('protocol/tcp_connection')", settings);
+    let rig = rig.unwrap_or_else(|(error, _)| panic!("{error}"));
+    let said = rig.said();
     let expected = [
         "info dissector: register new dissector 'packet'",
         "info core: register policy 'unknown dissector' on 'packet next dissector'",
@@ -489,13 +373,11 @@ fn broken_rule_files_are_reported_with_their_line() {
         ("\nerror('no')", "rules.lua:2: no"),
         ("x =", "rules.lua:1: unexpected symbol near '<eof>'"),
     ] {
-        let (_engine, said, runtime) = load(rules, Settings::new(Profile::Wero));
-        assert_eq!(runtime.err(), Some(LoadError::Rules(message.to_owned())));
-        assert!(
-            said.borrow()
-                .lines
-                .contains(&format!("error lua: {message}"))
-        );
+        let (error, said) = load(rules, Settings::new(Profile::Wero))
+            .err()
+            .expect("the rules are broken");
+        assert_eq!(error, LoadError::Rules(message.to_owned()));
+        assert!(said.lines.contains(&format!("error lua: {message}")));
     }
 }
 

@@ -1,162 +1,73 @@
-//! Every sample does what its folder says: `wero replay` on its rule and its
-//! capture gives the expected output and the expected packets, to the byte.
-//!
-//! `UPDATE_GOLDEN=1` rewrites what is expected; read the difference as
-//! carefully as code.
+//! Samples and rules do what their folders say: `wero test` runs them, as
+//! users do theirs.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// One test for each sample, under the sample's name.
-macro_rules! samples {
-    ($($test:ident => $folder:literal,)*) => {
-        $(
-            #[test]
-            fn $test() {
-                Sample::named($folder).check();
-            }
-        )*
+#[test]
+fn samples_and_rules_pass_their_tests() {
+    let run = Command::new(env!("CARGO_BIN_EXE_wero"))
+        .args(["test", "sample", "rules"])
+        .current_dir(root())
+        .output()
+        .expect("wero runs");
+    let (text, complaints) = (
+        String::from_utf8_lossy(&run.stdout),
+        String::from_utf8_lossy(&run.stderr),
+    );
+    assert!(run.status.success(), "{text}{complaints}");
 
-        const TESTED: &[&str] = &[$($folder),*];
-    };
-}
-
-samples! {
-    hello_packet => "hello-packet",
-    ip_filter => "ip-filter",
-    port_filter => "port-filter",
-    group_filter => "group-filter",
-    scan_alerts => "scan-alerts",
-    shellcode => "shellcode",
-    stream_rewrite => "stream-rewrite",
-    reset => "reset",
-    new_connection_firewall => "new-connection-firewall",
+    // Every sample, and every rule file, has a case that was run.
+    let mut missing: Vec<String> = folders("sample");
+    for protocol in folders("rules") {
+        missing.extend(rule_files(&protocol));
+    }
+    missing.retain(|name| !text.contains(&format!("ok    {name}\n")));
+    assert!(missing.is_empty(), "not tested: {missing:?}\n{text}");
 }
 
 #[test]
-fn every_sample_is_tested_and_listed() {
-    let listing = fs::read_dir(root().join("sample")).expect("there are samples");
-    let folders: BTreeSet<String> = listing
-        .map(|entry| entry.expect("a readable folder"))
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| {
-            entry
-                .file_name()
-                .into_string()
-                .expect("samples have plain names")
-        })
-        .collect();
-    let tested: BTreeSet<String> = TESTED.iter().map(ToString::to_string).collect();
-    assert_eq!(folders, tested);
-
+fn every_sample_is_listed_and_explained() {
     let index = fs::read_to_string(root().join("sample/README.md")).expect("samples have an index");
-    for folder in &folders {
+    for folder in folders("sample") {
+        let name = folder.trim_start_matches("sample/");
         assert!(
-            index.contains(&format!("({folder}/README.md)")),
-            "{folder} is not listed"
+            index.contains(&format!("({name}/README.md)")),
+            "{name} is not listed"
         );
         assert!(
-            root()
-                .join("sample")
-                .join(folder)
-                .join("README.md")
-                .is_file(),
-            "{folder} has no README"
+            root().join(&folder).join("README.md").is_file(),
+            "{name} has no README"
         );
     }
 }
 
-struct Sample {
-    name: &'static str,
-    folder: PathBuf,
+/// The folders in a folder, by their path from the root.
+fn folders(name: &str) -> Vec<String> {
+    let names: BTreeSet<String> = fs::read_dir(root().join(name))
+        .expect("a readable folder")
+        .map(|entry| entry.expect("a readable entry"))
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| format!("{name}/{}", entry.file_name().to_string_lossy()))
+        .collect();
+    names.into_iter().collect()
 }
 
-/// What a run gives: data on standard output, packets in a file. The summary
-/// goes to standard error and is not compared.
-struct Outcome {
-    text: Vec<u8>,
-    packets: Vec<u8>,
-}
-
-impl Sample {
-    fn named(name: &'static str) -> Self {
-        Self {
-            name,
-            folder: root().join("sample").join(name),
-        }
-    }
-
-    fn check(&self) {
-        let outcome = self.run();
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(self.folder.join("expected.txt"), &outcome.text)
-                .expect("the sample is writable");
-            fs::write(self.folder.join("expected.pcap"), &outcome.packets)
-                .expect("the sample is writable");
-            return;
-        }
-        // As text, so that a difference can be read.
-        let text = String::from_utf8_lossy(&outcome.text).into_owned();
-        let expected = String::from_utf8_lossy(&self.expected("expected.txt")).into_owned();
-        assert_eq!(text, expected, "{}: other output", self.name);
-
-        let expected = self.expected("expected.pcap");
-        let differs = first_difference(&outcome.packets, &expected);
-        assert_eq!(
-            differs, None,
-            "{}: other packets, from this byte of the file on",
-            self.name
-        );
-    }
-
-    fn run(&self) -> Outcome {
-        let scratch = tempfile::tempdir().expect("there is room for temporary files");
-        let packets = scratch.path().join("out.pcap");
-        let run = Command::new(env!("CARGO_BIN_EXE_wero"))
-            // Alerts show local time.
-            .env("TZ", "UTC")
-            .current_dir(&self.folder)
-            .args(["replay", "-o"])
-            .arg(&packets)
-            .args(["rule.lua", "input.pcap"])
-            .output()
-            .expect("wero runs");
-        let complaints = String::from_utf8_lossy(&run.stderr);
-        assert!(
-            run.status.success(),
-            "{}: {}\n{complaints}",
-            self.name,
-            run.status
-        );
-        Outcome {
-            text: run.stdout,
-            packets: fs::read(&packets).expect("replay wrote packets"),
-        }
-    }
-
-    fn expected(&self, file: &str) -> Vec<u8> {
-        let path = self.folder.join(file);
-        fs::read(&path).unwrap_or_else(|error| {
-            panic!("{}: {error}; UPDATE_GOLDEN=1 makes it", path.display());
+/// The rule files in a folder, without their ends: so are their cases named.
+fn rule_files(folder: &str) -> Vec<String> {
+    fs::read_dir(root().join(folder))
+        .expect("a readable folder")
+        .map(|entry| entry.expect("a readable entry").file_name())
+        .filter_map(|name| {
+            let name = name.to_string_lossy();
+            let stem = name.strip_suffix(".lua")?;
+            Some(format!("{folder}/{stem}"))
         })
-    }
-}
-
-fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
-    let shorter = one.len().min(other.len());
-    let within = one.iter().zip(other).position(|(a, b)| a != b);
-    within.or((one.len() != other.len()).then_some(shorter))
+        .collect()
 }
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-#[test]
-fn the_first_difference_is_told_by_its_byte() {
-    assert_eq!(first_difference(b"same", b"same"), None);
-    assert_eq!(first_difference(b"one", b"ode"), Some(1));
-    assert_eq!(first_difference(b"longer", b"long"), Some(4));
 }

@@ -110,8 +110,11 @@ fn faults(file: &str, source: &str, failed: &str) -> (usize, Vec<String>) {
         .call(&host)
         .expect("the library loads");
     let ordered = chunk("ordered.lua", include_str!("../src/lua/lib/ordered.lua"));
-    lib.set("ordered", ordered.call::<Table>(()).expect("ordered.lua loads"))
-        .expect("lib is a table");
+    lib.set(
+        "ordered",
+        ordered.call::<Table>(()).expect("ordered.lua loads"),
+    )
+    .expect("lib is a table");
     let sandbox = chunk("sandbox.lua", include_str!("../src/lua/lib/sandbox.lua"));
     let seal: Function = sandbox.call((&host, &lib)).expect("sandbox.lua loads");
     let failed: Function = chunk("judge.lua", failed)

@@ -8,19 +8,20 @@
 //! acknowledgements are checked on the way. tshark and `wero flows` are asked
 //! the same where they are at hand.
 
-use std::cell::RefCell;
+#[path = "support/captures.rs"]
+mod captures;
+#[path = "support/rig.rs"]
+mod rig;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
 
+use rig::{Gone, Rig, read_capture};
 use stream_edits::wire::{Segment, Stream, segment};
-use wero::alert::Alert;
-use wero::engine::{self, Engine, Shared};
-use wero::event::{Level, Loader, Outward, Profile, Settings, Verdict};
+use wero::event::{Profile, Settings, Verdict};
 use wero::lua::Limits;
 use wero::packet::LinkType;
-use wero::rule::{Options, Runtime, report};
 use wero::time::Timestamp;
 
 mod stream_edits {
@@ -128,32 +129,6 @@ impl Edit {
     }
 }
 
-/// Rules say nothing here; errors are kept.
-#[derive(Default)]
-struct Errors(Vec<String>);
-
-impl Outward for Errors {
-    fn log(&mut self, level: Level, section: &str, text: &str) {
-        if level.name() == "error" {
-            self.0.push(format!("{section}: {text}"));
-        }
-    }
-    fn alert(&mut self, _: &Alert) {}
-    fn print(&mut self, _: &[u8], _: bool) {}
-}
-
-struct OneFile(String);
-
-impl Loader for OneFile {
-    fn read(&mut self, path: &str) -> std::io::Result<Vec<u8>> {
-        if path == "rules.lua" {
-            Ok(self.0.clone().into_bytes())
-        } else {
-            Err(std::io::ErrorKind::NotFound.into())
-        }
-    }
-}
-
 struct Capture {
     name: String,
     link: LinkType,
@@ -161,44 +136,21 @@ struct Capture {
 }
 
 fn captures() -> Vec<Capture> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("captures are there")
-        .map(|entry| entry.expect("a readable folder").path())
-        .filter(|path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            name.starts_with("stream-") && name.ends_with(".pcap")
-        })
-        .collect();
-    paths.sort();
+    let mut paths = captures::own();
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("stream-")
+    });
     assert_eq!(paths.len() % 2, 0, "each for IPv4 and IPv6");
     paths.iter().map(|path| read(path)).collect()
 }
 
 fn read(path: &Path) -> Capture {
-    let file = fs::read(path).expect("a readable capture");
-    let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().expect("four bytes"));
-    let nanos = if word(0) == 0xa1b2_3c4d { 1 } else { 1000 };
-    let (mut at, mut packets) = (24, Vec::new());
-    while at < file.len() {
-        let len = word(at + 8) as usize;
-        packets.push((
-            Timestamp::new(i64::from(word(at)), word(at + 4) * nanos),
-            file[at + 16..at + 16 + len].to_vec(),
-        ));
-        at += 16 + len;
-    }
-    let name = path
-        .file_stem()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default()
-        .to_owned();
+    let (link, packets) = read_capture(path);
+    let name = path.file_stem().unwrap_or_default();
     Capture {
-        name,
-        link: LinkType(word(20) as u16),
+        name: name.to_string_lossy().into_owned(),
+        link,
         packets,
     }
 }
@@ -207,94 +159,40 @@ fn read(path: &Path) -> Capture {
 type Out = Vec<(usize, Vec<u8>)>;
 
 /// An engine with a rule file, for one capture after the other.
-struct Replay {
-    engine: Shared,
-    runtime: Runtime,
-    errors: Rc<RefCell<Errors>>,
-}
+struct Replay(Rig);
 
 impl Replay {
     fn new(rules: &str) -> Replay {
         let settings = Settings::new(Profile::Wero);
-        let engine: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
-        let errors = Rc::new(RefCell::new(Errors::default()));
-        let options = Options {
-            rule_file: PathBuf::from("rules.lua"),
-            module_dirs: Vec::new(),
-            limits: Limits::default(),
-            thread: 0,
-            colour: false,
-            time_text: |time| format!("t{}", time.secs()),
-        };
-        let mut runtime = Runtime::load(
-            &engine,
-            &options,
-            Box::new(OneFile(rules.to_owned())),
-            errors.clone(),
-        )
-        .unwrap_or_else(|error| panic!("{error}"));
-        runtime.started();
-        Replay {
-            engine,
-            runtime,
-            errors,
-        }
+        let mut rig = Rig::load(rules, &[], settings, Limits::default())
+            .unwrap_or_else(|(error, _)| panic!("{error}"));
+        rig.started();
+        Replay(rig)
     }
 
     fn run(&mut self, capture: &Capture) -> Out {
         let mut out = Out::new();
         let mut verdicts = vec![0; capture.packets.len() + 1];
-        for (number, (time, bytes)) in capture.packets.iter().enumerate() {
-            let id = number as u64 + 1;
-            assert!(self.engine.borrow_mut().handle_packet(
-                *time,
-                id,
-                capture.link,
-                bytes,
-                bytes.len() as u32
-            ));
-            self.drive(number, &mut verdicts, &mut out);
-        }
-        self.engine.borrow_mut().shutdown();
-        self.drive(capture.packets.len(), &mut verdicts, &mut out);
-        assert_eq!(
-            self.errors.borrow().0,
-            Vec::<String>::new(),
-            "{}",
-            capture.name
-        );
-        assert!(
-            verdicts[1..].iter().all(|&count| count == 1),
-            "{}: one verdict each: {verdicts:?}",
-            capture.name
-        );
-        out
-    }
-
-    fn drive(&mut self, number: usize, verdicts: &mut [usize], out: &mut Out) {
-        let Replay {
-            engine,
-            runtime,
-            errors,
-        } = self;
-        let now = engine.borrow().core.now;
-        engine::run(engine, runtime, &mut |notice| {
-            report(notice, now, number as u64 + 1, &mut *errors.borrow_mut())
-        });
-        loop {
-            let Some(output) = engine.borrow_mut().poll_output() else {
-                return;
-            };
-            {
-                let engine = engine.borrow();
-                let gone = engine.departure(&output);
-                verdicts[gone.id as usize] += usize::from(gone.verdict != Verdict::Inject);
-                if !matches!(gone.verdict, Verdict::Drop(_)) {
-                    out.push((number, gone.bytes.to_vec()));
+        let mut note = |number: usize, gone: Vec<Gone>| {
+            for packet in gone {
+                verdicts[packet.id as usize] += usize::from(packet.verdict != Verdict::Inject);
+                if !packet.refused() {
+                    out.push((number, packet.bytes));
                 }
             }
-            engine.borrow_mut().release_output(&output);
+        };
+        for (number, (time, bytes)) in capture.packets.iter().enumerate() {
+            let id = number as u64 + 1;
+            note(number, self.0.packet(id, *time, capture.link, bytes));
         }
+        note(capture.packets.len(), self.0.shutdown());
+        let name = &capture.name;
+        assert_eq!(self.0.said().errors(), Vec::<&str>::new(), "{name}");
+        assert!(
+            verdicts[1..].iter().all(|&count| count == 1),
+            "{name}: one verdict each: {verdicts:?}"
+        );
+        out
     }
 }
 

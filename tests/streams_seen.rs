@@ -1,8 +1,11 @@
 //! What a rule on `receive_data` is given is what `wero flows` reports:
 //! the same bytes, by length and SHA-256, for every direction.
 
+#[path = "support/captures.rs"]
+mod captures;
+
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -83,48 +86,24 @@ fn compare(capture: &Path, differences: &mut Vec<String>) -> usize {
     flows.len()
 }
 
-fn captures_in(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|ending| ending != "tsv" && ending != "rs" && ending != "md")
-        })
-        .filter(|path| path.is_file())
-        .collect();
-    files.sort();
-    files
-}
-
 #[test]
 fn rules_see_the_bytes_that_flows_reports() {
     let mut differences = Vec::new();
-    let compared: usize = captures_in(Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/captures"
-    )))
-    .iter()
-    .map(|capture| compare(capture, &mut differences))
-    .sum();
+    let compared: usize = captures::own()
+        .iter()
+        .map(|capture| compare(capture, &mut differences))
+        .sum();
     assert!(compared > 50, "only {compared} directions");
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
 #[test]
 fn rules_see_the_bytes_of_real_captures() {
-    let root = std::env::var("WERO_CORPUS").map_or_else(
-        |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
-        PathBuf::from,
-    );
-    let captures = captures_in(&root.join("captures"));
-    if captures.is_empty() {
+    let Some(corpus) = captures::corpus() else {
         println!("skipped: no corpus");
         return;
-    }
+    };
+    let captures = captures::in_folder(&corpus.join("captures"));
     let mut differences = Vec::new();
     let compared: usize = captures
         .iter()

@@ -1,7 +1,10 @@
 //! Our decoding and checksums against two libraries that know nothing of
 //! us: etherparse and smoltcp, over every capture the project has made.
 
-use std::path::PathBuf;
+#[path = "support/captures.rs"]
+mod captures;
+
+use std::path::{Path, PathBuf};
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket};
@@ -12,25 +15,15 @@ use wero::packet::decode::{self, protocol};
 
 /// Frames of all captures that lie in the repository.
 fn frames() -> Vec<(PathBuf, u64, Vec<u8>)> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut files: Vec<PathBuf> = Vec::new();
-    for folder in ["tests/captures", "sample"] {
-        let mut open = vec![root.join(folder)];
-        while let Some(folder) = open.pop() {
-            for entry in std::fs::read_dir(folder)
-                .expect("a folder of the repository")
-                .flatten()
-            {
-                match entry.path() {
-                    path if path.is_dir() => open.push(path),
-                    path if path.extension().is_some_and(|ending| ending == "pcap") => {
-                        files.push(path)
-                    }
-                    _ => {}
-                }
-            }
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
+    let mut files = captures::own();
+    for sample in std::fs::read_dir(samples).expect("there are samples") {
+        let path = sample.expect("a readable folder").path();
+        if path.is_dir() {
+            files.extend(captures::in_folder(&path));
         }
     }
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "pcap"));
     let mut frames = Vec::new();
     for file in files {
         let mut reader = CaptureReader::open(&file).expect("a capture of ours");

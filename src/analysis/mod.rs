@@ -1,9 +1,10 @@
-//! What can be told about traffic without any rule.
+//! What can be told about traffic, and about what rules do to it.
 //!
 //! Works on what the engine tells its observers. Not here: who prints it
 //! (`cli`), how flows are followed (`engine`, `proto`).
 
 mod application;
+pub mod explain;
 pub mod flows;
 mod history;
 pub mod witness;

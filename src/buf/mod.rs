@@ -35,11 +35,11 @@ pub use piece::Popped;
 pub use position::{Advance, Pos, Span};
 pub use select::Selection;
 pub use slab::Key;
+pub(crate) use slab::Slab;
 
 use std::collections::HashMap;
 
 use list::{Buffer, Node, Run};
-use slab::Slab;
 use thiserror::Error;
 
 /// Names a buffer or stream; refused once it is freed.

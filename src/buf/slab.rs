@@ -195,6 +195,11 @@ impl<T> Slab<T> {
         }
     }
 
+    /// All values, by slot.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.live
     }

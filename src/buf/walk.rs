@@ -150,6 +150,27 @@ impl Store {
         })
     }
 
+    /// Skips `count` bytes if they lie side by side in one node, so that their
+    /// positions follow from that of the first; else nothing.
+    #[inline]
+    pub fn advance_within(&mut self, pos: Pos, count: u64) -> Result<Option<Advance>, BufError> {
+        if self.bytes_in_node(pos, count).is_some() {
+            return self.advance(pos, Some(count)).map(Some);
+        }
+        let start = self.resolve(pos)?;
+        let start = self.to_byte(start);
+        if start.node == NIL || count > u64::from(self.node(start.node).len() - start.at) {
+            return Ok(None);
+        }
+        let from = self.pos_of(start);
+        let (to, count) = self.step(start, count);
+        Ok(Some(Advance {
+            from,
+            to: self.pos_of(to),
+            count,
+        }))
+    }
+
     /// Bytes from a position to the end of its buffer, counted up to `limit`.
     pub fn available(&mut self, pos: Pos, limit: u64) -> Result<u64, BufError> {
         let cursor = self.resolve(pos)?;

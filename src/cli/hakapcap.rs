@@ -15,6 +15,7 @@ use clap::{ArgAction, Parser};
 use super::Failure;
 use super::replay::{open_to_append, refuse_to_overwrite};
 use crate::capture::file::CaptureWriter;
+use crate::console::Console;
 use crate::event::LogFilter;
 use crate::event::{Level, Profile, Settings};
 use crate::lua::Limits;
@@ -46,10 +47,10 @@ struct Arguments {
     /// Append alerts to a file.
     #[arg(short, long = "alert-to", value_name = "FILE")]
     alert_to: Option<String>,
-    /// Accepted for Haka's sake: there is no Lua debugger yet.
+    /// Activate the Lua debugger.
     #[arg(long)]
     debug_lua: bool,
-    /// Accepted for Haka's sake: graphs are not dumped yet.
+    /// Write the graphs of grammars and state machines as dot files.
     #[arg(long)]
     dump_dissector_graph: bool,
     /// Packets cannot be changed (the default).
@@ -211,6 +212,7 @@ fn plan(arguments: &Arguments, rule_file: PathBuf, pass_through: bool) -> Plan {
     Plan {
         settings: Settings {
             pass_through,
+            dump_graphs: arguments.dump_dissector_graph,
             ..Settings::new(Profile::Haka)
         },
         rule_file,
@@ -241,6 +243,7 @@ fn levels(arguments: &Arguments) -> Vec<String> {
 /// The log lines of the program itself.
 struct CoreLog {
     filter: LogFilter,
+    console: Option<Console>,
 }
 
 impl CoreLog {
@@ -251,7 +254,8 @@ impl CoreLog {
                 .apply(&list)
                 .map_err(|error| Stop::Usage(error.to_string()))?;
         }
-        Ok(CoreLog { filter })
+        let console = Some(Console::new(arguments.debug_lua));
+        Ok(CoreLog { filter, console })
     }
 
     fn info(&mut self, output: &mut Output, section: &str, text: &str) -> Result<(), OutputError> {
@@ -278,6 +282,10 @@ impl Watcher for CoreLog {
     }
 
     fn progress(&mut self, _: u64, _: u64) {}
+
+    fn console(&mut self) -> Option<Console> {
+        self.console.take()
+    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,17 @@
 //! `sysexits.h`; see [`Failure`].
 
 mod doc;
+mod explain;
 mod failure;
 mod flows;
 pub mod hakapcap;
+mod lint;
+mod options;
+mod profile;
 mod progress;
 mod replay;
 mod summary;
+mod test;
 
 use std::process::ExitCode;
 
@@ -35,7 +40,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Explain(explain::Arguments),
+    Profile(profile::Arguments),
     Flows(flows::Arguments),
+    Test(test::Arguments),
+    Lint(lint::Arguments),
     Doc(doc::Arguments),
 }
 
@@ -55,7 +64,11 @@ pub fn wero() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Profile(arguments) => profile::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Lint(arguments) => lint::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
     };
     match outcome {

@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use crate::console::Console;
 use crate::worker::output::{Output, OutputError};
 use crate::worker::replay::Watcher;
 
 /// Shows how much of the captures has been read.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    console: Option<Console>,
 }
 
 impl Progress {
@@ -23,7 +25,13 @@ impl Progress {
                 .with_style(style("{bar:40} {percent:>3} %  {msg}, {eta} left")),
             None => ProgressBar::new_spinner().with_style(style("{spinner} {msg}, {elapsed}")),
         });
-        Progress { bar }
+        Progress { bar, console: None }
+    }
+
+    /// Somebody answers interactive rules and the debugger.
+    pub fn with_console(mut self, console: Option<Console>) -> Progress {
+        self.console = console;
+        self
     }
 
     /// Takes the bar off the screen.
@@ -48,5 +56,9 @@ impl Watcher for Progress {
             bar.set_position(read);
             bar.set_message(format!("{} packets", HumanCount(frames)));
         }
+    }
+
+    fn console(&mut self) -> Option<Console> {
+        self.console.take()
     }
 }

@@ -4,16 +4,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::Failure;
 use super::failure::check_order;
+use super::options::EngineOptions;
 use super::progress::Progress;
 use super::summary::Summary;
 use crate::capture::file::CaptureWriter;
-use crate::event::profile::Checksums;
-use crate::event::{Profile, Settings};
-use crate::lua::Limits;
+use crate::console::Console;
 use crate::sink::{AlertText, Layout};
 use crate::worker::Wanted;
 use crate::worker::captures::Captures;
@@ -59,52 +57,20 @@ pub struct Arguments {
     /// Threads; each has its own flows and its own globals of the rules.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_WORKERS))]
     workers: u16,
-    /// Defaults: those of Wero, or Haka 0.4's to the letter.
-    #[arg(long, value_enum, default_value_t = ProfileName::Wero)]
-    profile: ProfileName,
-    /// Checksums of TCP, UDP and ICMP: by default those of the profile.
-    #[arg(long, value_enum)]
-    checksums: Option<ChecksumMode>,
-    /// Let rules see the packets inside tunnels instead of the outer ones.
-    #[arg(long, value_enum, default_value_t = Tunnels::Outer)]
-    tunnels: Tunnels,
-    /// CPU time that rules may take for one event.
-    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_time)]
-    event_budget: Duration,
-    /// Memory of each Lua state.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
-    memory: usize,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ProfileName {
-    Wero,
-    Haka,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ChecksumMode {
-    /// Wrong segments are left out, unless a sender's first ones all are.
-    Auto,
-    /// Wrong segments are left out.
-    Verify,
-    /// Nobody looks.
-    Ignore,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Tunnels {
-    /// Rules see the packets as captured.
-    Outer,
-    /// Rules see the packets inside.
-    Inspect,
+    #[command(flatten)]
+    engine: EngineOptions,
+    /// Attach the Lua debugger: it stops at the first line of the rule file,
+    /// at breakpoints, at errors and at ^C.
+    #[arg(long)]
+    debug_lua: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let console = console(&arguments)?;
     check_order(&arguments.rules, &arguments.captures)?;
     let captures = Captures::open(&arguments.captures)?;
     let mut output = open_output(&arguments, &captures)?;
-    let mut progress = Progress::new(captures.size());
+    let mut progress = Progress::new(captures.size()).with_console(console);
     let plan = plan(&arguments);
 
     let outcome = replay(&plan, captures, &mut output, &mut progress);
@@ -124,28 +90,32 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     Failure::of_captures(&outcome.faults).map_or(Ok(()), Err)
 }
 
-fn plan(arguments: &Arguments) -> Plan {
-    let mut settings = Settings::new(match arguments.profile {
-        ProfileName::Wero => Profile::Wero,
-        ProfileName::Haka => Profile::Haka,
-    });
-    if let Some(mode) = arguments.checksums {
-        settings.checksums = match mode {
-            ChecksumMode::Auto => Checksums::Auto,
-            ChecksumMode::Verify => Checksums::Verify,
-            ChecksumMode::Ignore => Checksums::Ignore,
-        };
+/// Whoever sits at standard input, unless a capture comes from there.
+fn console(arguments: &Arguments) -> Result<Option<Console>, Failure> {
+    let taken = arguments
+        .captures
+        .iter()
+        .any(|path| path.as_os_str() == "-");
+    match (arguments.debug_lua, taken, arguments.workers) {
+        (true, true, _) => Err(Failure::new(
+            Failure::USAGE,
+            "--debug-lua reads commands from standard input, which is a capture here: give the capture as a file",
+        )),
+        (true, _, 2..) => Err(Failure::new(
+            Failure::USAGE,
+            "--debug-lua works with one worker only: leave out --workers",
+        )),
+        (_, true, _) => Ok(None),
+        (debugger, ..) => Ok(Some(Console::new(debugger))),
     }
-    settings.inspect_tunnels = arguments.tunnels == Tunnels::Inspect;
+}
+
+fn plan(arguments: &Arguments) -> Plan {
     Plan {
-        settings,
+        settings: arguments.engine.settings(),
         rule_file: arguments.rules.clone(),
         module_dirs: Vec::new(),
-        limits: Limits {
-            event_time: arguments.event_budget,
-            memory: arguments.memory,
-            ..Limits::default()
-        },
+        limits: arguments.engine.limits(),
         levels: levels(arguments.log.as_deref()),
         wanted: Wanted {
             packets: arguments.output.is_some(),
@@ -227,74 +197,9 @@ pub(super) fn refuse_to_overwrite(output: &Path, captures: &[PathBuf]) -> Result
     }
 }
 
-/// A span with its unit: `20ms`, `1s`, `500us`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split_unit(text)?;
-    let nanos = match unit {
-        "us" | "µs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        _ => return Err("a time with its unit is needed: us, ms or s".to_owned()),
-    };
-    match number.checked_mul(nanos) {
-        Some(nanos) if nanos > 0 => Ok(Duration::from_nanos(nanos)),
-        _ => Err("out of range".to_owned()),
-    }
-}
-
-/// A size with its unit: `256MiB`, `64k`.
-fn parse_size(text: &str) -> Result<usize, String> {
-    let (number, unit) = split_unit(text)?;
-    let shift = match unit.trim_end_matches("iB") {
-        "k" | "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        _ => return Err("a size with its unit is needed: KiB, MiB or GiB".to_owned()),
-    };
-    let bytes = number
-        .checked_mul(1 << shift)
-        .and_then(|bytes| usize::try_from(bytes).ok());
-    // The rule library itself needs about a megabyte.
-    bytes
-        .filter(|&bytes| bytes >= 4 << 20)
-        .ok_or_else(|| "at least 4MiB are needed".to_owned())
-}
-
-fn split_unit(text: &str) -> Result<(u64, &str), String> {
-    let digits = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number = number
-        .parse()
-        .map_err(|_| "a number with a unit is needed".to_owned())?;
-    Ok((number, unit.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_and_sizes_have_units() {
-        assert_eq!(parse_time("20ms"), Ok(Duration::from_millis(20)));
-        assert_eq!(parse_time("2 s"), Ok(Duration::from_secs(2)));
-        assert_eq!(parse_size("256MiB"), Ok(256 << 20));
-        assert_eq!(parse_size("1G"), Ok(1 << 30));
-        for wrong in [
-            "20",
-            "ms",
-            "-1ms",
-            "0ms",
-            "99999999999999999999s",
-            "18446744073709551615s",
-        ] {
-            assert!(parse_time(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["256", "MiB", "1MiB", "1B", "18446744073709551615G"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn start_up_lines_are_for_those_who_choose_a_level() {

@@ -99,6 +99,7 @@ impl Summary<'_> {
             "conflicts" conflicts,
             "reassembly caps" reassembly_caps,
             "hold caps" hold_caps,
+            "timer caps" timer_caps,
             "kept caps" kept_caps,
             "unjudged" unjudged,
             "packet caps" packet_cap,

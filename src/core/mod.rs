@@ -10,15 +10,17 @@ pub mod frame;
 pub mod observe;
 pub mod packets;
 pub mod stats;
+pub mod timers;
 pub mod tunnels;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 pub use flows::{Flows, flow_state};
 pub use frame::{Frame, Op};
-pub use observe::Observer;
+pub use observe::{Cap, Observer, Span, StreamState};
 pub use packets::Packets;
 pub use stats::Stats;
+pub use timers::Timers;
 pub use tunnels::Tunnels;
 
 use crate::addr::Addr;
@@ -93,6 +95,8 @@ pub struct Core {
     pub packets: Packets,
     pub bufs: Store,
     pub flows: Flows,
+    /// What rules asked to be woken for.
+    pub timers: Timers,
     pub tunnels: Tunnels,
     pub stack: Vec<Frame>,
     /// Packets that wait for `Op::SendAll`, the next one last.
@@ -131,6 +135,7 @@ impl Core {
             packets: Packets::new(settings.max_packets)?,
             bufs: Store::default(),
             flows,
+            timers: Timers::new(settings.max_timers),
             tunnels: Tunnels::default(),
             stack: Vec::with_capacity(32),
             departing: Vec::new(),
@@ -195,10 +200,11 @@ impl Core {
 
     /// Ends a packet's way with a refusal; a second one is a no-op.
     pub fn drop_packet(&mut self, slot: u32, reason: DropReason) {
-        let packet = self.packets.get_mut(slot);
-        if !matches!(packet.state, state::NORMAL | state::FORGED) {
+        if !self.alive(slot) {
             return;
         }
+        self.observe(|observer, core| observer.refused(core, slot, reason));
+        let packet = self.packets.get_mut(slot);
         if packet.flags & flag::HELD != 0 && reason == DropReason::Rule {
             // Its bytes are part of a stream: it ends when they are let go.
             packet.flags |= flag::REFUSED;
@@ -223,6 +229,11 @@ impl Core {
             verdict: Verdict::Drop(reason),
             listener,
         });
+    }
+
+    /// Tells the observer of a limit that was reached.
+    pub fn tell_cap(&mut self, flow: Option<u32>, name: &'static str, limit: u64) {
+        self.observe(|observer, core| observer.capped(core, flow, Cap { name, limit }));
     }
 
     /// The fragments of a datagram share its refusal.

@@ -12,6 +12,8 @@ pub struct Stats {
     pub accepted: u64,
     pub rewritten: u64,
     pub injected: u64,
+    /// Bytes of the packets that left.
+    pub sent_bytes: u64,
     /// By `DropReason`.
     pub drops: Drops,
     pub malformed: u64,
@@ -31,6 +33,8 @@ pub struct Stats {
     pub reassembly_caps: u64,
     pub hold_caps: u64,
     pub kept_caps: u64,
+    /// Timers of rules that were refused.
+    pub timer_caps: u64,
     /// Packets that left although nobody judged their bytes (stream gaps).
     pub unjudged: u64,
     pub fragments: u64,

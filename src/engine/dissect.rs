@@ -365,6 +365,8 @@ impl Engine {
     /// A header that cannot be read: event, then the stance of the profile.
     fn malformed(&mut self, slot: u32, malformed: Malformed, kind: EventKind) -> Option<Step> {
         self.core.stats.malformed += 1;
+        self.core
+            .observe(|observer, core| observer.malformed(core, slot, malformed));
         self.core.current.detail = (malformed.layer as u32) << 8 | malformed.fault as u32;
         if let Some(frame) = self.core.stack.last_mut() {
             frame.stage = stage::MALFORMED;

@@ -71,6 +71,14 @@ pub fn collect(engine: &mut Engine, slot: u32) -> Option<u32> {
     };
     core.packet_mut(slot).flags |= flag::HELD;
     let evicted: SmallVec<[u32; 8]> = engine.reassembler.evicted().collect();
+    if !evicted.is_empty() {
+        let (name, limit) = if engine.reassembler.len() >= LIMITS.max_datagrams {
+            ("fragment_datagrams", LIMITS.max_datagrams)
+        } else {
+            ("fragment_bytes", LIMITS.max_bytes)
+        };
+        core.tell_cap(None, name, limit as u64);
+    }
     for token in evicted {
         core.drop_packet_with(token, DropReason::FragmentCap);
     }
@@ -121,6 +129,7 @@ fn assemble(engine: &mut Engine, datagram: &Datagram, last: u32) -> Option<u32> 
     frame.extend_from_slice(head);
     frame.extend_from_slice(&datagram.payload);
     let Some(slot) = core.packets.alloc() else {
+        core.tell_cap(None, "max_packets", u64::from(core.settings.max_packets));
         for part in &datagram.parts {
             core.drop_packet_with(part.token, DropReason::PacketCap);
         }
@@ -147,6 +156,10 @@ fn assemble(engine: &mut Engine, datagram: &Datagram, last: u32) -> Option<u32> 
     packet.transport_at = (at as u32).min(packet.len);
     packet.payload_at = packet.transport_at;
     core.datagrams.insert(slot, datagram.parts.clone());
+    if core.observer.is_some() {
+        let tokens: SmallVec<[u32; 8]> = datagram.parts.iter().map(|part| part.token).collect();
+        core.observe(|observer, core| observer.assembled(core, slot, &tokens));
+    }
     Some(slot)
 }
 

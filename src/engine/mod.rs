@@ -21,10 +21,11 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 
-use crate::core::{Core, Frame, Op, Output, Step};
+use crate::core::{Core, Frame, Op, Output, Step, StreamState};
 use crate::event::{
     DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
 };
+use crate::flow::arena::NO_SLOT;
 use crate::packet::LinkType;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
@@ -114,7 +115,8 @@ impl Engine {
             packet.flags |= flag::SNAPPED;
         }
         self.core.stack.push(Frame::packet(Op::Receive, slot));
-        if self.core.flows.timer_due(self.core.now) {
+        let now = self.core.now;
+        if self.core.flows.timer_due(now) | self.core.timers.due(now) {
             self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
         }
         true
@@ -179,7 +181,11 @@ impl Engine {
     /// [`Engine::release_output`].
     pub fn poll_output(&mut self) -> Option<Output> {
         self.core.free_buried();
-        self.core.outputs.pop_front()
+        let output = self.core.outputs.pop_front()?;
+        if !matches!(output.verdict, Verdict::Drop(_)) {
+            self.core.stats.sent_bytes += u64::from(self.core.packet(output.packet).len);
+        }
+        Some(output)
     }
 
     /// What an output stands for.
@@ -203,7 +209,9 @@ impl Engine {
 
     /// The earliest time at which [`Engine::handle_timeout`] has work.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.core.flows.next_deadline()
+        let script = self.core.timers.next_deadline();
+        let flow = self.core.flows.next_deadline();
+        flow.into_iter().chain(script).min()
     }
 
     /// A nested drive begins: returns the floor to restore.
@@ -264,6 +272,8 @@ impl Engine {
         match kind.row().subject {
             Subject::Packet => self.core.drop_packet(subject, reason),
             Subject::Flow => self.flow_failed(subject, reason, failure),
+            // What rules do for themselves holds no packet.
+            Subject::Script => {}
         }
     }
 
@@ -280,6 +290,9 @@ impl Engine {
 
     fn advance_clock(&mut self, now: Timestamp) {
         if now > self.core.now {
+            if self.core.now.0 == i64::MIN {
+                self.core.timers.anchor(now);
+            }
             self.core.now = now;
         }
     }
@@ -288,8 +301,7 @@ impl Engine {
         let now = self.core.now;
         self.expire_fragments(now);
         let Some(flow) = self.core.flows.next_expired(now) else {
-            self.core.stack.pop();
-            return None;
+            return self.script_timers(now);
         };
         let protocol = self
             .core
@@ -301,6 +313,17 @@ impl Engine {
             _ => udp::expired(&mut self.core, flow),
         }
         None
+    }
+
+    /// Wakes rules, one timer after the other, when all flows are done.
+    fn script_timers(&mut self, now: Timestamp) -> Option<Step> {
+        let Some(number) = self.core.timers.next_expired(now) else {
+            self.core.stack.pop();
+            return None;
+        };
+        self.core.current.packet = NO_SLOT;
+        self.core.current.flow = NO_SLOT;
+        Some(Step::Event(EventKind::Timer, number))
     }
 
     fn shutdown_step(&mut self, frame: Frame) -> Option<Step> {
@@ -323,6 +346,11 @@ impl Engine {
             Some(_) => udp::closing_down(&mut self.core, flow),
         }
         None
+    }
+
+    /// Where both directions of a TCP connection stand.
+    pub fn stream_states(&self, flow: u32) -> Option<[StreamState; 2]> {
+        tcp::stream_states(&self.core, &self.connections, flow)
     }
 
     /// Takes the next log line or alert of the engine's own.

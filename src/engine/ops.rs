@@ -493,6 +493,27 @@ extern "C" fn extend(engine: *mut c_void, kind: u32, on: u32) -> i32 {
     })
 }
 
+extern "C" fn timer_start(engine: *mut c_void, seconds: f64) -> i64 {
+    with(engine, -(Status::Busy as i64), |engine| {
+        let core = &mut engine.core;
+        let now = (core.now.0 != i64::MIN).then_some(core.now);
+        match core.timers.start(seconds, now) {
+            Some(number) => i64::from(number),
+            None => {
+                core.stats.timer_caps += 1;
+                -(Status::Full as i64)
+            }
+        }
+    })
+}
+
+extern "C" fn timer_stop(engine: *mut c_void, number: u32) -> i32 {
+    status(engine, |engine| {
+        engine.core.timers.stop(number);
+        Ok(())
+    })
+}
+
 extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
     status(engine, |engine| {
         engine.core.loaded |= bits as u16;
@@ -533,5 +554,7 @@ static TABLE: Ops = Ops {
     http_resize: http::http_resize,
     hook,
     extend,
+    timer_start,
+    timer_stop,
     load,
 };

@@ -70,6 +70,8 @@ impl Engine {
     /// waits longest; fragments are given up first.
     pub(super) fn make_room(&mut self) {
         self.core.stats.packet_cap += 1;
+        let limit = u64::from(self.core.settings.max_packets);
+        self.core.tell_cap(None, "max_packets", limit);
         if !self.reassembler.is_empty() {
             return self.abandon_fragments(DropReason::FragmentCap);
         }

@@ -6,6 +6,8 @@
 pub enum Subject {
     Packet,
     Flow,
+    /// Neither: something that rules set up for themselves.
+    Script,
 }
 
 macro_rules! events {
@@ -89,7 +91,7 @@ events! {
     HttpResponseData = "http" "response_data" Flow "Bytes of a response's body.";
     HttpNext = "http" "policy:next_dissector" Flow "Inherited; never asked.";
     HttpAnomaly = "http" "policy:anomaly" Flow "Decides about a message that cannot be read, or in two ways (`anomaly`, `nature`).";
-    Timer = "core" "timer" Flow "A timer of a script expired.";
+    Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 
 impl EventKind {

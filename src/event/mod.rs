@@ -12,14 +12,16 @@ pub mod notice;
 pub mod ops;
 pub mod outward;
 pub mod profile;
+pub mod store;
 pub mod verdict;
 
 pub use kinds::{EVENTS, EventKind, EventRow, HookSet, Subject};
 pub use log::Level;
 pub use log_filter::LogFilter;
 pub use notice::Notice;
-pub use outward::{Loader, Outward};
+pub use outward::{Complete, Loader, Outward, Terminal};
 pub use profile::{Profile, Settings};
+pub use store::{StoreAction, StoreRequest};
 pub use verdict::{DropReason, Verdict};
 
 /// The event being delivered, as the Lua library sees it.

@@ -142,6 +142,11 @@ ops! {
     hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether rules added entries to a policy, named by its event.
     extend(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Starts a periodic timer on packet time: its number, which the event
+    /// `core:timer` will carry, or a negative status.
+    timer_start(seconds: f64 = "double") -> i64 = "int64_t";
+    /// Stops it.
+    timer_stop(number: u32 = "uint32_t") -> i32 = "int32_t";
     /// Rule files asked for dissectors: bits of `core::dissector`.
     load(bits: u32 = "uint32_t") -> i32 = "int32_t";
 }

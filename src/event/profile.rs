@@ -120,6 +120,10 @@ pub struct Settings {
     pub http_requests: u32,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
+    /// Timers that rules may run at a time.
+    pub max_timers: u32,
+    /// Write the graphs of grammars and state machines as they are defined.
+    pub dump_graphs: bool,
     /// Seeds the flow hash and the rules' random numbers.
     pub seed: u64,
 }
@@ -146,6 +150,8 @@ impl Settings {
             http_headers: 200,
             http_requests: 64,
             kept_bytes: 1 << 20,
+            dump_graphs: false,
+            max_timers: 1 << 18,
             seed: 0x5765_726f,
         }
     }

@@ -29,6 +29,11 @@ macro_rules! reasons {
             pub fn name(self) -> &'static str {
                 match self { $(DropReason::$reason => $name,)* }
             }
+
+            /// What it means, as a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(DropReason::$reason => $doc,)* }
+            }
         }
     };
 }

@@ -282,6 +282,16 @@ buf_api! {
         out.set_second(step.to);
         Ok(step.count as f64)
     }
+    /// As `advance`, for bytes that lie side by side; gives zero, and changes
+    /// nothing, for others.
+    fn advance_within(store, a: Num, c: Num, n: Num, out: Out) {
+        let Some(step) = store.advance_within(pos(a, c), n as u64)? else { return Ok(0.0) };
+        // SAFETY: `out` is the library's slot.
+        let out = unsafe { slot(out)? };
+        out.set_pos(step.from);
+        out.set_second(step.to);
+        Ok(step.count as f64)
+    }
     /// Bytes up to the end, counted up to `limit`; all if negative.
     fn available(store, a: Num, c: Num, limit: Num) {
         Ok(store.available(pos(a, c), count(limit).unwrap_or(u64::MAX))? as f64)

@@ -14,13 +14,18 @@ macro_rules! modules {
 
 /// What the protocols' chunks build on.
 pub const LIBRARY: &[Module] = modules! {
-    "boot" "patterns"
+    "boot" "watch" "patterns"
     "ordered" "class" "check" "color" "utils" "list" "print" "pprint" "log" "time"
     "event" "context" "alert" "rule" "criterion" "policy"
     "dissector" "packet_dissector" "haka"
-    "bufobject" "iterator" "vbuffer" "stream"
+    "bufobject" "iterator" "vbuffer" "stream" "regexp"
     "address" "cnx_table" "checksum"
+    "grammar/place" "grammar/converter" "grammar/result" "grammar/entity" "grammar/context" "grammar/node"
+    "grammar/field" "grammar/scope" "grammar/bytes" "grammar/create" "grammar/write"
+    "grammar/primitive" "grammar/generate" "grammar/dump" "grammar"
     "drive" "native" "flow_data" "dispatch" "flow" "protocol"
+    "timer" "definition" "state_type" "state_instance" "state_machine"
+    "scope" "complete" "console" "interactive" "debug_commands" "debugger"
 };
 
 /// The sandbox, and what goes into it.

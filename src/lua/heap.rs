@@ -25,6 +25,8 @@ const RESERVE: usize = 1 << 20;
 pub struct Heap {
     pool: Pool,
     used: usize,
+    /// Bytes asked for since the start, those given back included.
+    allocated: u64,
     limit: usize,
     /// Rules run: they answer for what is asked for.
     in_rules: bool,
@@ -38,6 +40,7 @@ impl Heap {
         Box::new(Heap {
             pool: Pool::new(),
             used: 0,
+            allocated: 0,
             limit,
             in_rules: false,
             overrun: false,
@@ -47,6 +50,11 @@ impl Heap {
 
     pub fn used(&self) -> usize {
         self.used
+    }
+
+    /// Where the count of all bytes ever asked for stands.
+    pub fn allocated(&self) -> *const u64 {
+        &raw const self.allocated
     }
 
     pub fn limit(&self) -> usize {
@@ -117,6 +125,7 @@ pub unsafe extern "C" fn allocate(
     let block = unsafe { heap.pool.resize(block, old_size, new_size) };
     if new_size == 0 || !block.is_null() {
         heap.used = used;
+        heap.allocated += new_size.saturating_sub(old_size) as u64;
     }
     block
 }

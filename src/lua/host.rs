@@ -8,12 +8,15 @@
 use std::ffi::{CStr, c_int};
 use std::io;
 use std::mem::ManuallyDrop;
+use std::rc::Rc;
 use std::time::Duration;
 
 use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua, Table};
 
 use super::heap::{self, Heap};
+use super::pause::Pause;
+use super::profile::{Profiler, Sampler};
 use super::watchdog::{self, Watchdog};
 
 /// A chunk of the Lua library, compiled into the program.
@@ -85,7 +88,7 @@ pub struct Host {
     lua: ManuallyDrop<Lua>,
     state: *mut lua_State,
     heap: Box<Heap>,
-    watchdog: Watchdog,
+    watchdog: Rc<Watchdog>,
     limits: Limits,
     /// Stack index of the function that formats errors, kept at the bottom
     /// of the main stack.
@@ -118,7 +121,7 @@ impl Host {
             Lua::get_or_init_from_ptr(state).clone()
         };
         // SAFETY: the state lives until Drop, after the watchdog.
-        let watchdog = unsafe { Watchdog::start(state, limits.load_time)? };
+        let watchdog = unsafe { Rc::new(Watchdog::start(state, limits.load_time)?) };
         let mut host = Host {
             lua: ManuallyDrop::new(lua),
             state,
@@ -136,6 +139,22 @@ impl Host {
     /// The state through mlua, for set-up and everything off the packet path.
     pub fn lua(&self) -> &Lua {
         &self.lua
+    }
+
+    /// Measures this state's memory for a profiler and begins to sample it.
+    /// The sampler must be gone before the host.
+    pub fn sample(&self, profiler: &Rc<Profiler>) -> Sampler {
+        profiler.attach(self.heap.allocated());
+        // SAFETY: the state is alive and this thread's own; the caller drops
+        // the sampler first.
+        unsafe { Sampler::start(self.state, profiler) }
+    }
+
+    /// What lets calls of rules wait for a person.
+    pub fn pause(&mut self) -> Pause {
+        // SAFETY: the heap is boxed, and like the state it outlives every
+        // call that a pause is for.
+        unsafe { Pause::new(self.state, &mut *self.heap, Rc::clone(&self.watchdog)) }
     }
 
     /// Bytes in use by the state.
@@ -276,8 +295,8 @@ impl Host {
     fn stopped(&mut self, timed_out: bool, message: Option<&str>) -> Option<Failure> {
         let overrun = self.heap.take_overrun();
         if overrun {
-            // SAFETY: no call runs; the allocator may have set the hook.
-            unsafe { ffi::lua_sethook(self.state, None, 0, 0) };
+            // The allocator may have set the hook.
+            self.watchdog.unhook();
         }
         let place = watchdog::take_place().or_else(|| place_in(message?));
         let at = place.map(|place| place + ": ").unwrap_or_default();

@@ -8,7 +8,9 @@
 //! until the call has ended, so `pcall` and coroutines cannot swallow it; it
 //! notes the line of the rule file that it struck first ([`take_place`]).
 //! Arming costs no system call per event: a call is a store of an odd
-//! number, its end the next even one.
+//! number, its end the next even one. While a call waits for a person it is
+//! no call ([`Watchdog::interrupt`]); a hook of the debugger's stands while
+//! none of the watchdog's is needed ([`Watchdog::rest_on`]).
 //!
 //! LuaJIT must be built with `LUAJIT_ENABLE_CHECKHOOK`; a self-test in
 //! the host proves it. C code is not interrupted: what Lua can call is
@@ -43,15 +45,46 @@ struct Watch {
     testing: AtomicBool,
 }
 
+/// A hook and the events it is for, as `lua_sethook` takes them.
+pub type Hook = (
+    unsafe extern "C-unwind" fn(*mut lua_State, *mut lua_Debug),
+    c_int,
+);
+
+/// What is timed, and against which budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timed {
+    /// A call of rules.
+    Call,
+    /// Nobody: a person is waited for.
+    Nobody,
+    /// What a person asked for.
+    Request,
+}
+
+/// What [`Watchdog::interrupt`] found, for [`Watchdog::resume`].
+#[must_use]
+pub struct Interrupted {
+    running: bool,
+    timed: Timed,
+}
+
 /// The watchdog of one Lua state. Belongs to the thread that made it.
 pub struct Watchdog {
     watch: Box<Watch>,
     timer: libc::timer_t,
-    budget: Duration,
+    budget: Cell<Duration>,
+    /// The CPU time of what a person asks for, and of events that one steps
+    /// through.
+    patience: Duration,
+    /// The debugger's hook, while it is attached.
+    rest: Cell<Option<Hook>>,
+    timed: Cell<Timed>,
 }
 
 impl Watchdog {
-    /// Starts the timer of the calling thread.
+    /// Starts the timer of the calling thread. `budget`, that of loading, is
+    /// also what a person's requests may take.
     ///
     /// # Errors
     /// When the kernel refuses the timer or the signal handler.
@@ -84,10 +117,13 @@ impl Watchdog {
         {
             return Err(io::Error::last_os_error());
         }
-        let mut watchdog = Watchdog {
+        let watchdog = Watchdog {
             watch,
             timer,
-            budget,
+            budget: Cell::new(budget),
+            patience: budget,
+            rest: Cell::new(None),
+            timed: Cell::new(Timed::Call),
         };
         watchdog.set_budget(budget)?;
         Ok(watchdog)
@@ -97,9 +133,28 @@ impl Watchdog {
     ///
     /// # Errors
     /// When the kernel refuses the interval.
-    pub fn set_budget(&mut self, budget: Duration) -> io::Result<()> {
-        self.budget = budget;
-        let tick = (budget / TICKS).max(Duration::from_micros(100));
+    pub fn set_budget(&self, budget: Duration) -> io::Result<()> {
+        self.budget.set(budget);
+        self.arm()
+    }
+
+    /// The CPU time of what is timed now.
+    pub fn budget(&self) -> Duration {
+        match (self.timed.get(), self.rest.get()) {
+            (Timed::Call, None) => self.budget.get(),
+            // Stepping through rules line by line takes its time.
+            (Timed::Call, Some(_)) => self.budget.get().max(self.patience),
+            (Timed::Nobody, _) => Duration::ZERO,
+            (Timed::Request, _) => self.patience,
+        }
+    }
+
+    fn arm(&self) -> io::Result<()> {
+        // A timer of zero does not run.
+        let tick = match self.budget() {
+            Duration::ZERO => Duration::ZERO,
+            budget => (budget / TICKS).max(Duration::from_micros(100)),
+        };
         let tick = libc::timespec {
             tv_sec: tick.as_secs() as _,
             tv_nsec: tick.subsec_nanos() as _,
@@ -115,8 +170,58 @@ impl Watchdog {
         Ok(())
     }
 
-    pub fn budget(&self) -> Duration {
-        self.budget
+    fn arm_again(&self, timed: Timed) {
+        self.timed.set(timed);
+        self.arm().expect("the timer took an interval before");
+    }
+
+    /// Ends the time of the running call for a while: from now on nobody is
+    /// timed, or a person's request is, as a call of its own.
+    pub fn interrupt(&self, timed: Timed) -> Interrupted {
+        let call = self.watch.call.load(Ordering::Relaxed);
+        let before = Interrupted {
+            running: call & 1 == 1,
+            timed: self.timed.get(),
+        };
+        let step = if timed == Timed::Nobody { 1 } else { 2 };
+        self.watch.call.store((call | 1) + step, Ordering::Release);
+        self.arm_again(timed);
+        before
+    }
+
+    /// The interrupted call goes on, with all its time before it. Returns
+    /// whether what ran in between was stopped.
+    pub fn resume(&self, before: Interrupted) -> bool {
+        let call = self.watch.call.load(Ordering::Relaxed);
+        let step = if before.running { 2 } else { 1 };
+        self.watch.call.store((call | 1) + step, Ordering::Release);
+        self.arm_again(before.timed);
+        self.watch.doomed.load(Ordering::Acquire) && self.pardon()
+    }
+
+    /// Leaves a hook in place whenever no call is being ended; `None` takes
+    /// it away. Calls that are stepped through get more time.
+    pub fn rest_on(&self, hook: Option<Hook>) {
+        self.rest.set(hook);
+        self.arm_again(self.timed.get());
+        if !self.watch.doomed.load(Ordering::Acquire) {
+            self.unhook();
+        }
+    }
+
+    /// Takes away the hook that ends a call.
+    pub fn unhook(&self) {
+        let (hook, mask) = match self.rest.get() {
+            Some((hook, mask)) => (Some(hook), mask),
+            None => (None, 0),
+        };
+        // SAFETY: the state is alive and the caller on its thread. LuaJIT
+        // skips its work when the mode looks unchanged, hence off first.
+        unsafe {
+            let state = self.watch.state.load(Ordering::Relaxed);
+            ffi::lua_sethook(state, None, 0, 0);
+            ffi::lua_sethook(state, hook, mask, 0);
+        }
     }
 
     /// A call into Lua begins.
@@ -141,8 +246,7 @@ impl Watchdog {
     #[cold]
     fn pardon(&self) -> bool {
         let stopped = self.watch.doomed.swap(false, Ordering::AcqRel);
-        // SAFETY: the state is alive and no call of it runs.
-        unsafe { ffi::lua_sethook(self.watch.state.load(Ordering::Relaxed), None, 0, 0) };
+        self.unhook();
         stopped
     }
 

@@ -4,9 +4,11 @@
 //! reference pages need to know; events are rows of `event::EVENTS` under
 //! the same name.
 
+pub mod api;
 pub mod field;
 pub mod http;
 pub mod ip;
+pub mod parser;
 pub mod tcp;
 pub mod udp;
 

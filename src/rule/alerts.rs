@@ -12,6 +12,7 @@ use crate::alert::{Alert, Completion, Confidence, FlowContext, Method, Node, Nod
 use crate::core::Core;
 use crate::event::notice::NativeAlert;
 use crate::event::{Notice, Outward};
+use crate::flow::arena::NO_SLOT;
 use crate::flow::record::FlowRecord;
 use crate::time::Timestamp;
 
@@ -140,6 +141,9 @@ fn nodes(table: &Table, key: &str) -> mlua::Result<Option<Vec<Node>>> {
 
 /// Number of the packet in hand, and its flow, for alerts and error logs.
 pub fn context(core: &Core) -> (Option<u64>, Option<FlowContext>) {
+    if core.current.packet == NO_SLOT {
+        return (None, None);
+    }
     let packet = core.packet(core.current.packet);
     let id = (packet.generation & 1 == 1 && packet.id != 0).then_some(packet.id);
     let flow = core

@@ -6,6 +6,7 @@
 use mlua::{Lua, Table};
 
 use crate::event::{EVENTS, Subject};
+use crate::misc;
 use crate::proto::field::{Field, Shape};
 use crate::proto::http::anomaly::{ANOMALIES, Nature};
 use crate::proto::{PROTOCOLS, Protocol};
@@ -119,6 +120,14 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
         row.set("bit", protocol.bit)?;
         row.set("needs", needs(protocol, ipv6))?;
         all.set(protocol.require, row)?;
+    }
+    for module in misc::MODULES {
+        let row = lua.create_table()?;
+        row.set("name", module.name)?;
+        row.set("chunk", module.require)?;
+        row.set("bit", 0)?;
+        row.set("needs", lua.create_table()?)?;
+        all.set(module.require, row)?;
     }
     Ok(all)
 }

@@ -18,14 +18,17 @@ use mlua::chunk::ChunkMode;
 use mlua::{Function, LightUserData, Table};
 
 use super::services::{self, Services};
-use super::{alerts, bind};
+use super::watch::Watch;
+use super::{alerts, bind, console};
 use crate::buf::BufError;
 use crate::engine::{Shared, ops};
 use crate::event::{EVENTS, EventKind, Hooks, Level, ListenerFailed, Loader, Outward, Subject};
 use crate::lua::host::place_in;
 use crate::lua::pattern::{self, PATTERN_API};
-use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed};
-use crate::proto::PROTOCOLS;
+use crate::lua::profile::{self, Abort, Sampler};
+use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed, regexp_api};
+use crate::misc::{self, Surroundings};
+use crate::proto::{PROTOCOLS, api};
 use crate::time::Timestamp;
 
 /// How rules are to be run.
@@ -70,18 +73,25 @@ struct Library {
     fault: Function,
     location: Function,
     suspend: Function,
+    /// Runs a rule file; the debugger sees its errors.
+    run: Function,
     /// `haka.context:signal(nil, event)` for the events without a subject.
     started: Function,
     exiting: Function,
+    /// What the JIT compiler gave up on, in a state that is profiled.
+    aborts: Option<Table>,
 }
 
 /// The rules of one worker. Fields are dropped in order: handles first, then
 /// the state, then what its finalizers may still reach.
 pub struct Runtime {
+    watch: Watch,
+    _sampler: Option<Sampler>,
     library: Library,
     entries: Vec<Entry>,
     host: Host,
     _buffers: buf_api::Registration,
+    _regexps: regexp_api::Registration,
     services: Rc<Services>,
     engine: Shared,
     log_location: bool,
@@ -99,6 +109,20 @@ impl Runtime {
         loader: Box<dyn Loader>,
         out: Rc<RefCell<dyn Outward>>,
     ) -> Result<Runtime, LoadError> {
+        Runtime::load_watched(engine, options, loader, out, &Watch::Nobody)
+    }
+
+    /// As [`Runtime::load`], with somebody who watches rules at work.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub fn load_watched(
+        engine: &Shared,
+        options: &Options,
+        loader: Box<dyn Loader>,
+        out: Rc<RefCell<dyn Outward>>,
+        watch: &Watch,
+    ) -> Result<Runtime, LoadError> {
         let services = Rc::new(Services::new(
             Rc::clone(engine),
             out,
@@ -106,7 +130,8 @@ impl Runtime {
             options.time_text,
         ));
         let source = read_rules(&services, options)?;
-        let mut runtime = Runtime::open(engine, options, services).map_err(LoadError::State)?;
+        let mut runtime =
+            Runtime::open(engine, options, services, watch).map_err(LoadError::State)?;
         runtime.run_rules(&source, options)?;
         runtime
             .host
@@ -116,8 +141,13 @@ impl Runtime {
     }
 
     /// A state with the library in it, sealed.
-    fn open(engine: &Shared, options: &Options, services: Rc<Services>) -> Result<Runtime, String> {
-        let host = Host::open(options.limits).map_err(|error| error.to_string())?;
+    fn open(
+        engine: &Shared,
+        options: &Options,
+        services: Rc<Services>,
+        watch: &Watch,
+    ) -> Result<Runtime, String> {
+        let mut host = Host::open(options.limits).map_err(|error| error.to_string())?;
         let buffer_memory = options.limits.buffer_memory();
         engine
             .borrow_mut()
@@ -129,14 +159,22 @@ impl Runtime {
         // alive and which its cell never moves; nobody holds a borrow of the
         // engine while Lua runs.
         let buffers = unsafe { buf_api::Registration::new(&raw mut (*engine.as_ptr()).core.bufs) };
-        let (library, entries) =
-            prepare(&host, engine, options, &services).map_err(|error| error.to_string())?;
+        let regexps = regexp_api::Registration::default();
+        let (library, entries) = prepare(&mut host, engine, options, &services, watch, &regexps)
+            .map_err(|error| error.to_string())?;
         let log_location = engine.borrow().core.settings.defaults.log_location;
+        let sampler = match watch {
+            Watch::Profiler(profiler) => Some(host.sample(profiler)),
+            _ => None,
+        };
         Ok(Runtime {
+            watch: watch.clone(),
+            _sampler: sampler,
             library,
             entries,
             host,
             _buffers: buffers,
+            _regexps: regexps,
             services,
             engine: Rc::clone(engine),
             log_location,
@@ -146,11 +184,14 @@ impl Runtime {
     fn run_rules(&mut self, source: &[u8], options: &Options) -> Result<(), LoadError> {
         self.host.cap_memory();
         let name = format!("@{}", options.rule_file.display());
+        let run = self.library.run.clone();
         let result = self.host.guarded(|lua| {
-            lua.load(source)
+            let chunk = lua
+                .load(source)
                 .set_name(name)
                 .set_mode(ChunkMode::Text)
-                .exec()?;
+                .into_function()?;
+            run.call::<()>(chunk)?;
             let summary: Function = lua
                 .load("return haka.rule_summary")
                 .set_name("=[wero]")
@@ -166,6 +207,18 @@ impl Runtime {
             self.services.log(Level::Error, "lua", &text);
             LoadError::Rules(text)
         })
+    }
+
+    /// Runs a chunk of the program's own, which may call rule code, under the
+    /// budget of one event.
+    ///
+    /// # Errors
+    /// What `body` raises, or that it was stopped.
+    pub fn guarded<R>(
+        &mut self,
+        body: impl FnOnce(&mlua::Lua) -> mlua::Result<R>,
+    ) -> Result<R, Failure> {
+        self.host.guarded(body)
     }
 
     /// Raises `haka.events.started`.
@@ -216,8 +269,29 @@ impl Runtime {
         self.host.memory()
     }
 
+    /// What the JIT compiler gave up on, where the rules are profiled.
+    pub fn trace_aborts(&self) -> Vec<Abort> {
+        let list = self.library.aborts.as_ref();
+        list.map_or_else(Vec::new, |list| profile::aborts_of(&self.host, list))
+    }
+
+    fn tell_failure(&self, failure: &Failure) {
+        match &self.watch {
+            Watch::Nobody => {}
+            Watch::Observer => {
+                let message = failure.message();
+                self.engine
+                    .borrow_mut()
+                    .core
+                    .observe(|observer, core| observer.failed(core, message));
+            }
+            Watch::Profiler(profiler) => profiler.failed(),
+        }
+    }
+
     #[cold]
     fn failed(&mut self, kind: EventKind, failure: Failure) -> Result<(), (ListenerFailed, bool)> {
+        self.tell_failure(&failure);
         let message = failure.message().unwrap_or_default().to_owned();
         let fault = &self.library.fault;
         let (at, place, stopped): (u8, u32, bool) = self
@@ -250,6 +324,7 @@ impl Runtime {
         let (section, mut text) = match (row.subject, row.dissector) {
             (_, "tcp_connection") => ("tcp", message.to_owned()),
             (_, "udp_connection") => ("udp", message.to_owned()),
+            (Subject::Script, _) => ("lua", format!("state machine: {message}")),
             (Subject::Packet, "packet") => ("lua", format!("receive: {message}")),
             (_, dissector) => ("lua", format!("{dissector}: {message}")),
         };
@@ -257,6 +332,11 @@ impl Runtime {
             text.push_str(&self.circumstances(listener));
         }
         self.services.log(Level::Error, section, &text);
+        if self.log_location
+            && let Some(hint) = misspelt(kind, message)
+        {
+            self.services.log(Level::Error, section, &hint);
+        }
     }
 
     /// The rule, packet and flow in which something failed, in brackets.
@@ -322,6 +402,13 @@ impl Hooks for Runtime {
     }
 }
 
+/// What a rule may have meant that read a field that is not there.
+fn misspelt(kind: EventKind, message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("unknown field '")?;
+    let (name, _) = rest.split_once('\'')?;
+    api::hint(name, api::names_at(kind.row()))
+}
+
 /// Whether a failure is a lack of memory: that of the state, or that of the
 /// buffers, which raise a common error.
 fn out_of_memory(failure: &Failure) -> bool {
@@ -349,20 +436,26 @@ fn read_rules(services: &Services, options: &Options) -> Result<Vec<u8>, LoadErr
 
 /// Loads the library and seals the globals.
 fn prepare(
-    host: &Host,
+    host: &mut Host,
     engine: &Shared,
     options: &Options,
     services: &Rc<Services>,
+    watch: &Watch,
+    regexps: &regexp_api::Registration,
 ) -> mlua::Result<(Library, Vec<Entry>)> {
+    let pause = host.pause();
     let lua = host.lua();
     let table = lua.create_table()?;
     services::install(lua, &table, services)?;
-    describe_engine(lua, &table, engine)?;
+    super::watch::install(lua, &table, engine, watch)?;
+    console::install(lua, &table, services, &pause)?;
+    describe_engine(lua, &table, engine, regexps)?;
     let settings = engine.borrow().core.settings.clone();
     let defaults = &settings.defaults;
     table.set("mode", "normal")?;
     table.set("thread", options.thread)?;
     table.set("passthrough", settings.pass_through)?;
+    table.set("dump_graphs", settings.dump_graphs)?;
     table.set("seed", settings.seed as u32)?;
     table.set("fixed_texts", !defaults.log_location)?;
     table.set("library_prefix", "=[wero]")?;
@@ -381,6 +474,8 @@ fn prepare(
     table.set("fields", bind::fields(lua)?)?;
     let lenient = defaults.http_lenient;
     table.set("http_anomalies", bind::http_anomalies(lua, lenient)?)?;
+    let surroundings: Rc<dyn Surroundings> = services.clone();
+    table.set("misc", misc::natives(lua, &surroundings)?)?;
     table.set("modules", bind::modules(lua, defaults.network_ipv6)?)?;
     let (events, kinds) = bind::events(lua)?;
     table.set("events", events)?;
@@ -389,6 +484,7 @@ fn prepare(
     let lib = lua.create_table()?;
     host.load_library(embed::LIBRARY, &table, &lib)?;
     host.load_library(&protocol_chunks(), &table, &lib)?;
+    host.load_library(&misc_chunks(), &table, &lib)?;
     host.load_library(embed::SEAL, &table, &lib)?;
     lib.get::<Function>("globals")?.call::<()>(())?;
     let format_error = lib.get::<Table>("pprint")?.get("format_error")?;
@@ -411,12 +507,25 @@ fn protocol_chunks() -> Vec<Module> {
     chunks
 }
 
+fn misc_chunks() -> Vec<Module> {
+    let chunk = |module: &misc::Misc| Module {
+        name: module.require,
+        source: module.source,
+    };
+    misc::MODULES.iter().map(chunk).collect()
+}
+
 fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Library> {
     let signals: Function = lua
         .load(
             "local lib = ...
              local context, events = lib.context.context, lib.event.events
-             local function signal(event) return function () context:signal(nil, event) end end
+             local protect = lib.debugger.protect
+             local function signal(event)
+               return function ()
+                 protect(function () context:signal(nil, event) end)
+               end
+             end
              return signal(events.started), signal(events.exiting)",
         )
         .set_name("=[wero]/signals")
@@ -426,8 +535,13 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         fault: dispatch.get("fault")?,
         location: dispatch.get("location")?,
         suspend: dispatch.get("suspend")?,
+        run: lib.get::<Table>("debugger")?.get("load")?,
         started,
         exiting,
+        aborts: match lib.get::<mlua::Value>("watch")? {
+            mlua::Value::Table(watch) => watch.get("aborts")?,
+            _ => None,
+        },
     })
 }
 
@@ -440,7 +554,12 @@ fn entries(host: &Host, dispatch: &Table) -> mlua::Result<Vec<Entry>> {
 }
 
 /// Addresses and declarations of what the library reads in place.
-fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Result<()> {
+fn describe_engine(
+    lua: &mlua::Lua,
+    host: &Table,
+    engine: &Shared,
+    regexps: &regexp_api::Registration,
+) -> mlua::Result<()> {
     let core = engine.as_ptr();
     // SAFETY: only addresses are taken; the engine's cell outlives the state
     // (`Runtime` holds it), and its arenas stay where they are.
@@ -456,6 +575,8 @@ fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Resu
     address("current", current.cast())?;
     address("store", store.cast_const().cast())?;
     address("buf_api", (&raw const buf_api::BUF_API).cast())?;
+    address("regexps", regexps.address().cast_const().cast())?;
+    address("regexp_api", (&raw const regexp_api::REGEXP_API).cast())?;
     address("pattern_api", (&raw const PATTERN_API).cast())?;
     host.set("addresses", addresses)?;
     host.set(
@@ -463,7 +584,9 @@ fn describe_engine(lua: &mlua::Lua, host: &Table, engine: &Shared) -> mlua::Resu
         [
             crate::event::ops::cdef().as_str(),
             buf_api::CDEF,
+            regexp_api::CDEF,
             pattern::CDEF,
+            profile::CDEF,
         ]
         .concat(),
     )?;

@@ -4,14 +4,17 @@
 //! is borrowed for the length of one call and never while Lua runs.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mlua::{IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::alerts::{context, from_table, report};
 use crate::engine::Shared;
-use crate::event::{Level, Loader, Notice, Outward};
+use crate::event::{Level, Loader, Notice, Outward, StoreRequest};
+use crate::misc::Surroundings;
 use crate::time::Timestamp;
 
 /// Turns seconds since the epoch into local time in the layout of `ctime`.
@@ -30,6 +33,20 @@ pub struct Services {
     pub exit: Cell<bool>,
     parked: Cell<u32>,
     last_alert: Cell<u64>,
+}
+
+impl Surroundings for Services {
+    fn data_file(&self, path: &str) -> io::Result<Arc<[u8]>> {
+        self.loader.borrow_mut().data(path)
+    }
+
+    fn store(&self, request: StoreRequest) {
+        self.out.borrow_mut().store(request);
+    }
+
+    fn nonce(&self) -> [u8; 16] {
+        self.out.borrow().nonce()
+    }
 }
 
 const LEVELS: [Level; 6] = [
@@ -65,7 +82,7 @@ impl Services {
 
     /// Passes on what the engine has said so far, so that lines keep their
     /// order.
-    fn flush(&self) {
+    pub fn flush(&self) {
         loop {
             let mut engine = self.engine.borrow_mut();
             let now = engine.core.now;
@@ -252,7 +269,47 @@ pub fn install(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result
         "coroutine_parked",
         lua.create_function(move |_, change: i32| Ok(own.park(change)))?,
     )?;
-    files(lua, host, services)
+    files(lua, host, services)?;
+    graphs(lua, host, services)
+}
+
+/// Dumps of graphs, which only the operator can ask for: rules choose names.
+fn graphs(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
+    if !services.engine.borrow().core.settings.dump_graphs {
+        return Ok(());
+    }
+    let own = Rc::clone(services);
+    host.set(
+        "write_graph",
+        lua.create_function(move |_, (name, text): (String, mlua::LuaString)| {
+            let name = plain_name(&name);
+            let written = own.loader.borrow_mut().write_graph(&name, &text.as_bytes());
+            if let Err(error) = written {
+                own.log(
+                    Level::Error,
+                    "core",
+                    &format!("cannot write {name}: {error}"),
+                );
+            }
+            Ok(())
+        })?,
+    )
+}
+
+/// A file name that stays in its folder and is not hidden.
+fn plain_name(name: &str) -> String {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
+    };
+    let name: String = name.chars().map(plain).collect();
+    match name.strip_prefix('.') {
+        Some(rest) => format!("_{rest}"),
+        None => name,
+    }
 }
 
 fn files(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
@@ -286,6 +343,12 @@ fn files(lua: &Lua, host: &Table, services: &Rc<Services>) -> mlua::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn graphs_stay_in_their_folder() {
+        assert_eq!(plain_name("dns-grammar.dot"), "dns-grammar.dot");
+        assert_eq!(plain_name("../../etc/x.dot"), "_._.._etc_x.dot");
+    }
 
     #[test]
     fn modules_are_searched_in_the_given_folders_first() {

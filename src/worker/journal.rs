@@ -4,10 +4,13 @@
 //! one list, so that text, alerts and packets come out in the order in which
 //! they arose, from one worker or from several.
 
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
 use std::ops::Range;
 
 use crate::alert::Alert;
-use crate::event::{DropReason, Level, Outward};
+use crate::event::{DropReason, Level, Outward, StoreRequest};
 use crate::packet::LinkType;
 use crate::time::Timestamp;
 
@@ -40,6 +43,8 @@ pub enum Entry {
         reason: DropReason,
         rule: Option<String>,
     },
+    /// A request to a document store.
+    Store(Box<StoreRequest>),
 }
 
 /// Entries in order, and the bytes they point into.
@@ -126,6 +131,25 @@ impl Outward for Journal {
     fn print(&mut self, text: &[u8], to_error: bool) {
         let text = self.keep(text);
         self.push(Entry::Print { text, to_error });
+    }
+
+    fn store(&mut self, request: StoreRequest) {
+        self.push(Entry::Store(Box::new(request)));
+    }
+
+    fn nonce(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+        if read.is_err() {
+            // Keys that the standard library makes anew for every one.
+            let half = || {
+                RandomState::new()
+                    .hash_one(std::process::id())
+                    .to_le_bytes()
+            };
+            return [half(), half()].concat().try_into().unwrap_or(bytes);
+        }
+        bytes
     }
 }
 

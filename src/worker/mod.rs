@@ -3,19 +3,26 @@
 //! [`Worker`] owns an engine with its hooks and keeps what they say in a
 //! journal; `replay` drives one worker over captures, `parallel` several,
 //! with the same bytes and alerts out for rules that keep no globals.
+//! `explain` and `profile` drive an engine whose rules are watched.
 //! Order of reading: this file, `replay`, then `shard` and `parallel`.
 
 pub mod captures;
+pub mod explain;
 pub mod journal;
 pub mod output;
 mod parallel;
+pub mod profile;
 pub mod replay;
 mod shard;
+mod terminal;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use captures::Frame;
 use journal::{Entry, Journal};
@@ -33,6 +40,9 @@ use crate::time::Timestamp;
 
 /// The largest rule file or module that is loaded, in bytes.
 const MAX_SOURCE: u64 = 16 << 20;
+
+/// The largest file of data, such as a database of addresses.
+const MAX_DATA: u64 = 1 << 30;
 
 /// What a worker drives beside the engine: rules, or nobody.
 pub trait Listeners: Hooks {
@@ -181,6 +191,10 @@ impl<L: Listeners> Worker<L> {
         self.listeners.take_exit()
     }
 
+    pub fn listeners(&self) -> &L {
+        &self.listeners
+    }
+
     pub fn stats(&self) -> Stats {
         self.engine.borrow().core.stats.clone()
     }
@@ -240,6 +254,13 @@ impl<L: Listeners> Worker<L> {
     }
 }
 
+/// Nanoseconds of a clock that never goes back, from some start on.
+fn nanoseconds() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Makes an engine that several owners on this thread can share.
 ///
 /// # Errors
@@ -273,22 +294,45 @@ fn told(alert: NativeAlert, time: Timestamp) -> Alert {
     }
 }
 
-/// Reads rule files and modules from the file system.
+/// Reads rule files, modules and data from the file system: whatever regular
+/// files the process may read, up to a size.
 pub struct Files;
 
 impl Loader for Files {
     fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let mut source = Vec::new();
-        file.take(MAX_SOURCE + 1).read_to_end(&mut source)?;
-        if source.len() as u64 > MAX_SOURCE {
-            return Err(io::Error::other("larger than 16 MiB: no rule file"));
-        }
-        Ok(source)
+        read_file(path, MAX_SOURCE, "larger than 16 MiB: no rule file")
     }
+
+    fn data(&mut self, path: &str) -> io::Result<Arc<[u8]>> {
+        let mut kept = KEPT_DATA.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(data) = kept.get(path).and_then(Weak::upgrade) {
+            return Ok(data);
+        }
+        let data: Arc<[u8]> = read_file(path, MAX_DATA, "larger than 1 GiB")?.into();
+        kept.retain(|_, data| data.strong_count() > 0);
+        kept.insert(path.to_owned(), Arc::downgrade(&data));
+        Ok(data)
+    }
+
+    fn write_graph(&mut self, name: &str, text: &[u8]) -> io::Result<()> {
+        std::fs::write(name, text)
+    }
+}
+
+/// Data that some worker still holds: the others share it.
+static KEPT_DATA: Mutex<BTreeMap<String, Weak<[u8]>>> = Mutex::new(BTreeMap::new());
+
+fn read_file(path: &str, most: u64, too_large: &str) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(io::Error::other(too_large));
+    }
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -336,5 +380,21 @@ mod tests {
         );
         assert!(Files.read(&folder.path().display().to_string()).is_err());
         assert!(Files.read("/nonexistent.lua").is_err());
+    }
+
+    #[test]
+    fn data_are_read_once_and_shared() {
+        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let path = folder.path().join("countries.dat");
+        std::fs::write(&path, b"data").expect("the folder is writable");
+        let path = path.display().to_string();
+        let first = Files.data(&path).expect("the file is there");
+        let second = Files.data(&path).expect("the file is there");
+        assert!(Arc::ptr_eq(&first, &second));
+        drop((first, second));
+        std::fs::write(&path, b"newer").expect("the folder is writable");
+        let later = Files.data(&path).expect("the file is there");
+        assert_eq!(&*later, b"newer");
+        assert!(Files.data("/nonexistent").is_err());
     }
 }

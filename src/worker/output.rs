@@ -15,7 +15,8 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
 use super::journal::{Entry, Journal};
 use crate::alert::Alert;
 use crate::capture::file::{CaptureError, CaptureWriter};
-use crate::event::{DropReason, Level};
+use crate::event::{DropReason, Level, StoreRequest};
+use crate::sink::elasticsearch::{Elasticsearch, Limits};
 use crate::sink::{AlertText, LogLines, alert_json};
 
 /// Alerts of one worker that can still be updated or referred to. An update
@@ -37,6 +38,8 @@ pub enum OutputError {
     Text(io::Error),
     #[error("cannot write '{0}': {1}")]
     Alerts(String, io::Error),
+    #[error("cannot start sending documents: {0}")]
+    Documents(io::Error),
     #[error(transparent)]
     Capture(#[from] CaptureError),
 }
@@ -51,11 +54,15 @@ pub struct Output {
     alert_form: AlertForm,
     alert_file: Option<(String, BufWriter<File>)>,
     packets: Option<CaptureWriter>,
+    /// Started by the first document.
+    documents: Option<Elasticsearch>,
     /// Refused packets are told on standard error.
     pub tell_refusals: bool,
     ids: Vec<AlertIds>,
     alerts: u64,
     updates: u64,
+    /// What went wrong where nobody could be told.
+    failed: Option<OutputError>,
 }
 
 impl Output {
@@ -70,11 +77,25 @@ impl Output {
             alert_form,
             alert_file: None,
             packets: None,
+            documents: None,
             tell_refusals: false,
             ids: Vec::new(),
             alerts: 0,
             updates: 0,
+            failed: None,
         }
+    }
+
+    /// Stands for an output that is elsewhere for a while.
+    pub(super) fn away() -> Output {
+        let mut output = Output::new(false, AlertForm::Json);
+        output.text = Box::new(io::sink());
+        output
+    }
+
+    /// The next write gives this error.
+    pub(super) fn fail_later(&mut self, error: OutputError) {
+        self.failed.get_or_insert(error);
     }
 
     /// Sends alerts to a file that is open for appending.
@@ -125,6 +146,9 @@ impl Output {
         journal: &Journal,
         entries: &[Entry],
     ) -> Result<(), OutputError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         for entry in entries {
             match entry {
                 Entry::Log {
@@ -163,7 +187,12 @@ impl Output {
                     reason,
                     rule,
                 } => self.refusal(*frame, *reason, rule.as_deref()),
+                Entry::Store(request) => self.store(request)?,
             }
+        }
+        if let Some(documents) = &self.documents {
+            let notices = documents.take_notices();
+            self.log_documents(&notices)?;
         }
         if self.interactive && !entries.is_empty() {
             self.flush_text()?;
@@ -176,6 +205,14 @@ impl Output {
     /// # Errors
     /// When a place cannot take the rest of what was written.
     pub fn finish(mut self) -> Result<(), OutputError> {
+        if let Some(documents) = self.documents.take() {
+            // The screen may wait for the server, but not with old text.
+            self.flush_text()?;
+            self.log_documents(&documents.close())?;
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         self.flush_text()?;
         if let Some((name, mut file)) = self.alert_file.take() {
             file.flush()
@@ -185,6 +222,23 @@ impl Output {
             Some(writer) => Ok(writer.finish()?),
             None => Ok(()),
         }
+    }
+
+    fn store(&mut self, request: &StoreRequest) -> Result<(), OutputError> {
+        if self.documents.is_none() {
+            self.documents =
+                Some(Elasticsearch::start(Limits::default()).map_err(OutputError::Documents)?);
+        }
+        if let Some(documents) = &self.documents {
+            documents.add(request.clone());
+        }
+        Ok(())
+    }
+
+    fn log_documents(&mut self, notices: &[String]) -> Result<(), OutputError> {
+        notices
+            .iter()
+            .try_for_each(|text| self.log(Level::Error, "elasticsearch", text))
     }
 
     fn alert(&mut self, worker: usize, alert: &Alert) -> Result<(), OutputError> {
@@ -242,7 +296,7 @@ impl Output {
         self.note_text(written)
     }
 
-    fn flush_text(&mut self) -> Result<(), OutputError> {
+    pub(super) fn flush_text(&mut self) -> Result<(), OutputError> {
         if self.text_closed {
             return Ok(());
         }

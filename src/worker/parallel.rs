@@ -181,7 +181,7 @@ impl Batch {
 fn work(plan: &Plan, number: usize, batches: &Receiver<Arc<Batch>>, reports: &SyncSender<Report>) {
     let journal = Rc::new(RefCell::new(Journal::default()));
     journal.borrow_mut().mute(number != 0);
-    let loaded = worker(plan, number as u32, &journal);
+    let loaded = worker(plan, number as u32, &journal, journal.clone());
     let (mut worker, outcome) = match loaded {
         Ok(worker) => (Some(worker), Ok(())),
         Err(error) => (None, Err(error)),

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use super::captures::{Captures, Frame, ReadOut};
 use super::journal::Journal;
 use super::output::{Output, OutputError};
+use super::terminal::{Attended, Desk};
 use super::{Files, Wanted, Worker, parallel, shared_engine};
 use crate::capture::file::CaptureError;
+use crate::console::Console;
 use crate::core::Stats;
-use crate::event::{Level, Settings};
+use crate::engine::Shared;
+use crate::event::{Level, Outward, Settings};
 use crate::lua::Limits;
-use crate::rule::{LoadError, Options, Runtime};
+use crate::rule::{LoadError, Options, Runtime, Watch};
 
 /// Frames between two looks at the progress.
 pub(super) const PROGRESS_FRAMES: u64 = 1024;
@@ -71,6 +74,11 @@ pub trait Watcher {
     fn loaded(&mut self, output: &mut Output) -> Result<(), OutputError>;
     /// `read` bytes of the captures and `frames` frames are done.
     fn progress(&mut self, read: u64, frames: u64);
+    /// Who answers interactive rules and the debugger, if somebody does. Asked
+    /// once; runs of several workers have nobody.
+    fn console(&mut self) -> Option<Console> {
+        None
+    }
 }
 
 /// Runs the plan over the captures.
@@ -87,18 +95,40 @@ pub fn replay(
     if plan.workers > 1 {
         return parallel::replay(plan, captures, output, watcher);
     }
+    // A rule that asks for a line shows first what was said before, in the
+    // middle of a frame.
+    let shared = Rc::new(RefCell::new(std::mem::replace(output, Output::away())));
+    let outcome = alone(plan, captures, &shared, watcher);
+    *output = shared.replace(Output::away());
+    outcome
+}
+
+/// The run of the only worker.
+fn alone(
+    plan: &Plan,
+    captures: Captures,
+    output: &Rc<RefCell<Output>>,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, ReplayError> {
     let journal = Rc::new(RefCell::new(Journal::default()));
-    let loaded = worker(plan, 0, &journal);
-    flush(&journal, output)?;
+    let out: Rc<RefCell<dyn Outward>> = match watcher.console() {
+        Some(console) => Rc::new(RefCell::new(Attended {
+            journal: Rc::clone(&journal),
+            desk: Rc::new(RefCell::new(Desk::new(console, &journal, output))),
+        })),
+        None => journal.clone(),
+    };
+    let loaded = worker(plan, 0, &journal, out);
+    flush(&journal, &mut output.borrow_mut())?;
     let mut worker = loaded?;
-    watcher.loaded(output)?;
+    watcher.loaded(&mut output.borrow_mut())?;
     worker.started();
-    flush(&journal, output)?;
+    flush(&journal, &mut output.borrow_mut())?;
 
     let start = Instant::now();
     let (read, broken) = captures.read(|frame| {
         worker.frame(&frame);
-        after_frame(&mut worker, &frame, output, watcher)
+        after_frame(&mut worker, &frame, &mut output.borrow_mut(), watcher)
     });
     let stopped = match broken {
         Some(Err(error)) => return Err(error.into()),
@@ -106,7 +136,7 @@ pub fn replay(
         None => false,
     };
     worker.finish();
-    flush(&journal, output)?;
+    flush(&journal, &mut output.borrow_mut())?;
     let ReadOut { faults, .. } = read;
     Ok(Outcome {
         stats: vec![worker.stats()],
@@ -136,12 +166,25 @@ fn after_frame(
 }
 
 /// Makes an engine and loads the rules into it. What is said while loading
-/// stands in the journal, also when loading fails.
+/// stands in the journal, also when loading fails; rules speak through `out`.
 pub(super) fn worker(
     plan: &Plan,
     thread: u32,
     journal: &Rc<RefCell<Journal>>,
+    out: Rc<RefCell<dyn Outward>>,
 ) -> Result<Worker<Runtime>, ReplayError> {
+    let (engine, rules) = load(plan, thread, out, &Watch::Nobody)?;
+    Ok(Worker::new(engine, rules, journal.clone(), plan.wanted))
+}
+
+/// As [`worker`], for callers that deal with what comes out themselves.
+/// `out` gets what is said, an error of loading included.
+pub(super) fn load(
+    plan: &Plan,
+    thread: u32,
+    out: Rc<RefCell<dyn Outward>>,
+    watch: &Watch,
+) -> Result<(Shared, Runtime), ReplayError> {
     let engine = shared_engine(plan.settings.clone())?;
     for list in &plan.levels {
         let applied = engine.borrow_mut().core.log.apply(list);
@@ -155,14 +198,14 @@ pub(super) fn worker(
         colour: std::io::IsTerminal::is_terminal(&std::io::stdout()),
         time_text: crate::sink::ctime::ctime,
     };
-    match Runtime::load(&engine, &options, Box::new(Files), journal.clone()) {
-        Ok(rules) => Ok(Worker::new(engine, rules, journal.clone(), plan.wanted)),
+    match Runtime::load_watched(&engine, &options, Box::new(Files), Rc::clone(&out), watch) {
+        Ok(rules) => Ok((engine, rules)),
         Err(error) => {
             let text = error.to_string();
             // Users look for it in the log, where rules that fail to load
             // have written it themselves.
             if !matches!(error, LoadError::Rules(_)) {
-                crate::event::Outward::log(&mut *journal.borrow_mut(), Level::Error, "lua", &text);
+                out.borrow_mut().log(Level::Error, "lua", &text);
             }
             Err(ReplayError::Rules(text))
         }

@@ -89,6 +89,16 @@ pub fn http(capture: &Path, rounds: usize) {
     compare("HTTP", capture, rounds, cases);
 }
 
+/// A dissector in Lua over the same connections, with and without a machine.
+pub fn states(capture: &Path, rounds: usize) {
+    let cases = vec![
+        Case::new("libpcap, read loop", Runner::Libpcap, Goal::None),
+        Case::rules("dissector in Lua", "dissector.lua", Goal::None),
+        Case::rules("the same, a state machine", "state-machine.lua", Goal::None),
+    ];
+    compare("State machines", capture, rounds, cases);
+}
+
 /// Queries and answers; `flows` says of how many flows.
 pub fn dns(capture: &Path, flows: &str, rounds: usize) {
     let goal = Goal::Nanos(450.0);

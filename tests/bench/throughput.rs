@@ -3,15 +3,17 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `dns`, `scale` and
-//! `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! case is. Arguments choose among `http`, `dns`, `states`, `scale`, `regexp`,
+//! `grammar` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
 
 mod captures;
 mod clock;
+mod grammar;
 mod memory;
+mod regexp;
 mod rig;
 mod scale;
 mod speed;
@@ -38,29 +40,42 @@ fn main() {
     }
     let wants =
         |section: &str| arguments.is_empty() || arguments.iter().any(|given| given == section);
-    let (http, dns) = (wants("http"), wants("dns"));
-    if http || dns {
-        speeds(http, dns);
+    let (http, dns, states) = (wants("http"), wants("dns"), wants("states"));
+    if http || dns || states {
+        speeds(http, dns, states);
     }
     if wants("scale") {
         scale::table();
+    }
+    if wants("regexp") {
+        regexp::table(rounds());
+    }
+    if wants("grammar") {
+        grammar::table();
     }
     if wants("memory") {
         memory::table();
     }
 }
 
-fn speeds(http: bool, dns: bool) {
+fn rounds() -> usize {
     let rounds = std::env::var("WERO_BENCH_ROUNDS").ok();
-    let rounds = rounds
+    rounds
         .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(ROUNDS);
+        .unwrap_or(ROUNDS)
+}
+
+fn speeds(http: bool, dns: bool, states: bool) {
+    let rounds = rounds();
     let captures = Captures::find();
     println!("Captures: {}", captures.origin);
     println!("CPU time of one worker without output, medians of {rounds} interleaved rounds;");
     println!("JIT compiler on, budgets armed, default settings.");
     if http {
         speed::http(&captures.http, rounds);
+    }
+    if states {
+        speed::states(&captures.http, rounds);
     }
     if dns {
         speed::dns(&captures.dns, "100,000", rounds);

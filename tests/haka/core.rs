@@ -240,6 +240,38 @@ fn core_stream_rule() {
 }
 
 #[test]
+fn core_state_machine() {
+    let run = run("state-machine", "basic");
+    run.passes(40, 40);
+    run.untouched();
+    let mut expected = vec![
+        "enter state1",
+        "initialize state1",
+        "0 state1 received packet 1",
+        "leave state1",
+        "enter state4",
+        "1 state4 received packet 2",
+        "leave state4",
+        "enter state1",
+    ];
+    expected.extend(["timeout from state1"; 6]);
+    expected.extend([
+        "leave state1",
+        "enter state3",
+        "timeout from state3",
+        "go to state1",
+        "leave state3",
+        "enter state2",
+        "fail on state2",
+        "leave state2",
+        "finished hello",
+        "debug lua: closing state",
+    ]);
+    assert_eq!(expected.len(), 24);
+    run.says(&expected);
+}
+
+#[test]
 fn dissector_register_unknown() {
     let unknown = run("unknown-dissector", "nothing");
     unknown.says(&[

@@ -69,8 +69,25 @@ const ENDLESS: &[(&str, &str)] = &[
     ("error object", "error(setmetatable({}, { __tostring = function () while true do end end }))"),
     ("buffers", "local b = haka.vbuffer_from(('x'):rep(1000)) local it = b:pos('begin')
         while true do it:move_to(b:pos('begin')) for s in it:foreach_available() do s:asstring() end end"),
+    ("array without end", "local g = haka.grammar.new('g', function ()
+          root = array(empty()):untilcond(function () end) export(root) end)
+        g.root:parse(haka.vbuffer_from('x'):pos('begin'))"),
+    ("grammar of many rules", "while true do haka.grammar.new('g', function ()
+          local list = {} for i = 1, 50 do list[i] = field('f' .. i, bytes():count(i)) end
+          root = record(list) export(root) end) end"),
+    ("parse swallowed", "local g = haka.grammar.new('g', function ()
+          root = try { record { execute(function () while true do end end) }, empty() } export(root) end)
+        while true do pcall(function () g.root:parse(haka.vbuffer_iterator_blocking(haka.vbuffer_from('x'):pos('begin'))) end) end"),
     ("scopes", "haka.context:exec(haka.context:newscope(), function () while true do end end)"),
     ("collector", "while true do collectgarbage() end"),
+    ("regular expressions", "local re = require('regexp/pcre').re local s = ('a'):rep(1e6)
+        while true do pcall(re.match, re, '(a+)+$|(a|a)*b', s) end"),
+    ("regular expressions that try", "local re = require('regexp/pcre').re
+        while true do pcall(re.match, re, '^(%w+)*%1!$', ('a'):rep(60)) end"),
+    ("regular expressions on buffers", "local re = require('regexp/pcre').re
+        local b = haka.vbuffer_from(('ab'):rep(5e5)) while true do re:match('(a|b)*c', b) end"),
+    ("compiling", "local re = require('regexp/pcre').re local n = 0
+        while true do n = n + 1 re:compile('(a{30}){30}' .. n) end"),
     ("goto", "::again:: goto again"),
 ];
 
@@ -160,6 +177,16 @@ const PLACES: &[(&str, &str)] = &[
           if pkt.srcport == 1001 then pcall(function () pkt:send() end) end end }
         haka.rule { on = haka.dissectors.tcp.events.send_packet, eval = function (pkt)
           if pkt.srcport == 1001 then run() end end }"),
+    ("grammar callbacks", "local g = haka.grammar.new('g', function ()
+          root = record { number(8), execute(run) } export(root) end)
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then g.root:parse(pkt.payload:pos('begin')) end end }"),
+    ("grammar definition", "haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then haka.grammar.new('g', function () while true do local _ = number(8) end end) end end }"),
+    ("property of a result", "local g = haka.grammar.new('g', function ()
+          root = record { field('a', number(8)):convert { get = run } } export(root) end)
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if pkt.srcport == 1001 then local _ = g.root:parse(pkt.payload:pos('begin')).a end end }"),
     ("group", "local group = haka.rule_group { on = haka.dissectors.tcp.events.receive_packet,
           init = function () end, continue = function () run() end }
         group:rule { eval = function (pkt) end }"),
@@ -261,4 +288,77 @@ fn rule_files_that_do_not_end_are_refused() {
             said.lines
         );
     }
+}
+
+/// A machine of its own for each TCP connection; what runs away is set by
+/// the action.
+fn machine(action: &str) -> String {
+    format!(
+        "require('protocol/udp_connection') require('protocol/tcp_connection')
+         local function run() while true do end end
+         local watch = haka.state_machine.new('watch', function () state_type {{ events = {{ 'go' }}, update = function () end }} a, b = state(), state() {action} a:on {{ event = events.go, jump = b }} initial(a) end)
+         haka.rule {{ on = haka.dissectors.tcp_connection.events.new_connection, eval = function (flow) flow.watch = watch:instanciate(flow) end }}
+         haka.rule {{ on = haka.dissectors.tcp_connection.events.receive_data, eval = function (flow)
+           print(flow.srcport, flow.watch.current, flow.watch._instance.failed)
+           if flow.srcport == 1001 and not flow.watch.finished then flow.watch:trigger('go') end
+         end }}"
+    )
+}
+
+#[test]
+fn callbacks_of_state_machines_that_do_not_end_are_stopped() {
+    for (name, action) in [
+        ("enter", "b:on { event = events.enter, execute = run }"),
+        ("leave", "a:on { event = events.leave, execute = run }"),
+        ("event", "a:on { event = events.go, execute = run }"),
+        (
+            "swallowed",
+            "a:on { event = events.go, execute = function () while true do pcall(run) end end }",
+        ),
+    ] {
+        let outcome = run(&machine(action));
+        let errors = outcome.errors();
+        assert_eq!(errors.len(), 1, "{name}: {errors:?}");
+        assert!(errors[0].contains("rules.lua:") && errors[0].contains("stopped: used more than"));
+        assert!(
+            outcome
+                .refused(CLIENTS[0])
+                .iter()
+                .any(|(_, reason)| *reason == DropReason::RuleBudget),
+            "{name}"
+        );
+        for client in &CLIENTS[1..] {
+            outcome.assert_untouched(*client, name);
+        }
+        outcome.assert_untouched(UDP_CLIENT, name);
+    }
+}
+
+/// A timeout has no packet: all packets pass, and the machine has failed.
+#[test]
+fn timeouts_that_do_not_end_are_stopped() {
+    let action = "a:on { event = events.timeout(0.004), when = function (flow) return flow.srcport == 1001 end, execute = run }";
+    let outcome = run(&machine(&format!(
+        "{action} a:on {{ event = events.go, execute = function () end }}"
+    )));
+    let errors = outcome.errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].starts_with("error lua: state machine: rules.lua:2: stopped: used more than"),
+        "{errors:?}"
+    );
+    for client in CLIENTS {
+        outcome.assert_untouched(client, "timeout");
+    }
+    outcome.assert_untouched(UDP_CLIENT, "timeout");
+    assert!(
+        outcome.said.printed.contains("1001 nil true"),
+        "{}",
+        outcome.said.printed
+    );
+    assert!(
+        outcome.said.printed.contains("1002 a false"),
+        "{}",
+        outcome.said.printed
+    );
 }

@@ -9,55 +9,18 @@ mod determinism;
 mod escape;
 mod memory;
 
-use std::cell::RefCell;
+#[path = "../support/rig.rs"]
+mod rig;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
-use wero::alert::Alert;
-use wero::engine::{self, Engine, Shared};
-use wero::event::{DropReason, Level, Loader, Outward, Profile, Settings, Verdict};
+use rig::{Rig, Said};
+use wero::event::{DropReason, Profile, Settings, Verdict};
 use wero::lua::Limits;
 use wero::packet::LinkType;
-use wero::rule::{LoadError, Options, Runtime, report};
+use wero::rule::LoadError;
 use wero::time::Timestamp;
-
-const RAW: LinkType = LinkType(101);
-
-/// Collects what is said.
-#[derive(Default)]
-pub struct Said {
-    pub lines: Vec<String>,
-    pub alerts: Vec<Alert>,
-    pub printed: String,
-}
-
-impl Outward for Said {
-    fn log(&mut self, level: Level, section: &str, text: &str) {
-        self.lines
-            .push(format!("{} {section}: {text}", level.name()));
-    }
-    fn alert(&mut self, alert: &Alert) {
-        self.alerts.push(alert.clone());
-    }
-    fn print(&mut self, text: &[u8], _to_error: bool) {
-        self.printed.push_str(&String::from_utf8_lossy(text));
-    }
-}
-
-/// Files of a rule set, in memory.
-struct Files(Vec<(&'static str, String)>);
-
-impl Loader for Files {
-    fn read(&mut self, path: &str) -> std::io::Result<Vec<u8>> {
-        let path = path.trim_start_matches("./");
-        let found = self.0.iter().find(|(name, _)| *name == path);
-        found
-            .map(|(_, text)| text.clone().into_bytes())
-            .ok_or(std::io::ErrorKind::NotFound.into())
-    }
-}
 
 /// A packet of the traffic: who sends it, and its bytes.
 pub struct Sent {
@@ -163,12 +126,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn errors(&self) -> Vec<&str> {
-        self.said
-            .lines
-            .iter()
-            .map(String::as_str)
-            .filter(|line| line.starts_with("error"))
-            .collect()
+        self.said.errors()
     }
 
     /// Numbers of the refused packets of a client, with the reasons.
@@ -210,71 +168,28 @@ pub fn run_with(
     limits: Limits,
 ) -> Result<Outcome, (LoadError, Said)> {
     let settings = Settings::new(Profile::Wero);
-    let engine: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
-    let said = Rc::new(RefCell::new(Said::default()));
-    let out: Rc<RefCell<dyn Outward>> = said.clone();
-    let mut files = vec![("rules.lua", rules.to_owned())];
-    files.extend(modules.iter().cloned());
-    let options = Options {
-        rule_file: PathBuf::from("rules.lua"),
-        module_dirs: Vec::new(),
-        limits,
-        thread: 0,
-        colour: false,
-        time_text: |time| format!("t{}", time.secs()),
-    };
-    let loaded = Runtime::load(&engine, &options, Box::new(Files(files)), out);
-    let mut rules = match loaded {
-        Ok(rules) => rules,
-        Err(error) => return Err((error, said.take())),
-    };
+    let mut rig = Rig::load(rules, modules, settings, limits)?;
     let sent = traffic();
-    let (mut verdicts, mut bytes) = (BTreeMap::new(), Vec::new());
-    let mut work = |rules: &mut Runtime| {
-        let now = engine.borrow().core.now;
-        engine::run(&engine, rules, &mut |notice| {
-            report(notice, now, 0, &mut *said.borrow_mut())
-        });
-        loop {
-            let Some(output) = engine.borrow_mut().poll_output() else {
-                return;
-            };
-            {
-                let engine = engine.borrow();
-                let gone = engine.departure(&output);
-                let before = (gone.id != 0)
-                    .then(|| verdicts.insert(gone.id, gone.verdict))
-                    .flatten();
-                assert_eq!(before, None, "packet {} has two verdicts", gone.id);
-                if !matches!(gone.verdict, Verdict::Drop(_)) {
-                    bytes.push(gone.bytes.to_vec());
-                }
-            }
-            engine.borrow_mut().release_output(&output);
-        }
-    };
-    rules.started();
-    work(&mut rules);
-    for (number, packet) in (1..).zip(&sent) {
-        let now = Timestamp::new(1_000_000, number as u32 * 1_000_000);
-        let taken = engine.borrow_mut().handle_packet(
-            now,
-            number,
-            RAW,
-            &packet.bytes,
-            packet.bytes.len() as u32,
-        );
-        assert!(taken);
-        work(&mut rules);
+    let mut gone = rig.started();
+    for (id, packet) in (1..).zip(&sent) {
+        let now = Timestamp::new(1_000_000, id as u32 * 1_000_000);
+        gone.extend(rig.packet(id, now, LinkType::RAW, &packet.bytes));
     }
-    rules.exiting();
-    work(&mut rules);
-    engine.borrow_mut().shutdown();
-    work(&mut rules);
-    drop(rules);
+    gone.extend(rig.exiting());
+    gone.extend(rig.shutdown());
+    let (mut verdicts, mut bytes) = (BTreeMap::new(), Vec::new());
+    for packet in gone {
+        let before = (packet.id != 0)
+            .then(|| verdicts.insert(packet.id, packet.verdict))
+            .flatten();
+        assert_eq!(before, None, "packet {} has two verdicts", packet.id);
+        if !packet.refused() {
+            bytes.push(packet.bytes);
+        }
+    }
     assert_eq!(verdicts.len(), sent.len(), "every packet has a verdict");
     Ok(Outcome {
-        said: said.take(),
+        said: rig.into_said(),
         verdicts,
         bytes,
         sent,

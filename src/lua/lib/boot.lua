@@ -26,6 +26,8 @@ host.flows = ffi.cast('const wero_flow *', at.flows)
 host.current = ffi.cast('const wero_current *', at.current)
 host.store = ffi.cast('wero_store *', at.store)
 host.buf_api = ffi.cast('const wero_buf_api *', at.buf_api)
+host.regexps = ffi.cast('wero_regexps *', at.regexps)
+host.regexp_api = ffi.cast('const wero_regexp_api *', at.regexp_api)
 host.pattern_api = ffi.cast('const wero_pattern_api *', at.pattern_api)
 
 -- Text for standard output, or a descriptor and text.

@@ -98,7 +98,8 @@ end
 -- defines it, `byte` and `set_byte` serve number keys where there are any.
 local function define(name, attributes)
   local methods, getters = {}, {}
-  local meta = { __name = name, __metatable = name, __attributes = attributes }
+  local meta = { __name = name, __metatable = name, __attributes = attributes,
+    __methods = methods }
   local kind = { methods = methods, getters = getters, meta = meta }
   object[name] = kind
 

@@ -163,13 +163,25 @@ function BaseObject.method:clone()
   return setmetatable(copy, getmetatable(self))
 end
 
-function BaseObject.method:addproperty(name, get, set)
-  local own = rawget(self, PROPERTIES)
-  if not own then
-    own = {}
-    rawset(self, PROPERTIES, own)
+-- Property tables that many instances have in common: these are copied
+-- before one of them gets a property of its own.
+class.shared_properties = setmetatable({}, { __mode = 'k' })
+local shared = class.shared_properties
+
+local function properties_of(object)
+  local own = rawget(object, PROPERTIES)
+  if own and not shared[own] then return own end
+  local new = {}
+  if own then
+    for name, property in next, own do new[name] = property end
   end
-  own[name] = { get = get, set = set }
+  rawset(object, PROPERTIES, new)
+  return new
+end
+class.properties_of = properties_of
+
+function BaseObject.method:addproperty(name, get, set)
+  properties_of(self)[name] = { get = get, set = set }
 end
 
 -- New class; without a name it answers its parent's.
@@ -229,14 +241,13 @@ function class.merge(dst, src)
     if key ~= PROPERTIES then rawset(dst, key, value) end
   end
   local properties = rawget(src, PROPERTIES)
-  if properties then
-    local own = rawget(dst, PROPERTIES)
-    if not own then
-      own = {}
-      rawset(dst, PROPERTIES, own)
-    end
-    for name, property in next, properties do own[name] = property end
+  if not properties then return end
+  if rawget(dst, PROPERTIES) == nil and shared[properties] then
+    rawset(dst, PROPERTIES, properties)
+    return
   end
+  local own = properties_of(dst)
+  for name, property in next, properties do own[name] = property end
 end
 
 -- For the library itself: a method without going through the instance
@@ -244,6 +255,12 @@ end
 function class.find_method(object, name)
   local cls = classof(object)
   return cls and shapes[cls].methods[name]
+end
+
+-- Methods and property getters of an object, inherited ones as well.
+function class.members(object)
+  local shape = shapes[classof(object)]
+  return shape.methods, shape.getters
 end
 
 class.property_field = PROPERTIES

@@ -7,7 +7,7 @@ local host, lib = ...
 
 local error, xpcall, isa, format = error, xpcall, lib.class.isa, string.format
 local new_class, check_assert = lib.class.class, lib.check.assert
-local log_enabled, log = host.log_enabled, host.log
+local log_enabled, log, watch = host.log_enabled, host.log, lib.watch
 local format_error = lib.pprint.format_error
 
 local Event, EventConnections = lib.event.Event, lib.event.EventConnections
@@ -45,13 +45,17 @@ local function deliver(connections, event, emitter, ...)
     log(DEBUG, 'event', format("signal '%s', %d listeners", event.name, #list))
   end
   local signal, continue = event.signal, event.continue
+  local span = watch and watch.begin(watch.signal(event), -1)
   local i = 1
   while i <= #list do
     local listener = list[i]
+    local token = watch and watch.begin(watch.listener(listener, i), -1)
     signal(connections:callee(listener), listener.options, emitter, ...)
+    if token then watch.done(token) end
     continue(emitter, ...)
     i = i + 1
   end
+  if span then watch.done(span) end
 end
 
 function Context.method:signal(emitter, event, ...)

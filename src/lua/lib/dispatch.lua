@@ -8,7 +8,7 @@
 
 local host, lib = ...
 
-local native, drive, context = lib.native, lib.drive, lib.context.context
+local native, drive, context, watch = lib.native, lib.drive, lib.context.context, lib.watch
 local st = native.st
 local ops, E, current = host.ops, host.engine, host.current
 local error, load, pcall, rawget, tostring, unpack = error, load, pcall, rawget, tostring, unpack
@@ -38,16 +38,20 @@ local FORMS = {
 
 local function call_source(form, options, k)
   if form == 'flow_data' and options and options.streamed then form = 'flow_streamed' end
-  return (gsub(gsub(FORMS[form], '%$F', 'r' .. k), '%$L', 'l[' .. k .. ']'))
+  local call = gsub(gsub(FORMS[form], '%$F', 'r' .. k), '%$L', 'l[' .. k .. ']')
+  if not watch then return call end
+  return format('local token = l.begin(l[%d].span, st.slot) %s l.done(token)', k, call)
 end
 
 -- Source that calls the listeners `from` to `to`, and their functions.
 local function calls(form, list, from, to)
   local names, functions, listeners, lines = { 'l' }, {}, {}, {}
   functions[1] = listeners
+  if watch then listeners.begin, listeners.done = watch.begin, watch.done end
   for i = from, to do
     local k = i - from + 1
     names[k + 1], functions[k + 1], listeners[k] = 'r' .. k, list[i].fn, list[i]
+    if watch then watch.listener(list[i], i) end
     lines[k] = format('  st.cur = %d do %s end if st.stop then return end', i,
       call_source(form, list[i].options, k))
   end
@@ -97,7 +101,9 @@ local function run_dynamic(event, scope, a, ...)
     local listeners = dynamic:listeners(event)
     local k = 1
     while listeners and k <= #listeners do
+      local token = watch and watch.begin(watch.listener(listeners[k]), st.slot)
       event.signal(dynamic:callee(listeners[k]), listeners[k].options, a, ...)
+      if token then watch.done(token) end
       if st.stop then return end
       k = k + 1
     end
@@ -184,6 +190,11 @@ local function body_of(kind)
       st.slot, st.flow = slot, -1
       decide(slot)
     end
+  elseif definition.subject == 'script' then
+    return function (number)
+      st.slot, st.flow = -1, -1
+      decide(number)
+    end
   end
   return function (slot)
     st.slot, st.flow = current.packet, slot
@@ -194,6 +205,7 @@ end
 local function rebuild(kind)
   bodies[kind] = function (slot)
     local body = body_of(kind)
+    if watch then body = watch.event(kind, body) end
     bodies[kind] = body
     return body(slot)
   end
@@ -212,7 +224,7 @@ local function update_hook(kind)
 end
 
 -- Announces how an event of the engine is delivered: `subject`, packet or
--- flow; `event`, with `form` and `prepare(slot)`, which gives the listeners'
+-- flow, or `script` (neither); `event`, with `form` and `prepare(slot)`, which gives the listeners'
 -- arguments; `before` and `after`, which run around the listeners; or
 -- `decide(slot)` for a policy.
 function dispatch.define(kind, definition)
@@ -285,6 +297,7 @@ end
 -- not set by each delivery is put back here.
 function dispatch.fault(message)
   local fault = st.fault
+  lib.state_instance.interrupted()
   drive.abandon(0)
   context.scope = nil
   if fault and fault.message == message then return fault.kind, fault.cur, false end

@@ -12,7 +12,7 @@ local ops, E = host.ops, host.engine
 local F, FLOW_MASK = host.flows, host.flow_mask
 local new_address = lib.address.new
 local context, is_inactive = lib.context.context, lib.dissector.is_inactive
-local raise_alert = lib.alert.raise
+local raise_alert, watch = lib.alert.raise, lib.watch
 local type, tonumber, tostring, error, setmetatable, getmetatable, rawget, rawset, pairs, pcall =
   type, tonumber, tostring, error, setmetatable, getmetatable, rawget, rawset, pairs, pcall
 local band, rshift, byte, format = bit.band, bit.rshift, string.byte, string.format
@@ -30,6 +30,9 @@ local STATES = {
 local UNTRACKED, RESET = 0, 9
 
 local flow = {}
+
+-- What `getmetatable` says of flow objects.
+local metas = {}
 
 local function record(o, what)
   local r = F[band(o._s, FLOW_MASK)]
@@ -220,7 +223,7 @@ function flow.kind(kind)
     context:signal(o, event, ...)
   end
 
-  local meta = { __name = name, __class = true,
+  local meta = { __name = name, __class = true, __methods = methods,
     __attributes = { 'dstip', 'dstport', 'name', 'srcip', 'srcport', 'state' } }
   function meta.__index(o, key)
     local get = getters[key]
@@ -233,11 +236,13 @@ function flow.kind(kind)
     if type(key) == 'string' and byte(key) == UNDERSCORE then return nil end
     unknown(key)
   end
+  if watch and watch.index then meta.__index = watch.index(name, meta.__index) end
   function meta.__newindex(o, key, value)
     if getters[key] or methods[key] then error('This variable is immutable', 0) end
     rawset(o, key, value)
   end
   meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes }
+  metas[meta.__metatable] = true
 
   kind.alive = alive
   kind.object = object_of(meta)
@@ -245,6 +250,14 @@ function flow.kind(kind)
     return type(o) == 'table' and rawget(o, '_s') ~= nil and getmetatable(o) == meta.__metatable
   end
   return kind
+end
+
+-- The flow that an object is, or that it lies above.
+function flow.below(o)
+  while type(o) == 'table' do
+    if metas[getmetatable(o)] then return o end
+    o = rawget(o, '_parent')
+  end
 end
 
 -- Rows for the console: the flows of one protocol, the newest last.

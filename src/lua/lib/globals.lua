@@ -20,6 +20,17 @@ for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
     haka[name] = haka[name] or module[name]
   end
 end
+haka.grammar = lib.grammar.api
+haka.state_machine = lib.state_machine
+
+-- Loaders of the engine's modules, by the name that `require` takes.
+local function preload()
+  local loaders = protocol.preload()
+  loaders['regexp/pcre'] = function () return { re = lib.regexp.re } end
+  return loaders
+end
+
+haka.regexp_result = lib.regexp.result
 
 local function extras()
   local utils, pprint = lib.utils, lib.pprint
@@ -29,9 +40,10 @@ local function extras()
   end
   local modules = {
     class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
-    list = lib.list, rule = { rules = lib.rule.rules }, policy = {},
+    list = lib.list, parse = lib.grammar.parse, rule = { rules = lib.rule.rules }, policy = {},
   }
-  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'rule_group' } do
+  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'state_machine', 'rule_group',
+    'interactive' } do
     modules[name] = true
   end
   return {
@@ -46,8 +58,11 @@ local function extras()
       hide_underscore = pprint.hide_underscore,
       hide_function = pprint.hide_function,
       format_error = pprint.format_error,
+      interactive = { enter = lib.interactive.enter },
+      debugger = { start = lib.debugger.start, stop = lib.debugger.stop },
+      breakpoint = lib.debugger.breakpoint,
     },
-    package = { loaded = modules, preload = protocol.preload() },
+    package = { loaded = modules, preload = preload() },
   }
 end
 

@@ -12,7 +12,7 @@ local out, check, int, flag = object.out, object.check, object.int, object.flag
 local new_sub, new_iterator, new_blocking = object.new_sub, object.new_iterator, object.new_blocking
 local is_iterator, buffer_id = object.is_iterator, object.buffer
 local advance, available, at_end = api.advance, api.available, api.at_end
-local type, tonumber, error, select = type, tonumber, error, select
+local type, tonumber, error, select, rawget = type, tonumber, error, select, rawget
 local yield, running, huge = coroutine.yield, coroutine.running, math.huge
 
 local iterator = {}
@@ -133,15 +133,25 @@ end
 
 -- Blocking iterators ---------------------------------------------------------
 
+-- The coroutine of a stream that runs now, and the one that may not wait
+-- because a state machine moves in it.
+iterator.reading = { reader = false, held = false }
+local reading = iterator.reading
+
 -- Waits for the next bytes. The meter goes on.
 local function block(self)
   local co, main = running()
-  if not co or main then error('attempt to yield across C-call boundary', 0) end
+  if not co or main or co == reading.held then error('attempt to yield across C-call boundary', 0) end
+  -- A grammar that parses here holds what it may still read.
+  local hold = rawget(self, '_hold')
+  if hold then hold(self) end
   local current = yield()
   if current then
     self._v, self._a, self._c = current._v, current._a, current._c
   end
 end
+
+iterator.block = block
 
 -- Whether there is nothing here and nothing will come.
 local function exhausted(self)
@@ -162,6 +172,8 @@ local function collect(self, n)
     block(self)
   end
 end
+
+iterator.step, iterator.collect = step, collect
 
 function blocking.wait(self)
   while check(available(store, self._a, self._c, 1)) == 0 do

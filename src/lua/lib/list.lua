@@ -168,6 +168,7 @@ local list = { formatter = {}, aggregator = {} }
 function list.new(name)
   local cls = new_class(name, List)
   cls.field = {}
+  function cls.__len(self) return #self._rows end
   return cls
 end
 

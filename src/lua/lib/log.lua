@@ -22,7 +22,8 @@ local LEVEL_NAMES = {
   info = 'info', debug = 'debug', trace = 'trace', default = 'default',
 }
 
-local log = { levels = LEVELS }
+-- `changes` counts those of levels: what asks often keeps the answer.
+local log = { levels = LEVELS, changes = 0 }
 
 local sections, section_count = {}, 0
 
@@ -85,6 +86,7 @@ function log.setloglevel(level, section)
     check_error('invalid default log level')
   end
   host.set_log_level(name, section)
+  log.changes = log.changes + 1
 end
 
 log.log = loggers('external')

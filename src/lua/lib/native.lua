@@ -18,7 +18,7 @@ local byte, format, gsub, match = string.byte, string.format, string.gsub, strin
 local floor, band, sort = math.floor, bit.band, table.sort
 local is_address, new_address = lib.address.is, lib.address.new
 local context, is_inactive = lib.context.context, lib.dissector.is_inactive
-local raise_alert = lib.alert.raise
+local raise_alert, watch = lib.alert.raise, lib.watch
 
 local UNDERSCORE = byte('_')
 -- Packet states below this: captured or forged, and not yet sent or dropped.
@@ -260,9 +260,11 @@ end
 local function metatable_of(kind)
   local getters, setters, methods = kind.getters, kind.setters, kind.methods
   local takes_fields = kind.class
-  local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields }
+  local meta = { __name = kind.name, __attributes = kind.attributes, __class = takes_fields,
+    __methods = methods }
   local networks = kind.layer == native.TRANSPORT and native.networks or nil
   meta.__index = index_of(getters, methods, networks, kind.parent)
+  if watch and watch.index then meta.__index = watch.index(kind.name, meta.__index) end
 
   function meta.__newindex(o, key, value)
     local set = setters[key]
@@ -304,6 +306,9 @@ local function add_group(kind, name, group)
   local meta = { __name = kind.name .. '_' .. name, __attributes = group.attributes }
   local getters, setters = group.getters, group.setters
   meta.__index = index_of(getters, {}, nil, nil)
+  if watch and watch.index then
+    meta.__index = watch.index(kind.name .. '.' .. name, meta.__index)
+  end
   function meta.__newindex(o, key, value)
     local set = setters[key]
     if set then return set(o, value) end

@@ -27,6 +27,8 @@ local function take_result(self, result)
   local parent = rawget(self, '_parent')
   merge(self, result)
   rawset(self, '_parent', parent)
+  -- The grammar's user object, which is this dissector.
+  rawset(self, '_user', nil)
 end
 
 local function select_payload(self, parent)

@@ -12,7 +12,7 @@ local getinfo, setmetatable = debug.getinfo, setmetatable
 local new_class, isa = lib.class.class, lib.class.isa
 local check_assert, check_error = lib.check.assert, lib.check.error
 local log_enabled, write_log = host.log_enabled, host.log
-local log = lib.log.of('core')
+local log, watch = lib.log.of('core'), lib.watch
 local try_alert, alert_fields = lib.alert.try, lib.alert.known
 local criterion_of = lib.criterion.of
 local policy = lib.criterion.policy
@@ -58,11 +58,15 @@ end
 -- The host may evaluate natively a policy that has only the entries it made
 -- itself, and is told of every new one.
 local function append(self, name, criteria, actions)
+  local builtin = host.builtin == true
+  -- Where the rule file calls `insert` or `haka.policy`.
+  local info = not builtin and getinfo(3, 'Sl')
   self._entries[#self._entries + 1] = {
     name = name,
+    location = info and format('%s:%d', info.short_src, info.currentline) or nil,
     criteria = criteria,
     actions = actions,
-    builtin = host.builtin == true,
+    builtin = builtin,
   }
   if self._native and host.policy_changed then host.policy_changed(self) end
 end
@@ -134,7 +138,9 @@ function Policy.method:evaluate(ctx, values, desc)
   if not chosen then return end
   trace(self, 'applying', chosen)
   local actions = chosen.actions
+  local token = watch and watch.begin(watch.policy(self, chosen), -1)
   for i = 1, #actions do actions[i](self, ctx, values, desc) end
+  if token then watch.done(token) end
 end
 
 function Policy.method:apply(args)

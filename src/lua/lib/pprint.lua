@@ -213,10 +213,19 @@ function pprint.hide_function(_, value)
   return type(value) == 'function'
 end
 
+-- Called with every error that a handler of the library sees, where it is
+-- raised: the debugger, while it is attached.
+local on_error
+
+function pprint.on_errors(fn)
+  on_error = fn
+end
+
 -- Error handler: adds the traceback when the section `lua` logs at debug
 -- level. Nil (an abort) and error objects pass through unchanged, and a
 -- message that already has its traceback is not given a second one.
 function pprint.format_error(err)
+  if on_error then on_error(err) end
   if type(err) ~= 'string' or not log_enabled(DEBUG, 'lua') then return err end
   if find(err, '\nstack traceback:\n', 1, true) then return err end
   local text = traceback(err, 2) -- no tail call: level 2 leaves this frame out

@@ -189,6 +189,11 @@ function protocol.load(name)
   return value
 end
 
+-- What a module gave when it was required, or nil.
+function protocol.loaded(name)
+  return loaded[name]
+end
+
 -- Loaders for `package.preload`.
 function protocol.preload()
   local loaders = {}

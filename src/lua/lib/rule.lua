@@ -7,7 +7,7 @@ local new_class, isa = lib.class.class, lib.class.isa
 local check_assert = lib.check.assert
 local Event, events = lib.event.Event, lib.event.events
 local connections = lib.context.context.connections
-local log = lib.log.of('core')
+local log, watch = lib.log.of('core'), lib.watch
 
 -- Every rule and group in order of registration; `require('rule')`.
 local module = { rules = {} }
@@ -85,7 +85,9 @@ end
 function RuleGroup.method:rule(definition)
   check_assert(type(definition) == 'table', 'rule parameter must be a table')
   check_assert(type(definition.eval) == 'function', 'rule eval function expected')
-  self.rules[#self.rules + 1] = { eval = definition.eval, location = location_of(2) }
+  local location, eval = location_of(2), definition.eval
+  if watch then eval = watch.member(eval, location) end
+  self.rules[#self.rules + 1] = { eval = eval, location = location }
 end
 
 -- Nothing is checked between init and the first rule; the event's own check

@@ -16,6 +16,7 @@ local new_blocking, exhausted = object.new_blocking, iterator.exhausted
 local type, error, select, unpack = type, error, select, unpack
 local setmetatable, getmetatable = setmetatable, getmetatable
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
+local reading = iterator.reading
 local position, available = api.position, api.available
 
 local stream = {}
@@ -99,13 +100,15 @@ local function feed(entry, current)
   if entry.done or entry.running then return end
   local argument = current
   if not entry.co then
-    entry.co = create(entry.fn)
+    local wrap = host.coroutine_body
+    entry.co = create(wrap and wrap(entry.fn) or entry.fn)
     argument = new_blocking(current._v, current._a, current._c, current.meter)
   end
   local co = entry.co
-  entry.running = true
+  local outer = reading.reader
+  entry.running, reading.reader = true, co
   local ok, message = resume(co, argument)
-  entry.running = false
+  entry.running, reading.reader = false, outer
   -- One whose flow ended while it ran does not wait for anything.
   if status(co) == 'suspended' and not entry.done then return park(entry) end
   if not ok and message ~= nil and host.coroutine_failed then

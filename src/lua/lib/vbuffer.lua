@@ -305,6 +305,10 @@ end
 
 -- Constructors ---------------------------------------------------------------
 
+if lib.watch and lib.watch.methods then
+  lib.watch.methods('bytes', sub, { 'asstring', 'asnumber', 'asbits' })
+end
+
 function vbuffer.vbuffer_from(value)
   value = text(value, 'vbuffer_from', 1)
   return new_owned(allocate(api.new_from, value, #value))

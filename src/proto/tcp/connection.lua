@@ -83,6 +83,7 @@ local function finish(flow)
   data.close(flow)
   local http = rawget(flow, '_http')
   if http then data.close(http) end
+  lib.state_instance.flow_ended(flow)
   rawset(flow, '_scope', nil)
 end
 

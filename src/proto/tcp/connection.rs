@@ -6,6 +6,7 @@ use slab::Slab;
 
 use super::kept::Kept;
 use crate::buf::BufId;
+use crate::core::StreamState;
 use crate::flow::Direction;
 use crate::proto::http;
 use crate::stream::assembler::{Assembler, Piece};
@@ -20,6 +21,10 @@ pub struct Connections {
 impl Connections {
     pub fn insert(&mut self, connection: Connection) -> u32 {
         self.slab.insert(connection) as u32
+    }
+
+    pub fn get(&self, side: u32) -> Option<&Connection> {
+        self.slab.get(side as usize)
     }
 
     #[inline(always)]
@@ -137,7 +142,34 @@ pub struct EarlyFin {
     pub skip: u32,
 }
 
+impl Connection {
+    /// Where both directions stand, for whoever explains it.
+    pub fn states(&self) -> [StreamState; 2] {
+        [self.halves[0].state(), self.halves[1].state()]
+    }
+}
+
 impl Half {
+    fn state(&self) -> StreamState {
+        let state = StreamState {
+            base: self.base,
+            next: self.next,
+            end: self.fin,
+            ..StreamState::default()
+        };
+        let Some(heavy) = &self.heavy else {
+            return state;
+        };
+        StreamState {
+            held_bytes: heavy.held_bytes,
+            held_segments: heavy.held.len(),
+            queued_bytes: heavy.assembler.bytes(),
+            queued_segments: heavy.assembler.segments(),
+            shift: heavy.map.delta_at_end(),
+            ..state
+        }
+    }
+
     /// What was queued and is in order now; the FIN that waited comes last.
     pub fn next_piece(&mut self) -> Option<Piece> {
         let (next, finished) = (self.next, self.finished);

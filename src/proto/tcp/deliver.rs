@@ -16,7 +16,7 @@ use crate::flow::record::flags;
 use crate::packet::decode::TcpHeader;
 use crate::packet::record::flag;
 use crate::proto::ip::checksums;
-use crate::stream::assembler::{Assembler, Inserted, Limits, Piece};
+use crate::stream::assembler::{Assembler, Cap, Inserted, Limits, Piece};
 
 /// Bytes ahead of what is expected that are taken for part of the stream,
 /// at least; a larger announced window raises it.
@@ -269,8 +269,13 @@ impl Tcp<'_> {
                 self.core.stats.retransmissions += 1;
                 self.superseded(frame)
             }
-            Inserted::Refused(_) => {
+            Inserted::Refused(refusal) => {
                 self.core.stats.reassembly_caps += 1;
+                let (name, limit) = match refusal {
+                    Cap::Bytes => ("reassembly_bytes", limits.bytes),
+                    Cap::Segments => ("reassembly_segments", u64::from(limits.segments)),
+                };
+                self.core.tell_cap(Some(frame.flow), name, limit);
                 self.at_cap(frame, segment)
             }
             Inserted::Accepted { ready: None, .. } => {
@@ -502,6 +507,8 @@ impl Tcp<'_> {
     /// connection is dropped.
     fn held_too_much(&mut self, flow: u32) -> Option<Step> {
         self.core.stack.pop();
+        let limit = u64::from(self.core.settings.hold_bytes);
+        self.core.tell_cap(Some(flow), "hold_bytes", limit);
         match self.core.settings.hold_policy {
             CapPolicy::Release => self.let_go(flow),
             CapPolicy::Drop => {

@@ -41,6 +41,8 @@ pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     };
     if frame.stage == 0 {
         tcp.goto(1);
+        tcp.core
+            .observe(|observer, core| observer.ending(core, frame.flow, frame.detail));
         return tcp.begin_end(frame, record.state);
     }
     tcp.core.stack.pop();

@@ -29,7 +29,7 @@ pub use reset::reset;
 pub use segment::limit as segment_limit;
 
 use crate::buf::BufId;
-use crate::core::{Core, Step};
+use crate::core::{Core, Step, StreamState};
 use crate::event::EventKind;
 use crate::flow::Direction;
 use crate::flow::record::flags;
@@ -96,6 +96,16 @@ pub fn is_writable(tcp: &mut Tcp<'_>, flow: u32) -> bool {
         && tcp
             .connection(flow)
             .is_some_and(|connection| !connection.signed)
+}
+
+/// Where both directions of a connection stand.
+pub fn stream_states(
+    core: &Core,
+    connections: &Connections,
+    flow: u32,
+) -> Option<[StreamState; 2]> {
+    let record = core.flows.live(flow)?;
+    Some(connections.get(record.side)?.states())
 }
 
 /// Stops judging a connection; what it holds leaves as it came.

@@ -4,7 +4,7 @@
 use super::connection::Connection;
 use super::segment::{Announced, Segment};
 use super::state::{self, Move, Side, Unexpected};
-use super::{Tcp, cause};
+use super::{Tcp, cause, stream_states};
 use crate::addr::Addr;
 use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
 use crate::event::{DropReason, EventKind, Level};
@@ -308,6 +308,12 @@ impl Tcp<'_> {
         self.core.observe(|observer, core| {
             observer.packet(core, frame.flow, frame.direction, frame.packet)
         });
+        if self.core.observer.is_some()
+            && let Some(states) = stream_states(self.core, self.connections, frame.flow)
+        {
+            self.core
+                .observe(|observer, core| observer.streams(core, frame.flow, states));
+        }
         self.goto(stage::SEEN);
         if let Some(event) = self.event(
             EventKind::TcpReceivePacket,

@@ -48,6 +48,7 @@ local function feed_dissector(flow, pkt, direction)
 end
 
 local function finish(flow)
+  lib.state_instance.flow_ended(flow)
   rawset(flow, '_scope', nil)
 end
 
@@ -71,6 +72,14 @@ end
 function UdpFlowDissector.method:drop(pkt)
   local flow = rawget(self, '_parent')
   if flow and flow:can_continue() then flow:drop(pkt) end
+end
+
+-- A datagram leaves only when the dissector sends it.
+function UdpFlowDissector.method:send(pkt, payload, clone)
+  local flow = rawget(self, '_parent')
+  if not flow then error('operation not supported', 0) end
+  local copy = flow:send(pkt, payload, clone)
+  return copy
 end
 
 function UdpFlowDissector.method:receive(pkt, payload, direction)

@@ -232,6 +232,7 @@ pub fn end(core: &mut Core, frame: Frame) -> Option<Step> {
                 core.stack.pop();
                 return None;
             }
+            core.observe(|observer, core| observer.ending(core, frame.flow, frame.detail));
             core.debug("conn", || format!("dropping connection {}", ends(&record)));
             core.flows.set_state(frame.flow, flow_state::DROP, now);
         }

@@ -15,7 +15,7 @@ const SERVER: &str = "192.168.20.50";
 
 type Play = fn(&mut Scenario);
 
-const SCENARIOS: [(&str, Play); 29] = [
+const SCENARIOS: [(&str, Play); 32] = [
     ("nothing", |_| {}),
     ("mixed", mixed),
     ("basic", basic),
@@ -39,6 +39,9 @@ const SCENARIOS: [(&str, Play); 29] = [
     ("successive", successive),
     ("interleaved", interleaved),
     ("stream", stream),
+    ("words", words),
+    ("headers", headers),
+    ("array", array),
     ("stream-long", stream_long),
     ("reset", reset),
     ("tcp-forge", tcp_forge),
@@ -375,6 +378,46 @@ fn stream(s: &mut Scenario) {
     c.client_says(b"hello\n");
     c.client_says(b"to all\n");
     c.server_says(b"welcome\n");
+    c.closes();
+    s.plays(c);
+}
+
+/// Pairs of words, one pair a segment.
+fn words(s: &mut Scenario) {
+    let mut c = connection(40042, 8000);
+    c.handshake();
+    c.client_says(b"hello word");
+    c.client_says(b"two word");
+    c.server_says(b"of course");
+    c.client_says(b"it works");
+    c.closes();
+    s.plays(c);
+}
+
+/// A line and headers, cut where it hurts.
+fn headers(s: &mut Scenario) {
+    let mut c = connection(40043, 8000);
+    c.handshake();
+    for part in [
+        "hel",
+        "lo wor",
+        "ld\r",
+        "\nheader1: lol\r\nhea",
+        "der2: bar\r\nheader3: fo",
+        "o\r\n\r\n",
+    ] {
+        c.client_says(part.as_bytes());
+    }
+    c.closes();
+    s.plays(c);
+}
+
+/// A length and pairs of bits, to be edited.
+fn array(s: &mut Scenario) {
+    let mut c = connection(40044, 8000);
+    c.handshake();
+    c.client_says(&[0x06, 0x80, 0x1c, 0x40, 0x0b, 0x27, 0xc4]);
+    c.server_says(b"fine");
     c.closes();
     s.plays(c);
 }

@@ -2,10 +2,11 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`. [`haka`]: that of `tests/haka`.
+//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
 
 mod haka;
 mod packets;
+mod rules;
 mod samples;
 mod streams;
 
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Capture> {
     let mut captures = streams::all();
     captures.extend(packets::all());
     captures.extend(samples::all());
+    captures.extend(rules::all());
     captures.extend(haka::all());
     captures
 }

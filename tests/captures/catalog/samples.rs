@@ -10,7 +10,7 @@ use super::Capture;
 
 type Play = fn(&mut Scenario);
 
-const SAMPLES: [(&str, Play); 9] = [
+const SAMPLES: [(&str, Play); 12] = [
     ("hello-packet", hello_packet),
     ("ip-filter", ip_filter),
     ("port-filter", port_filter),
@@ -20,6 +20,10 @@ const SAMPLES: [(&str, Play); 9] = [
     ("stream-rewrite", stream_rewrite),
     ("reset", reset),
     ("new-connection-firewall", new_connection_firewall),
+    // Two servers of each family, two services.
+    ("interactive", port_filter),
+    ("smtp-dissector", smtp_dissector),
+    ("records", records),
 ];
 
 pub fn all() -> Vec<Capture> {
@@ -97,12 +101,16 @@ fn scan_alerts(s: &mut Scenario) {
     }
 }
 
+fn shellcode(s: &mut Scenario) {
+    s.plays(web_visit("10.1.0.7:40312", "10.2.0.80:80"));
+    machine_code(s);
+}
+
 /// A sled and the beginning of a well-known payload, cut over segments in the
 /// middle of what a rule looks for. The payload does nothing: its end is
 /// missing.
-fn shellcode(s: &mut Scenario) {
+pub(super) fn machine_code(s: &mut Scenario) {
     const PUSH_BIN_SH: [u8; 13] = *b"\x31\xc0\x50\x68//sh\x68/bin";
-    s.plays(web_visit("10.1.0.7:40312", "10.2.0.80:80"));
     for (from, to) in [
         ("203.0.113.66:41000", "10.2.0.21:21"),
         ("[2001:db8:bad::66]:41000", "[2001:db8:2::21]:21"),
@@ -182,7 +190,7 @@ fn new_connection_firewall(s: &mut Scenario) {
     s.udp("10.1.0.7:5300", "10.2.0.53:7000", b"not of interest here");
 }
 
-fn web_visit(from: &str, to: &str) -> Conversation {
+pub(super) fn web_visit(from: &str, to: &str) -> Conversation {
     let mut c = client(from, to)
         .with_sack()
         .with_timestamps()
@@ -194,7 +202,7 @@ fn web_visit(from: &str, to: &str) -> Conversation {
     c
 }
 
-fn remote_shell(from: &str, to: &str) -> Conversation {
+pub(super) fn remote_shell(from: &str, to: &str) -> Conversation {
     let mut c = client(from, to);
     c.handshake();
     c.server_says(b"SSH-2.0-OpenSSH_9.9\r\n");
@@ -203,7 +211,7 @@ fn remote_shell(from: &str, to: &str) -> Conversation {
     c
 }
 
-fn telnet(from: &str, to: &str) -> Conversation {
+pub(super) fn telnet(from: &str, to: &str) -> Conversation {
     let mut c = client(from, to);
     c.handshake();
     c.server_says(b"login: ");
@@ -227,4 +235,67 @@ fn next_port(endpoint: &str) -> String {
         .expect("endpoints are ADDRESS:PORT");
     let port: u16 = port.parse().expect("ports are numbers");
     format!("{host}:{}", port + 1)
+}
+
+/// A good mail and one that advertises, each over one family. Commands are
+/// pipelined, and what ends a mail is cut over segments.
+fn smtp_dissector(s: &mut Scenario) {
+    let mails: [(&str, &str, &[&[u8]]); 2] = [
+        (
+            "10.1.0.7:40312",
+            "10.2.0.25:25",
+            &[
+                b"Subject: lunch\r\n\r\nAt noon?\r\n..as ever",
+                b"\r\n.",
+                b"\r\n",
+            ],
+        ),
+        (
+            "[2001:db8:1::66]:40313",
+            "[2001:db8:2::25]:25",
+            &[
+                b"Subject: hello\r\n\r\nGet fr",
+                b"ee  money now",
+                b"\r\n.\r\n",
+            ],
+        ),
+    ];
+    for (from, to, mail) in mails {
+        let mut c = client(from, to);
+        c.handshake();
+        c.server_says(b"220 mail.example.com ESMTP\r\n");
+        c.client_says(b"EHLO alice.example\r\n");
+        c.server_says(b"250-mail.example.com\r\n250-PIPELINING\r\n");
+        c.server_says(b"250 8BITMIME\r\n");
+        c.client_says(b"MAIL FROM:<alice@example.com>\r\nRCPT TO:<bob@exam");
+        c.client_says(b"ple.com>\r\nDATA\r\n");
+        c.server_says(b"250 ok\r\n250 ok\r\n354 go ahead\r\n");
+        for part in mail {
+            c.client_says(part);
+        }
+        c.server_says(b"250 queued\r\n");
+        c.client_says(b"QUIT\r\n");
+        c.server_says(b"221 bye\r\n");
+        c.closes();
+        s.plays(c);
+    }
+}
+
+/// Records of a length in two bytes, a kind, and a body, several in a segment
+/// and cut over segments.
+fn records(s: &mut Scenario) {
+    for (from, to) in [
+        ("10.1.0.7:40312", "10.2.0.80:7070"),
+        ("[2001:db8:1::7]:40312", "[2001:db8:2::80]:7070"),
+    ] {
+        let mut c = client(from, to);
+        c.handshake();
+        c.client_says(b"\x00\x05\x01alice\x00\x06\x02sec");
+        c.client_says(b"ret\x00");
+        c.client_says(b"\x04\x03ping");
+        c.server_says(b"\x00\x04\x03pong");
+        c.server_says(b"\x00\x00\x04");
+        c.closes();
+        s.plays(c);
+    }
 }

@@ -1,0 +1,24 @@
+-- The base: the loop and its iterator.
+
+require('protocol/udp')
+
+local data = haka.vbuffer_from(('\1\2\3\4\5\6\7\8\9\10'):rep(2))
+local grammar = haka.grammar.new('bench', function ()
+  rec = record {
+    field('a', number(8)), field('b', number(8)), field('c', number(16)), field('d', number(32)),
+    field('e', number(16)), field('f', number(4)), field('g', number(12)), field('h', number(32)),
+    field('i', flag), number(15), field('j', number(16)),
+  }
+  export(rec)
+end)
+
+local sum = 0
+haka.rule {
+  on = haka.dissectors.udp.events.receive_packet,
+  eval = function ()
+    for _ = 1, 1000 do
+      local iter = data:pos('begin')
+      sum = sum + iter.meter
+    end
+  end,
+}

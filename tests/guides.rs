@@ -1,0 +1,121 @@
+//! The guides in `doc/guide/` do what they say: each Lua block is a rule file
+//! under the name in its first line, each console block is run from the root
+//! of the repository and must print what follows it.
+//!
+//! `UPDATE_GOLDEN=1` writes what the commands print into the guides; read the
+//! difference as carefully as code.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where the commands of one guide run: its rule files, beside the samples.
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::os::unix::fs::symlink(root().join("sample"), folder.path().join("sample"))
+            .expect("a link to the samples");
+        Desk { folder }
+    }
+
+    fn keep(&self, guide: &str, block: &str) {
+        let name = block
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("-- "))
+            .filter(|name| name.ends_with(".lua"))
+            .unwrap_or_else(|| {
+                panic!("{guide}: a Lua block does not begin with its name:\n{block}")
+            });
+        fs::write(self.folder.path().join(name), block).expect("a rule file");
+    }
+
+    /// What a command prints, errors of its run behind it.
+    fn run(&self, command: &str) -> String {
+        let programs = Path::new(env!("CARGO_BIN_EXE_wero"))
+            .parent()
+            .expect("programs lie in a folder");
+        let path = std::env::var("PATH").expect("a search path");
+        let output = Command::new("sh")
+            .args(["-c", command])
+            .current_dir(self.folder.path())
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .env("TZ", "UTC")
+            .output()
+            .expect("a shell");
+        let mut text = String::from_utf8(output.stdout).expect("text");
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            write!(text, "{errors}{}\n", output.status).expect("room");
+        }
+        text
+    }
+
+    /// A console block as it ought to be.
+    fn transcript(&self, block: &str) -> String {
+        let mut text = String::new();
+        for line in block.lines().filter(|line| line.starts_with("$ ")) {
+            text.push_str(line);
+            text.push('\n');
+            text.push_str(&self.run(&line[2..]));
+        }
+        text
+    }
+}
+
+fn check(file: &PathBuf) {
+    let guide = file.display().to_string();
+    let text = fs::read_to_string(file).expect("a guide");
+    let desk = Desk::new();
+    let mut fresh = String::new();
+    let mut parts = text.split("```");
+    let (mut files, mut runs) = (0, 0);
+    fresh.push_str(parts.next().expect("split gives one part"));
+    while let (Some(block), Some(after)) = (parts.next(), parts.next()) {
+        let (kind, body) = block.split_once('\n').unwrap_or((block, ""));
+        let body = match kind {
+            "lua" => {
+                desk.keep(&guide, body);
+                files += 1;
+                body.to_owned()
+            }
+            "console" => {
+                runs += 1;
+                desk.transcript(body)
+            }
+            other => panic!("{guide}: a block of kind `{other}` cannot be run"),
+        };
+        write!(fresh, "```{kind}\n{body}```{after}").expect("room");
+    }
+    assert!(files > 0 && runs > 0, "{guide} shows nothing");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(file, fresh).expect("the guide can be written");
+        return;
+    }
+    for (number, (is, said)) in fresh.lines().zip(text.lines()).enumerate() {
+        assert_eq!(is, said, "{guide}:{}", number + 1);
+    }
+    assert_eq!(fresh, text, "{guide}");
+}
+
+#[test]
+fn guides_do_what_they_say() {
+    let guides: Vec<PathBuf> = fs::read_dir(root().join("doc/guide"))
+        .expect("there are guides")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    assert!(guides.len() >= 4);
+    for guide in &guides {
+        check(guide);
+    }
+}
