@@ -13,12 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::{Engine, Shared, forge};
-use crate::core::{Frame, Op, Step, dissector, flow_state};
+use crate::core::{Frame, Op, Step, flow_state};
 use crate::event::ops::{Ops, Status, layer};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
 use crate::packet::decode::protocol;
 use crate::packet::record::{dirty, flag};
+use crate::proto::application;
 use crate::proto::ip::{self, checksums};
 use crate::proto::tcp::{self, cause};
 
@@ -517,8 +518,26 @@ extern "C" fn timer_stop(engine: *mut c_void, number: u32) -> i32 {
 extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
     status(engine, |engine| {
         engine.core.loaded |= bits as u16;
-        // It reads the streams in place.
-        engine.core.streams |= bits as u16 & dissector::HTTP != 0;
+        engine.core.streams |= application::reads_streams(bits as u16);
+        Ok(())
+    })
+}
+
+extern "C" fn flow_dissect(engine: *mut c_void, flow: u32, generation: u32, bit: u32) -> i32 {
+    status(engine, |engine| {
+        if engine.current_flow(flow, generation)? != protocol::TCP {
+            return Err(Status::Unsupported);
+        }
+        let reader = match bit {
+            0 => application::prober(&engine.core),
+            bit => {
+                let bit = u16::try_from(bit).map_err(|_| Status::Unsupported)?;
+                Some(application::by_bit(&engine.core, bit).ok_or(Status::Unsupported)?)
+            }
+        };
+        if let Some(reader) = reader {
+            tcp::attach(&mut engine.tcp(), flow, reader);
+        }
         Ok(())
     })
 }
@@ -544,7 +563,7 @@ static TABLE: Ops = Ops {
     flow_reset,
     flow_stream,
     flow_scripted,
-    flow_dissect: http::flow_dissect,
+    flow_dissect,
     http_current: http::http_current,
     http_field: http::http_field,
     http_header: http::http_header,

@@ -89,6 +89,8 @@ settings! {
         "A repeated TCP segment is logged as a warning; otherwise at level debug.";
     http_lenient: bool = false, true,
         "HTTP whose framing is ambiguous is read as Haka reads it; otherwise its connection is dropped.";
+    probe: bool = true, false,
+        "On a port that no dissector is known for, one that a rule file asked for takes a connection whose first bytes it knows.";
     log_location: bool = true, false,
         "Errors of rules are logged with the rule, the packet and the flow; otherwise in Haka's fixed texts.";
 }

@@ -7,6 +7,7 @@ use mlua::{Lua, Table};
 
 use crate::event::{EVENTS, Subject};
 use crate::misc;
+use crate::proto::application::Over;
 use crate::proto::field::{Field, Shape};
 use crate::proto::http::anomaly::{ANOMALIES, Nature};
 use crate::proto::{PROTOCOLS, Protocol};
@@ -103,7 +104,7 @@ pub fn http_anomalies(lua: &Lua, lenient: bool) -> mlua::Result<Table> {
     Ok(all)
 }
 
-/// `require name -> {name, chunk, bit, needs}`. `ipv6` says whether IPv6
+/// `require name -> {name, chunk, bit, ports, needs}`. `ipv6` says whether IPv6
 /// comes along with the transports.
 ///
 /// # Errors
@@ -118,6 +119,7 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
         row.set("name", protocol.name)?;
         row.set("chunk", protocol.chunk)?;
         row.set("bit", protocol.bit)?;
+        row.set("ports", tcp_ports(protocol))?;
         row.set("needs", needs(protocol, ipv6))?;
         all.set(protocol.require, row)?;
     }
@@ -130,6 +132,14 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
         all.set(module.require, row)?;
     }
     Ok(all)
+}
+
+fn tcp_ports(protocol: &Protocol) -> Vec<u16> {
+    let port = |over: &Over| match over {
+        Over::TcpPort(port) => Some(*port),
+        _ => None,
+    };
+    protocol.over.iter().filter_map(port).collect()
 }
 
 fn needs(protocol: &Protocol, ipv6: bool) -> Vec<&'static str> {

@@ -7,7 +7,6 @@
 use std::ffi::c_void;
 
 use super::{Engine, status, text, with};
-use crate::core::dissector;
 use crate::event::ops::Status;
 use crate::flow::Direction;
 use crate::packet::decode::protocol;
@@ -17,6 +16,9 @@ use crate::proto::tcp;
 
 const REQUEST: u32 = 0;
 const RESPONSE: u32 = 1;
+
+/// The state of a connection that is no longer read.
+const TUNNEL: u32 = 2;
 
 /// How `set_header` changes the headers.
 const SET: u32 = 0;
@@ -40,8 +42,10 @@ impl Engine {
             return Err(Status::Unsupported);
         }
         let side = self.core.flows.live(flow).map(|record| record.side);
-        let reader: Option<&mut Reader> =
-            side.and_then(|side| self.connections.get_mut(side)?.http.as_deref_mut());
+        let reader: Option<&mut Reader> = side.and_then(|side| {
+            let connection = self.connections.get_mut(side)?;
+            connection.application.as_mut()?.reader()
+        });
         reader
             .map(|reader| &mut reader.session)
             .ok_or(Status::Stale)
@@ -89,18 +93,6 @@ fn find(
     })
 }
 
-pub extern "C" fn flow_dissect(engine: *mut c_void, flow: u32, generation: u32, bit: u32) -> i32 {
-    status(engine, |engine| {
-        if engine.current_flow(flow, generation)? != protocol::TCP
-            || bit != u32::from(dissector::HTTP)
-        {
-            return Err(Status::Unsupported);
-        }
-        tcp::read_http(&mut engine.tcp(), flow);
-        Ok(())
-    })
-}
-
 pub extern "C" fn http_current(
     engine: *mut c_void,
     flow: u32,
@@ -115,7 +107,8 @@ pub extern "C" fn http_current(
             Direction::ToClient
         };
         let Ok(session) = engine.session(flow, generation) else {
-            return 0;
+            // Something else is spoken now.
+            return if which > RESPONSE { TUNNEL } else { 0 };
         };
         match which {
             REQUEST => session.request(direction, of_body != 0),

@@ -124,14 +124,19 @@ function protocol.flow(kind, definition)
   return entry
 end
 
--- Asks the policy for the dissector of a flow.
+-- Asks the policy for the dissector of a flow. False if no entry of it
+-- applies.
 function protocol.decide_flow(o, policy, script)
   rawset(o, '_next_dissector', nil)
-  policy:evaluate(o, { port = o.dstport }, {})
+  local decided = policy:evaluate(o, { port = o.dstport }, {})
   local next = rawget(o, '_next_dissector')
-  if next == nil or not o:can_continue() then return end
-  if not natives[next] then return script(o, next) end
-  if next.attach then next.attach(o) end
+  if next == nil or not o:can_continue() then return decided end
+  if not natives[next] then
+    script(o, next)
+  elseif next.attach then
+    next.attach(o)
+  end
+  return true
 end
 
 -- Entries that modules make are built in: the engine follows them without

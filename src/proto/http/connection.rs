@@ -199,10 +199,13 @@ impl Session {
 
     /// `request`, `response` or `connect`: what comes next.
     pub fn state(&self) -> u32 {
-        match (&self.sides[0].reading, &self.pending.is_empty()) {
+        let answering = self.answer.is_some();
+        match (&self.sides[0].reading, self.pending.is_empty()) {
             (Reading::Pass, _) => 2,
             (_, true) => 0,
-            (_, false) => 1,
+            (Reading::Head(parser), _) if !parser.begun() => 1,
+            (Reading::Answer, _) => 1,
+            _ => u32::from(answering),
         }
     }
 

@@ -7,21 +7,19 @@
 
 local host, lib = ...
 
-local native, protocol, flows, dispatch, data = lib.native, lib.protocol, lib.flow, lib.dispatch,
-  lib.flow_data
+local native, protocol, application, dispatch, data = lib.native, lib.protocol, lib.application,
+  lib.dispatch, lib.flow_data
+local direction = application.direction
 local ops, E, current = host.ops, host.engine, host.current
 local to_string = host.ffi.string
-local rawget, rawset, setmetatable, type, tostring, error, pairs, getmetatable =
-  rawget, rawset, setmetatable, type, tostring, error, pairs, getmetatable
-local format, byte, sort, lower = string.format, string.byte, table.sort, string.lower
+local rawget, rawset, setmetatable, type, tostring, error =
+  rawget, rawset, setmetatable, type, tostring, error
+local format, sort, lower = string.format, table.sort, string.lower
 local http_field, http_header, http_line = ops.http_field, ops.http_header, ops.http_line
 local utils = lib['proto/http/utils']()
 local split_uri, split_cookies = utils.uri.split, utils.cookies.split
 
 local NAME = 'http'
-local BIT = host.modules['protocol/http'].bit
-local UNDERSCORE = byte('_')
-local DIRECTIONS = { [0] = 'up', [1] = 'down' }
 local REQUEST, RESPONSE, STATE = 0, 1, 2
 local SET, ADD, REMOVE = 0, 1, 2
 local STALE, READ_ONLY, FULL, BAD_FIELD, BAD_NAME, BAD_VALUE = 1, 2, 4, 9, 10, 11
@@ -210,8 +208,10 @@ local Response = message_class('HttpResponseResult', { version = 0, status = 1, 
 -- Connections --------------------------------------------------------------------
 
 local methods, getters = {}, {}
-local kind = { name = NAME }
-local meta = { __name = NAME, __class = true, __attributes = { 'name', 'state' } }
+local kind = application.kind {
+  name = NAME, methods = methods, getters = getters, attributes = { 'name', 'state' },
+  fresh = function (o) o[' b'], o[' head'] = 0, false end,
+}
 
 -- The object of a message, the same for all who ask.
 local function message(o, serial, class, key)
@@ -233,8 +233,6 @@ local function current_message(o, which)
   return ops.http_current(E, flow._s, flow._g, which, o[' b'])
 end
 
-function getters.name() return NAME end
-function getters._parent(o) return o[' f'] end
 function getters.state(o) return STATES[current_message(o, STATE)] end
 
 function getters.request(o)
@@ -245,26 +243,6 @@ end
 function getters.response(o)
   local serial = current_message(o, RESPONSE)
   if serial ~= 0 then return message(o, serial, Response, ' response') end
-end
-
-function methods.can_continue(o)
-  return o[' f']:can_continue()
-end
-
-function methods.continue(o)
-  if not o[' f']:can_continue() then error() end
-end
-
-function methods.drop(o)
-  local flow = o[' f']
-  if flow:can_continue() then flow:drop() end
-end
-
-methods.error = methods.drop
-
-function methods.reset(o)
-  local flow = o[' f']
-  if flow:can_continue() then flow:reset() end
 end
 
 -- Rules may change the size of the body that follows the head of this event.
@@ -278,55 +256,10 @@ function methods.enable_data_modification(o)
   if status ~= 0 then refuse(status) end
 end
 
-function methods.parent(o, which)
-  local flow = o[' f']
-  if which == nil then return flow end
-  if which == 0 or which == NAME then return o end
-  if type(which) == 'number' then return flow:parent(which - 1) end
-  return flow:parent(which)
-end
-
-function methods.alert(_, fields)
-  local handle = lib.alert.raise(fields)
-  return handle
-end
-
-function methods.trigger(o, event_name, ...)
-  local event = rawget(kind.entry.events, event_name)
-  if not event then error(format("unkown event '%s'", tostring(event_name)), 2) end
-  lib.context.context:signal(o, event, ...)
-end
-
-function meta.__index(o, key)
-  local get = getters[key]
-  if get then
-    local value = get(o)
-    return value
-  end
-  local method = methods[key]
-  if method then return method end
-  if type(key) ~= 'string' or byte(key) == UNDERSCORE then return nil end
-  -- A field that this layer does not know is the connection's.
-  local value = o[' f'][key]
-  return value
-end
-
-function meta.__newindex(o, key, value)
-  if getters[key] or methods[key] then error('This variable is immutable', 0) end
-  rawset(o, key, value)
-end
-meta.__metatable = { __name = NAME, __class = true, __attributes = meta.__attributes }
-
--- The object of a connection; it lives with the flow object. ` b` tells
--- whether the event is about a body, ` head` whose head it is about.
+-- The object of a connection. ` b` tells whether the event is about a body,
+-- ` head` whose head it is about.
 local function object(slot, of_body, serial)
-  local flow = lib.tcp_flow.object(slot)
-  local o = rawget(flow, '_http')
-  if not o then
-    o = setmetatable({ [' f'] = flow, [' b'] = 0, [' head'] = false, _s = flow._s, _g = flow._g },
-      meta)
-    rawset(flow, '_http', o)
-  end
+  local o = kind.object(slot)
   rawset(o, ' b', of_body)
   rawset(o, ' head', serial)
   return o
@@ -349,7 +282,7 @@ end
 local function with_data(slot)
   local o = object(slot, 1, false)
   local stream, piece = data.open(o)
-  return o, stream, DIRECTIONS[current.direction], piece
+  return o, stream, direction(), piece
 end
 
 local function with_request_data(slot)
@@ -389,11 +322,8 @@ local function define_policies(entry)
 end
 
 return function ()
-  local entry = protocol.flow(kind, {
+  local entry = application.announce(kind, {
     policies = { anomaly = { title = 'http anomaly', kind = host.kinds[NAME]['policy:anomaly'] } },
-    attach = function (flow)
-      native.check(ops.flow_dissect(E, flow._s, flow._g, BIT), NAME)
-    end,
     forms = {
       request = { form = 'flow_packet', prepare = with_request },
       response = { form = 'flow_packet', prepare = with_response },
@@ -403,8 +333,5 @@ return function ()
     },
   })
   define_policies(entry)
-  local connections = rawget(lib.dissector.dissectors, 'tcp_connection')
-  protocol.builtin { { on = connections.policies.next_dissector, name = 'http', port = 80,
-    action = entry.install } }
   return utils
 end

@@ -185,8 +185,8 @@ impl Tcp<'_> {
         if let Some(stream) = heavy.stream.take() {
             self.core.bury(stream);
         }
-        if let Some(reader) = &mut connection.http {
-            reader.close(self.core);
+        if let Some(attached) = &mut connection.application {
+            attached.close(self.core);
         }
         let Some(heavy) = connection.half(direction).heavy.as_mut() else {
             return;
@@ -260,8 +260,8 @@ impl Tcp<'_> {
 }
 
 fn free_buffers(core: &mut Core, connection: &mut Connection) {
-    if let Some(reader) = &mut connection.http {
-        reader.close(core);
+    if let Some(attached) = &mut connection.application {
+        attached.close(core);
     }
     for half in &mut connection.halves {
         if let Some(heavy) = half.heavy.as_mut() {

@@ -33,7 +33,7 @@ use crate::core::{Core, Step, StreamState};
 use crate::event::EventKind;
 use crate::flow::Direction;
 use crate::flow::record::flags;
-use crate::proto::http;
+use crate::proto::application::{Application, Attached};
 
 /// What the TCP code works on.
 pub struct Tcp<'a> {
@@ -62,22 +62,33 @@ pub fn set_scripted(mut tcp: Tcp<'_>, flow: u32, on: bool) {
     }
 }
 
-/// HTTP is read from the connection from now on. One whose beginning was not
-/// seen cannot be read: it passes.
-pub fn read_http(tcp: &mut Tcp<'_>, flow: u32) {
+/// A native dissector reads the connection from now on, unless one does
+/// already. A connection whose beginning was not seen cannot be read: it
+/// passes.
+pub fn attach(tcp: &mut Tcp<'_>, flow: u32, reader: Box<dyn Application>) {
     let midstream = tcp
         .core
         .flows
         .live(flow)
         .is_none_or(|record| record.has(flags::MIDSTREAM));
     if let Some(connection) = tcp.connection(flow).filter(|_| !midstream) {
-        connection.http.get_or_insert_default();
+        connection
+            .application
+            .get_or_insert_with(|| Box::new(Attached::new(reader)));
     }
 }
 
-/// What HTTP is read with on a connection, if it is.
-pub fn reader_of<'a>(tcp: &'a mut Tcp<'_>, flow: u32) -> Option<&'a mut http::Reader> {
-    tcp.connection(flow)?.http.as_deref_mut()
+/// Takes what reads a connection out of it, for one step.
+pub fn take_application(tcp: &mut Tcp<'_>, flow: u32) -> Option<Box<Attached>> {
+    tcp.connection(flow)?.application.take()
+}
+
+/// Puts back what [`take_application`] took.
+pub fn put_application(tcp: &mut Tcp<'_>, flow: u32, mut attached: Box<Attached>) {
+    match tcp.connection(flow) {
+        Some(connection) => connection.application = Some(attached),
+        None => attached.close(tcp.core),
+    }
 }
 
 /// The stream of a direction, for those who read it in place.
@@ -115,7 +126,7 @@ pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
 
 impl Tcp<'_> {
     /// For a call that takes the whole.
-    fn again(&mut self) -> Tcp<'_> {
+    pub(super) fn again(&mut self) -> Tcp<'_> {
         Tcp {
             core: self.core,
             connections: self.connections,

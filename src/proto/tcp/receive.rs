@@ -6,16 +6,13 @@ use super::segment::{Announced, Segment};
 use super::state::{self, Move, Side, Unexpected};
 use super::{Tcp, cause, stream_states};
 use crate::addr::Addr;
-use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
+use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind, Level};
 use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::{FlowRecord, flags};
 use crate::flow::table::Opening;
-use crate::proto::ip;
-
-/// The port that HTTP has by default.
-const HTTP_PORT: u16 = 80;
+use crate::proto::{application, ip};
 
 mod stage {
     pub const LOOK_UP: u8 = 0;
@@ -284,9 +281,12 @@ impl Tcp<'_> {
 
     /// What the policy `next_dissector` chooses with its built-in entries.
     fn choose_dissector(&mut self, flow: u32) {
+        if !self.core.streams {
+            return;
+        }
         let port = self.core.flows.live(flow).map(|record| record.server_port);
-        if port == Some(HTTP_PORT) && self.core.has(dissector::HTTP) {
-            super::read_http(self, flow);
+        if let Some(reader) = port.and_then(|port| application::by_port(self.core, port)) {
+            super::attach(self, flow, reader);
         }
     }
 
