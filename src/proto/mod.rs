@@ -5,6 +5,7 @@
 //! the same name.
 
 pub mod api;
+pub mod dns;
 pub mod field;
 pub mod ip;
 pub mod parser;
