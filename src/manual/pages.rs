@@ -119,7 +119,7 @@ pages! {
         "invalid timer delay" => "Not a number above zero.";
         "too many timers" => "The cap `max_timers` is reached.";
     }
-    "packet" "The dissector `packet`" "packet" ["packet"] {
+    "packet" "The dissector `packet`" "packet" ["packet" "fault"] {
         "invalid packet" => "The packet has left, or its event is over.";
         "field outside of the packet" => "The frame is too short for the field.";
     }

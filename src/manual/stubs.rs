@@ -241,12 +241,8 @@ fn library(library: &Library) -> String {
     let owner = if library.name == "_G" { "" } else { library.name };
     let mut text = String::new();
     if let Some(object) = api::object(library.object) {
-        text += &comment(object.doc);
-        if owner.is_empty() {
-            for field in fields(object).iter().filter(|field| field.name != "haka") {
-                text += &format!("---{}\n---@type {}\n{} = {{}}\n\n", field.doc, field.is, field.name);
-            }
-        } else {
+        if !owner.is_empty() {
+            text += &comment(object.doc);
             writeln!(text, "---@class {}", library.object).expect("text grows");
             for field in fields(object) {
                 text += &field_line(&field, false);

@@ -4,7 +4,7 @@
 //! Header fields are not written down again: an [`Object`] names the
 //! protocol whose field table it has. Types are written as LuaLS has them
 //! (`vbuffer_sub?`, `'up'|'down'`); a plain name is that of an object here.
-//! `tests/api.rs` holds the rows against the running library.
+//! `rule/api_tests.rs` holds the rows against the running library.
 
 mod buffers;
 mod console;
