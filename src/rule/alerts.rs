@@ -141,7 +141,8 @@ fn nodes(table: &Table, key: &str) -> mlua::Result<Option<Vec<Node>>> {
 
 /// Number of the packet in hand, and its flow, for alerts and error logs.
 pub fn context(core: &Core) -> (Option<u64>, Option<FlowContext>) {
-    if core.current.packet == NO_SLOT {
+    // Rules may alert before there is a packet.
+    if core.current.packet == NO_SLOT || !core.packets.is_live(core.current.packet) {
         return (None, None);
     }
     let packet = core.packet(core.current.packet);

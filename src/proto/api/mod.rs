@@ -21,10 +21,12 @@ mod regexps;
 pub mod sandbox;
 mod states;
 mod suggest;
+mod text;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
 pub use suggest::{closest, hint};
+pub use text::{function_type, parameters};
 
 use super::PROTOCOLS;
 use super::field::{Field, Shape};
@@ -230,7 +232,10 @@ pub fn module(require: &str) -> Option<&'static Object> {
 /// What a name means on an object: its type, or what a call gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    Property { is: String, writable: bool },
+    Property {
+        is: String,
+        writable: bool,
+    },
     /// Called with a dot.
     Function(Call),
     /// Called with a colon.
