@@ -71,6 +71,16 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: ip::fields::IPV4,
     },
     Protocol {
+        name: "ipv4lua",
+        require: "protocol/ipv4lua",
+        bit: 0,
+        needs: &[IPV4],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ipv4lua",
+        source: include_str!("ip/ipv4lua.lua"),
+        fields: &[],
+    },
+    Protocol {
         name: "ipv6",
         require: IPV6,
         bit: dissector::IPV6,

@@ -99,8 +99,10 @@ local function instance_members(state, indent, object, depth)
     if key ~= PROPERTIES then raw[key] = value end
   end
   for key, value in sorted_pairs(raw) do member(state, indent, key, value, depth) end
-  for key in sorted_pairs(instance_properties(object) or {}) do
-    attribute(state, indent, object, key, depth)
+  for key, property in sorted_pairs(instance_properties(object) or {}) do
+    if not property.present or property.present(object) then
+      attribute(state, indent, object, key, depth)
+    end
   end
   for key, property in sorted_pairs(own_properties(classof(object))) do
     if property.get then attribute(state, indent, object, key, depth) end
@@ -221,6 +223,15 @@ function pprint.format_error(err)
   if type(err) ~= 'string' or not log_enabled(DEBUG, 'lua') then return err end
   if find(err, '\nstack traceback:\n', 1, true) then return err end
   local text = traceback(err, 2) -- no tail call: level 2 leaves this frame out
+  return text
+end
+
+-- The same for an error that ended a coroutine: it lies deeper than the code
+-- that raises it again.
+function pprint.format_coroutine_error(co, err)
+  if type(err) ~= 'string' or not log_enabled(DEBUG, 'lua') then return err end
+  if find(err, '\nstack traceback:\n', 1, true) then return err end
+  local text = traceback(co, err)
   return text
 end
 
