@@ -94,6 +94,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv4lua",
         source: include_str!("ip/ipv4lua.lua"),
         fields: &[],
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ipv6",

@@ -9,7 +9,8 @@
 local host, lib = ...
 
 local type, next, ipairs, tostring, pcall = type, next, ipairs, tostring, pcall
-local getmetatable, sort, byte, find = getmetatable, table.sort, string.byte, string.find
+local getmetatable, sort, byte, find, format =
+  getmetatable, table.sort, string.byte, string.find, string.format
 local traceback = debug.traceback
 
 local class, color = lib.class, lib.color
@@ -28,6 +29,14 @@ local named = {}
 
 function pprint.register_named(name, attributes)
   named[name] = { __attributes = attributes }
+end
+
+-- What `tostring` gives for a native object without a text of its own.
+function pprint.text_of(name, class_name)
+  if class_name then
+    return function (self) return format('<class instance %s: %p>', name, self) end
+  end
+  return function (self) return format("<userdata of type '%s' at %p>", name, self) end
 end
 
 local function word(text) return color.cyan .. color.bold .. text .. color.clear end
@@ -119,7 +128,10 @@ local function native_class_members(state, indent, object, depth, meta)
     return
   end
   local raw = {}
-  for key, value in next, object do raw[key] = value end
+  for key, value in next, object do
+    -- Not its place in the engine.
+    if key ~= '_s' and key ~= '_g' then raw[key] = value end
+  end
   for key, value in sorted_pairs(raw) do member(state, indent, key, value, depth) end
   for _, key in ipairs(attributes_in_order(meta)) do
     attribute(state, indent, object, key, depth)
