@@ -354,6 +354,12 @@ pub const OBJECTS: &[Object] = &[
         ],
     )
     .module("protocol/ipv6"),
+    Object::new(
+        "protocol.ipv4lua",
+        "IPv4 by a grammar, with options: takes the place of the engine's dissector.",
+        &[],
+    )
+    .module("protocol/ipv4lua"),
     Object::new("protocol.icmp", "The ICMP dissector.", &[]).module("protocol/icmp"),
     Object::new("protocol.icmpv6", "The ICMPv6 dissector.", &[]).module("protocol/icmpv6"),
     Object::new("protocol.tcp", "The TCP dissector: single segments.", &[]).module("protocol/tcp"),
