@@ -42,6 +42,8 @@ pub struct Flow {
     /// `fin`, `rst`, `fin_c`, `fin_s`, `timeout`, `evicted` or `open`.
     pub ended: &'static str,
     pub history: String,
+    /// ICMP errors about packets of the flow.
+    pub icmp_errors: u64,
     pub to_server: Side,
     pub to_client: Side,
 }
@@ -260,6 +262,13 @@ impl Tracker {
         }
     }
 
+    /// An ICMP error is about a packet of the flow.
+    pub fn icmp_error(&mut self, flow: u64) {
+        if let Some(open) = self.get(flow) {
+            open.icmp_errors += 1;
+        }
+    }
+
     /// An RST ended the flow.
     pub fn reset(&mut self, flow: u64) {
         self.ended(flow, Ending::Reset);
@@ -289,6 +298,7 @@ struct Open {
     reset: bool,
     application: Option<&'static str>,
     history: History,
+    icmp_errors: u64,
     halves: [Half; 2],
     ending: Option<Ending>,
 }
@@ -402,6 +412,7 @@ impl Open {
             reset: false,
             application: None,
             history: History::default(),
+            icmp_errors: 0,
             halves: Default::default(),
             ending: None,
         }
@@ -515,6 +526,7 @@ impl Open {
             application: self.application,
             ended,
             history,
+            icmp_errors: self.icmp_errors,
             to_server,
             to_client,
         }

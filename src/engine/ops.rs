@@ -350,6 +350,18 @@ extern "C" fn compute_checksum(engine: *mut c_void, slot: u32, generation: u32, 
     })
 }
 
+extern "C" fn related(engine: *mut c_void, slot: u32, generation: u32) -> i64 {
+    with(engine, -(Status::Busy as i64), |engine| {
+        if engine.current_packet(slot, generation).is_err() {
+            return -(Status::Stale as i64);
+        }
+        match ip::related::flow_of(&engine.core, slot) {
+            Some((flow, direction)) => i64::from(flow) * 2 + direction as i64,
+            None => -(Status::Unsupported as i64),
+        }
+    })
+}
+
 extern "C" fn choose(engine: *mut c_void, slot: u32, generation: u32, next: u32) -> i32 {
     status(engine, |engine| {
         engine.current_packet(slot, generation)?;
@@ -522,6 +534,7 @@ static TABLE: Ops = Ops {
     payload,
     verify_checksum,
     compute_checksum,
+    related,
     choose,
     flow_send,
     flow_drop,

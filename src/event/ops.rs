@@ -97,6 +97,9 @@ ops! {
     verify_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
     /// Writes the right checksum into the layer now.
     compute_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The flow that an ICMP error is about: its slot times two, plus one if
+    /// the quoted packet went to the client; negative for none.
+    related(slot: u32 = "uint32_t", generation: u32 = "uint32_t") -> i64 = "int64_t";
     /// What a next_dissector policy chose for a packet: 0 none, 1 native,
     /// 2 a dissector in Lua.
     choose(slot: u32 = "uint32_t", generation: u32 = "uint32_t", next: u32 = "uint32_t") -> i32 = "int32_t";

@@ -6,8 +6,12 @@
 
 pub mod api;
 pub mod field;
+pub mod ftp;
 pub mod ip;
+pub mod line;
 pub mod parser;
+pub mod smtp;
+pub mod ssh;
 pub mod tcp;
 pub mod udp;
 

@@ -196,8 +196,12 @@ function flow.script(o, next)
   return object
 end
 
--- The kind of flow objects of a protocol: `name`, `methods`.
+-- Kinds by the number of their protocol, once they are loaded.
+flow.kinds = {}
+
+-- The kind of flow objects of a protocol: `name`, `number`, `methods`.
 function flow.kind(kind)
+  flow.kinds[kind.number] = kind
   local methods, name = kind.methods, kind.name
   local getters = {}
   for key, read in pairs(READ) do

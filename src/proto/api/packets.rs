@@ -35,6 +35,17 @@ const VERIFY: Member = method(
 );
 const COMPUTE: Member = method("compute_checksum", &[], "nil", "Writes the right checksum.");
 
+const RELATED: Member = property(
+    "related",
+    "tcp_connection|udp_connection?",
+    "The flow that an error is about, if rules see flows of its protocol; else nil.",
+);
+const RELATED_DIRECTION: Member = property(
+    "related_direction",
+    "'up'|'down'?",
+    "Which way the quoted packet went on its flow; nil where no flow is known.",
+);
+
 /// What all flow objects have.
 macro_rules! flow_members {
     ($($own:expr),* $(,)?) => {
@@ -150,6 +161,8 @@ pub const OBJECTS: &[Object] = &[
                 "vbuffer_sub",
                 "What follows type, code and checksum."
             ),
+            RELATED,
+            RELATED_DIRECTION,
         ],
     )
     .fields_of("icmp")
@@ -166,6 +179,8 @@ pub const OBJECTS: &[Object] = &[
                 "vbuffer_sub",
                 "What follows type, code and checksum."
             ),
+            RELATED,
+            RELATED_DIRECTION,
         ],
     )
     .fields_of("icmpv6")
