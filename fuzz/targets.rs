@@ -14,6 +14,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("smtp", wero::proto::smtp::fuzz::fuzz_smtp),
     ("ftp", wero::proto::ftp::fuzz::fuzz_ftp),
     ("ssh", wero::proto::ssh::fuzz::fuzz_ssh),
+    ("dns", wero::proto::dns::fuzz::fuzz_dns),
 ];
 
 /// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.
