@@ -15,6 +15,7 @@ use std::rc::Rc;
 use wero::capture::file::CaptureReader;
 use wero::core::{Core, observe::Observer};
 use wero::engine::{self, Engine, Shared};
+use wero::event::profile::Checksums;
 use wero::event::{Profile, Settings};
 use wero::flow::Direction;
 use wero::proto::parser::SessionParser;
@@ -71,7 +72,19 @@ fn smtp_is_what_the_answers_say() {
 }
 
 /// Captures where messages are found that the answers lack, and why.
-const SURPLUS: &[(&str, &str)] = &[];
+const SURPLUS: &[(&str, &str)] = &[
+    (
+        "sv--firewall_ruletype-firewall-133-smtp-out-of-order-commands_smtp-out-of-order.pcap",
+        REFUSED_DATA,
+    ),
+    ("zeek--smtp-mail-transactions-invalid.pcap", REFUSED_DATA),
+    (
+        "zeek--smtp_smtp-bdat-pipeline-8bitmime.pcap",
+        "tshark finds no commands in a segment with a chunk of mail",
+    ),
+];
+
+const REFUSED_DATA: &str = "tshark takes commands after a refused DATA for mail";
 
 #[test]
 fn ftp_and_ssh_are_what_tshark_says() {
@@ -90,8 +103,8 @@ fn ftp_and_ssh_are_what_tshark_says() {
         let name = name.unwrap_or_default().to_owned();
         let (expected, got) = if name.contains("--ftp") || name.contains("ftp-data") {
             (
-                ftp_by_tshark(&capture),
-                messages::<ftp::Parser>(&capture, &[21], ftp_words),
+                by_reply(ftp_by_tshark(&capture)),
+                by_reply(messages::<ftp::Parser>(&capture, &[21], ftp_words)),
             )
         } else if name.contains("ssh") {
             (
@@ -221,6 +234,8 @@ where
 {
     let mut settings = Settings::new(Profile::Wero);
     settings.inspect_tunnels = true;
+    // As for the answers: captures from the sending host have wrong ones.
+    settings.checksums = Checksums::Ignore;
     let shared: Shared = Rc::new(RefCell::new(Engine::new(settings).expect("address space")));
     let rows = Rc::new(RefCell::new(Vec::new()));
     shared.borrow_mut().core.observer = Some(Box::new(Feeder::<P> {
@@ -352,7 +367,16 @@ fn ftp_by_tshark(capture: &Path) -> Vec<Row> {
             rows.push((frame, 's', code.to_owned()));
         }
     }
-    rows.dedup_by(|a, b| a.1 == 's' && a == b);
+    rows
+}
+
+/// Without the frames of replies, and with one row for replies of the same
+/// code that follow each other: a reply of several lines is one message.
+fn by_reply(mut rows: Vec<Row>) -> Vec<Row> {
+    for row in rows.iter_mut().filter(|row| row.1 == 's') {
+        row.0 = 0;
+    }
+    rows.dedup();
     rows
 }
 

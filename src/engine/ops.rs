@@ -5,6 +5,7 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod dialogue;
 mod http;
 
 use std::cell::RefCell;
@@ -577,6 +578,9 @@ static TABLE: Ops = Ops {
     flow_stream,
     flow_scripted,
     flow_dissect,
+    flow_parent: dialogue::flow_parent,
+    line_text: dialogue::line_text,
+    line_set: dialogue::line_set,
     http_current: http::http_current,
     http_field: http::http_field,
     http_header: http::http_header,

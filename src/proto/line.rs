@@ -8,6 +8,8 @@
 use memchr::memchr;
 use serde::Serialize;
 
+use super::application::Likeness;
+
 /// Something that no well-behaved peer sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Anomaly {
@@ -121,6 +123,44 @@ pub fn command_line(line: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// Whether a server's first line is a banner (220) that names a protocol.
+pub fn is_banner(bytes: &[u8], name: &[u8]) -> Likeness {
+    let code = b"220";
+    let start = bytes.len().min(code.len());
+    if bytes.get(..start) != code.get(..start) {
+        return Likeness::No;
+    }
+    let (line, complete) = match memchr(b'\n', bytes) {
+        Some(end) => (bytes.get(..end).unwrap_or_default(), true),
+        None => (bytes, false),
+    };
+    let named = line
+        .windows(name.len())
+        .any(|word| word.eq_ignore_ascii_case(name));
+    match (named, complete) {
+        (true, _) => Likeness::Yes,
+        (false, true) => Likeness::No,
+        (false, false) => Likeness::Open,
+    }
+}
+
+/// Whether the bytes begin with one of the words, in any case.
+pub fn begins_with_word(bytes: &[u8], words: &[&[u8]]) -> Likeness {
+    let mut open = false;
+    for word in words {
+        let len = word.len().min(bytes.len());
+        let alike = bytes
+            .get(..len)
+            .zip(word.get(..len))
+            .is_some_and(|(start, word)| start.eq_ignore_ascii_case(word));
+        if alike && len == word.len() {
+            return Likeness::Yes;
+        }
+        open |= alike;
+    }
+    if open { Likeness::Open } else { Likeness::No }
+}
+
 /// Bytes as text; those that are not UTF-8 become U+FFFD.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -173,6 +213,17 @@ mod tests {
             all,
             [(b"0123".to_vec(), 2, true), (b"abcd".to_vec(), 2, false)]
         );
+    }
+
+    #[test]
+    fn banners_are_told_by_their_first_line() {
+        assert_eq!(is_banner(b"220 x ESMTP", b"SMTP"), Likeness::Yes);
+        assert_eq!(is_banner(b"22", b"SMTP"), Likeness::Open);
+        assert_eq!(is_banner(b"220 ftpd\r\nSMTP", b"SMTP"), Likeness::No);
+        assert_eq!(is_banner(b"421 SMTP", b"SMTP"), Likeness::No);
+        assert_eq!(begins_with_word(b"ehlo x", &[b"EHLO "]), Likeness::Yes);
+        assert_eq!(begins_with_word(b"eh", &[b"EHLO "]), Likeness::Open);
+        assert_eq!(begins_with_word(b"ehx", &[b"EHLO "]), Likeness::No);
     }
 
     #[test]

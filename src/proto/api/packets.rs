@@ -57,6 +57,8 @@ macro_rules! flow_members {
             property("dstport", "integer", "Port it was opened to."),
             property("id", "integer", "Number of the flow."),
             property("state", "string?", "State of the connection; nil once it is over."),
+            property("label", "string?", "What it is for, where another connection announced it: `ftp-data`."),
+            property("expected_by", "tcp_connection?", "The connection that announced it, while that lasts."),
             property("in_pkts", "integer", "Packets from the opener."),
             property("in_bytes", "integer", "Bytes from the opener."),
             property("out_pkts", "integer", "Packets to the opener."),

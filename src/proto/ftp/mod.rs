@@ -5,12 +5,14 @@
 //! agree to send a file. Not here: the data connection itself.
 
 pub mod data_flow;
+mod dialect;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod parser;
 pub mod session;
 
 pub use data_flow::{DataFlow, Mode};
+pub use dialect::{probe, reader};
 pub use parser::{Message, Parser};
 pub use session::{Command, Found, Response, Session};
 

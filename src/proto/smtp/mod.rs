@@ -4,17 +4,19 @@
 //!
 //! `session` reads both sides and says which bytes are a command, a reply,
 //! mail or TLS; `command` reads what a line says; `parser` gives messages
-//! without an engine.
+//! without an engine, `dialect` joins the session to it.
 //! Not here: what a mail consists of (RFC 5322, MIME).
 
 pub mod command;
 pub mod content;
+mod dialect;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod parser;
 pub mod session;
 
 pub use command::{Command, Response};
+pub use dialect::{probe, reader};
 pub use parser::{Message, Parser};
 pub use session::{Found, Session};
 

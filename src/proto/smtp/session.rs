@@ -15,6 +15,9 @@ use super::{LINE_CAP, PENDING, REPLY_LINES, anomaly};
 use crate::flow::Direction;
 use crate::proto::line::{self, Anomaly, LineReader};
 
+/// The first byte of a TLS connection.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// What bytes came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -59,6 +62,8 @@ enum Client {
 #[derive(Clone, Debug)]
 pub struct Session {
     client: Client,
+    /// The first of the bytes that wait was looked at.
+    looked: bool,
     client_line: LineReader,
     server_line: LineReader,
     /// The reply under way.
@@ -83,6 +88,7 @@ impl Default for Session {
     fn default() -> Session {
         Session {
             client: Client::Lines,
+            looked: false,
             client_line: LineReader::default(),
             server_line: LineReader::default(),
             reply: None,
@@ -207,8 +213,10 @@ impl Session {
                 (used, Found::Credentials)
             }
             Client::Waits(asked) => {
-                if *asked == Asked::StartTls && bytes.first() != Some(&0x16) {
-                    self.note(anomaly::BEFORE_TLS, || line::excerpt(bytes));
+                let first = bytes.first().copied().unwrap_or_default();
+                let before_tls = *asked == Asked::StartTls && first != TLS_HANDSHAKE;
+                if !std::mem::replace(&mut self.looked, true) && before_tls {
+                    self.note(anomaly::BEFORE_TLS, || format!("byte {first:#04x}"));
                 }
                 (0, Found::Wait)
             }
@@ -291,6 +299,7 @@ impl Session {
         }
         if asked.is_awaited() {
             self.client = Client::Waits(asked);
+            self.looked = false;
             self.relent();
         }
         self.client_line = text;

@@ -5,10 +5,12 @@
 //! before it. Nothing behind that line is read.
 //! Not here: key exchange, fingerprints.
 
+mod dialect;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod parser;
 
+pub use dialect::{probe, reader};
 pub use parser::{Banner, Message, Parser};
 
 /// The name of each anomaly, and what it means.
