@@ -5,6 +5,7 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod dialogue;
 mod http;
 
 use std::cell::RefCell;
@@ -365,6 +366,18 @@ extern "C" fn compute_checksum(engine: *mut c_void, slot: u32, generation: u32, 
     })
 }
 
+extern "C" fn related(engine: *mut c_void, slot: u32, generation: u32) -> i64 {
+    with(engine, -(Status::Busy as i64), |engine| {
+        if engine.current_packet(slot, generation).is_err() {
+            return -(Status::Stale as i64);
+        }
+        match ip::related::flow_of(&engine.core, slot) {
+            Some((flow, direction)) => i64::from(flow) * 2 + direction as i64,
+            None => -(Status::Unsupported as i64),
+        }
+    })
+}
+
 extern "C" fn choose(engine: *mut c_void, slot: u32, generation: u32, next: u32) -> i32 {
     status(engine, |engine| {
         engine.current_packet(slot, generation)?;
@@ -557,6 +570,7 @@ static TABLE: Ops = Ops {
     payload,
     verify_checksum,
     compute_checksum,
+    related,
     choose,
     flow_send,
     flow_drop,
@@ -564,6 +578,9 @@ static TABLE: Ops = Ops {
     flow_stream,
     flow_scripted,
     flow_dissect,
+    flow_parent: dialogue::flow_parent,
+    line_text: dialogue::line_text,
+    line_set: dialogue::line_set,
     http_current: http::http_current,
     http_field: http::http_field,
     http_header: http::http_header,

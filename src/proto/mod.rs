@@ -6,17 +6,27 @@
 
 pub mod api;
 pub mod application;
+pub mod dialogue;
 pub mod dns;
 pub mod field;
+pub mod ftp;
 pub mod http;
 pub mod ip;
+pub mod line;
 pub mod parser;
+pub mod smtp;
+pub mod ssh;
 pub mod tcp;
 pub mod udp;
 
 use crate::core::dissector;
 use application::{Factory, Over};
 use field::Field;
+
+/// The outline in the guide for new protocols compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../doc/develop/add-a-protocol.md")]
+pub struct AddAProtocol;
 
 /// A module that rule files can `require`, mostly a dissector.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +55,7 @@ const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const TCP_CONNECTION: &str = "protocol/tcp_connection";
 const HTTP_UTILS: &str = "protocol/http_utils";
 
 /// Every module, dependencies before those that need them.
@@ -192,6 +203,46 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[Over::TcpPort(80), Over::TcpProbe(http::probe)],
         application: Some(|| Box::<http::Reader>::default()),
+    },
+    Protocol {
+        name: "smtp",
+        require: "protocol/smtp",
+        bit: dissector::SMTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/smtp/smtp",
+        source: include_str!("smtp/smtp.lua"),
+        fields: &[],
+        over: &[
+            Over::TcpPort(25),
+            Over::TcpPort(587),
+            Over::TcpProbe(smtp::probe),
+        ],
+        application: Some(|| Box::new(smtp::reader())),
+    },
+    Protocol {
+        name: "ftp",
+        require: "protocol/ftp",
+        bit: dissector::FTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ftp/ftp",
+        source: include_str!("ftp/ftp.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(21), Over::TcpProbe(ftp::probe)],
+        application: Some(|| Box::new(ftp::reader())),
+    },
+    Protocol {
+        name: "ssh",
+        require: "protocol/ssh",
+        bit: dissector::SSH,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ssh/ssh",
+        source: include_str!("ssh/ssh.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
+        application: Some(|| Box::new(ssh::reader())),
     },
     Protocol {
         name: "udp_connection",
