@@ -172,7 +172,8 @@ fn run(packets: &[Vec<u8>], unwanted: Option<u64>) -> Vec<String> {
     };
     for (place, packet) in packets.iter().enumerate() {
         let number = place as u64 + 1;
-        engine.borrow_mut().handle_packet(
+        // Whether something is to be done shows in the run.
+        let _ = engine.borrow_mut().handle_packet(
             Timestamp::new(number as i64, 0),
             number,
             LinkType::RAW,
