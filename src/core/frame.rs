@@ -24,6 +24,8 @@ pub enum Op {
     SendAll,
     /// A TCP segment at its connection.
     Tcp,
+    /// What the native dissector of a connection reads of one direction.
+    Application,
     /// Segments of one direction that readers have passed.
     TcpRelease,
     /// A connection is dropped, reset or finished.
@@ -32,6 +34,8 @@ pub enum Op {
     TcpReset,
     /// A UDP datagram at its flow.
     Udp,
+    /// A datagram that a native dissector reads.
+    Datagram,
     UdpEnd,
     /// Timers that are due.
     Timers,

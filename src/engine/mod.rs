@@ -30,7 +30,7 @@ use crate::packet::LinkType;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
 use crate::proto::tcp::Connections;
-use crate::proto::{tcp, udp};
+use crate::proto::{application, tcp, udp};
 use crate::time::Timestamp;
 
 /// The engine as its owner and the Lua library share it. Borrowed for one
@@ -41,6 +41,7 @@ pub type Shared = Rc<RefCell<Engine>>;
 pub struct Engine {
     pub core: Core,
     pub(crate) connections: Connections,
+    pub(crate) common: application::Common,
     pub(crate) reassembler: Reassembler,
     /// Frames below this depth belong to an outer listener.
     floor: usize,
@@ -69,6 +70,7 @@ impl Engine {
     /// When the kernel refuses the address space of the arenas.
     pub fn new(settings: Settings) -> io::Result<Engine> {
         Ok(Engine {
+            common: application::Common::new(&settings)?,
             core: Core::new(settings)?,
             connections: Connections::default(),
             reassembler: Reassembler::new(fragments::LIMITS),
@@ -155,10 +157,12 @@ impl Engine {
                 Op::Send => self.send_step(frame),
                 Op::SendAll => self.send_next(frame),
                 Op::Tcp => tcp::receive(self.tcp(), frame),
+                Op::Application => application::step(self.tcp(), frame),
                 Op::TcpRelease => tcp::release(self.tcp(), frame),
                 Op::TcpEnd => tcp::end(self.tcp(), frame),
                 Op::TcpReset => tcp::reset(self.tcp(), frame),
                 Op::Udp => udp::receive(&mut self.core, frame),
+                Op::Datagram => application::datagram(&mut self.core, &mut self.common, frame),
                 Op::UdpEnd => udp::end(&mut self.core, frame),
                 Op::Timers => self.timers(frame),
                 Op::Shutdown => self.shutdown_step(frame),
@@ -173,6 +177,7 @@ impl Engine {
         tcp::Tcp {
             core: &mut self.core,
             connections: &mut self.connections,
+            common: &mut self.common,
         }
     }
 

@@ -5,6 +5,9 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod dns;
+mod http;
+
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,8 +20,10 @@ use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
 use crate::packet::decode::protocol;
 use crate::packet::record::{dirty, flag};
+use crate::proto::application;
 use crate::proto::ip::{self, checksums};
 use crate::proto::tcp::{self, cause};
+use crate::proto::udp;
 
 /// Work frames that rules may stack up: 32 levels of four.
 const MAX_NESTING: usize = 96;
@@ -49,6 +54,18 @@ fn with<R>(engine: *mut c_void, failed: R, body: impl FnOnce(&mut Engine) -> R) 
     };
     // Unwinding into LuaJIT frames is undefined: a defect ends the call only.
     catch_unwind(AssertUnwindSafe(|| body(&mut engine))).unwrap_or(failed)
+}
+
+/// # Safety
+/// `text` is readable for `len` bytes, as LuaJIT guarantees for a string and
+/// its length, or null.
+unsafe fn text<'a>(text: *const u8, len: u32) -> &'a [u8] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise; the slice does not outlive the call that
+    // the string was passed to.
+    unsafe { std::slice::from_raw_parts(text, len as usize) }
 }
 
 fn status(engine: *mut c_void, body: impl FnOnce(&mut Engine) -> Result<(), Status>) -> i32 {
@@ -102,6 +119,20 @@ impl Engine {
         if self.core.stack.len() >= MAX_NESTING || !self.core.push(frame) {
             return Err(Status::Full);
         }
+        Ok(())
+    }
+
+    /// A dissector reads a UDP flow: that with the bit, or 0 for the usual one.
+    fn dissect_datagrams(&mut self, flow: u32, bit: u32) -> Result<(), Status> {
+        if bit == 0 {
+            udp::choose(&mut self.core, flow);
+            return Ok(());
+        }
+        let bit = u16::try_from(bit).map_err(|_| Status::Unsupported)?;
+        if !application::reads_datagrams(&self.core, bit) {
+            return Err(Status::Unsupported);
+        }
+        udp::attach(&mut self.core, flow, bit);
         Ok(())
     }
 
@@ -503,6 +534,29 @@ extern "C" fn timer_stop(engine: *mut c_void, number: u32) -> i32 {
 extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
     status(engine, |engine| {
         engine.core.loaded |= bits as u16;
+        engine.core.streams |= application::reads_streams(bits as u16);
+        Ok(())
+    })
+}
+
+extern "C" fn flow_dissect(engine: *mut c_void, flow: u32, generation: u32, bit: u32) -> i32 {
+    status(engine, |engine| {
+        let transport = engine.current_flow(flow, generation)?;
+        if transport == protocol::UDP {
+            return engine.dissect_datagrams(flow, bit);
+        } else if transport != protocol::TCP {
+            return Err(Status::Unsupported);
+        }
+        let reader = match bit {
+            0 => application::prober(&engine.core),
+            bit => {
+                let bit = u16::try_from(bit).map_err(|_| Status::Unsupported)?;
+                Some(application::by_bit(&engine.core, bit).ok_or(Status::Unsupported)?)
+            }
+        };
+        if let Some(reader) = reader {
+            tcp::attach(&mut engine.tcp(), flow, reader);
+        }
         Ok(())
     })
 }
@@ -528,6 +582,24 @@ static TABLE: Ops = Ops {
     flow_reset,
     flow_stream,
     flow_scripted,
+    flow_dissect,
+    http_current: http::http_current,
+    http_field: http::http_field,
+    http_header: http::http_header,
+    http_line: http::http_line,
+    http_set_field: http::http_set_field,
+    http_set_header: http::http_set_header,
+    http_resize: http::http_resize,
+    dns_name: dns::dns_name,
+    dns_part: dns::dns_part,
+    dns_data: dns::dns_data,
+    dns_write: dns::dns_write,
+    dns_set_owner: dns::dns_set_owner,
+    dns_set_data: dns::dns_set_data,
+    dns_append: dns::dns_append,
+    dns_remove: dns::dns_remove,
+    dns_drop: dns::dns_drop,
+    dns_reply: dns::dns_reply,
     hook,
     extend,
     timer_start,

@@ -87,6 +87,16 @@ settings! {
         "IPv6 packets have a dissector; otherwise they are an unknown protocol and pass.";
     warn_retransmissions: bool = false, true,
         "A repeated TCP segment is logged as a warning; otherwise at level debug.";
+    http_lenient: bool = false, true,
+        "HTTP whose framing is ambiguous is read as Haka reads it; otherwise its connection is dropped.";
+    strict_dns: bool = false, true,
+        "What the opener of a flow sends is a DNS query whatever it says of itself, and a response that no remembered query waits for is dropped with an alert; otherwise messages say what they are, and such a response is shown to rules without a query.";
+    dns_udp_53_only: bool = false, true,
+        "DNS is looked for on UDP port 53 alone; otherwise on TCP port 53, multicast DNS (5353) and LLMNR (5355) too.";
+    dns_few_type_names: bool = false, true,
+        "Types of DNS records that Haka had no name for are numbers in rules.";
+    probe: bool = true, false,
+        "On a port that no dissector is known for, one that a rule file asked for takes a connection whose first bytes it knows.";
     log_location: bool = true, false,
         "Errors of rules are logged with the rule, the packet and the flow; otherwise in Haka's fixed texts.";
 }
@@ -109,10 +119,19 @@ pub struct Settings {
     /// Bytes of one direction that readers may hold back.
     pub hold_bytes: u32,
     pub hold_policy: CapPolicy,
+    /// Bytes of one line and of one head of HTTP.
+    pub http_line_bytes: u32,
+    pub http_head_bytes: u32,
+    /// Headers of one message.
+    pub http_headers: u32,
+    /// Requests of one connection that wait for their answer.
+    pub http_requests: u32,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
     /// Timers that rules may run at a time.
     pub max_timers: u32,
+    /// DNS queries that wait for their response; the oldest is given up.
+    pub max_dns_queries: u32,
     /// Write the graphs of grammars and state machines as they are defined.
     pub dump_graphs: bool,
     /// Seeds the flow hash and the rules' random numbers.
@@ -136,9 +155,14 @@ impl Settings {
             reassembly_segments: 4096,
             hold_bytes: 16 << 20,
             hold_policy: CapPolicy::Release,
+            http_line_bytes: 16 << 10,
+            http_head_bytes: 64 << 10,
+            http_headers: 200,
+            http_requests: 64,
             kept_bytes: 1 << 20,
             dump_graphs: false,
             max_timers: 1 << 18,
+            max_dns_queries: 10_000,
             seed: 0x5765_726f,
         }
     }

@@ -5,14 +5,17 @@
 //! the same name.
 
 pub mod api;
+pub mod application;
 pub mod dns;
 pub mod field;
+pub mod http;
 pub mod ip;
 pub mod parser;
 pub mod tcp;
 pub mod udp;
 
 use crate::core::dissector;
+use application::{Factory, Over};
 use field::Field;
 
 /// A module that rule files can `require`, mostly a dissector.
@@ -32,12 +35,18 @@ pub struct Protocol {
     pub chunk: &'static str,
     pub source: &'static str,
     pub fields: &'static [Field],
+    /// Where it is found, unless rules say otherwise.
+    pub over: &'static [Over],
+    /// Makes the reader of a TCP connection, for those that read streams.
+    pub application: Option<Factory>,
 }
 
 const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const HTTP_UTILS: &str = "protocol/http_utils";
+const UDP_CONNECTION: &str = "protocol/udp_connection";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -50,6 +59,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/packet",
         source: include_str!("packet.lua"),
         fields: &[],
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ip",
@@ -60,6 +71,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ip",
         source: include_str!("ip/ip.lua"),
         fields: &[],
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ipv4",
@@ -70,6 +83,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv4",
         source: include_str!("ip/ipv4.lua"),
         fields: ip::fields::IPV4,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ipv6",
@@ -80,6 +95,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv6",
         source: include_str!("ip/ipv6.lua"),
         fields: ip::fields::IPV6,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "icmp",
@@ -90,6 +107,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/icmp",
         source: include_str!("ip/icmp.lua"),
         fields: ip::fields::ICMP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "icmpv6",
@@ -100,6 +119,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/icmp",
         source: include_str!("ip/icmp.lua"),
         fields: ip::fields::ICMP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "tcp",
@@ -110,6 +131,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/tcp/tcp",
         source: include_str!("tcp/tcp.lua"),
         fields: tcp::fields::TCP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "udp",
@@ -120,6 +143,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/udp/udp",
         source: include_str!("udp/udp.lua"),
         fields: udp::fields::UDP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "tcp_connection",
@@ -130,16 +155,62 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/tcp/connection",
         source: include_str!("tcp/connection.lua"),
         fields: &[],
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "http_utils",
+        require: HTTP_UTILS,
+        bit: 0,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/http/utils",
+        source: include_str!("http/utils.lua"),
+        fields: &[],
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "http",
+        require: "protocol/http",
+        bit: dissector::HTTP,
+        needs: &["protocol/tcp_connection", HTTP_UTILS],
+        needs_with_ipv6: &[],
+        chunk: "proto/http/http",
+        source: include_str!("http/http.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(80), Over::TcpProbe(http::probe)],
+        application: Some(|| Box::<http::Reader>::default()),
     },
     Protocol {
         name: "udp_connection",
-        require: "protocol/udp_connection",
+        require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
         needs: &[UDP],
         needs_with_ipv6: &[],
         chunk: "proto/udp/connection",
         source: include_str!("udp/connection.lua"),
         fields: &[],
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "dns",
+        require: "protocol/dns",
+        bit: dissector::DNS,
+        needs: &[UDP_CONNECTION],
+        // Haka's DNS was that of UDP; the other profile reads it over TCP too.
+        needs_with_ipv6: &["protocol/tcp_connection"],
+        chunk: "proto/dns/dns",
+        source: include_str!("dns/dns.lua"),
+        fields: &[],
+        over: &[
+            Over::UdpPort(dns::PORT),
+            Over::TcpPort(dns::PORT),
+            Over::UdpPort(dns::MULTICAST_PORT),
+            Over::UdpPort(dns::LINK_LOCAL_PORT),
+        ],
+        application: Some(|| Box::<dns::Reader>::default()),
     },
 ];
 

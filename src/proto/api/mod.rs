@@ -7,6 +7,7 @@
 //! `tests/api.rs` holds the rows against the running library.
 
 mod buffers;
+mod dns;
 mod haka;
 mod listeners;
 mod packets;
@@ -165,6 +166,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         packets::OBJECTS,
         buffers::OBJECTS,
         values::OBJECTS,
+        dns::OBJECTS,
     ]
     .into_iter()
     .flatten()
