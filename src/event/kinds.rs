@@ -101,6 +101,9 @@ events! {
     FtpAnomaly = "ftp" "anomaly" Flow "Something that no well-behaved peer sends.";
     SshBanner = "ssh" "banner" Flow "The version of one side; it has not left yet.";
     SshAnomaly = "ssh" "anomaly" Flow "A side sent no version, or too long a one.";
+    DnsQuery = "dns" "query" Flow "A query is there; nothing of it has left yet.";
+    DnsResponse = "dns" "response" Flow "A response is there, with the query that it answers.";
+    DnsNext = "dns" "policy:next_dissector" Flow "Inherited; never asked.";
     Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 

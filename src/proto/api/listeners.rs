@@ -6,6 +6,7 @@ use crate::event::{EVENTS, EventRow};
 const DIRECTION: Argument = arg("direction", "'up'|'down'");
 const FAULT: Argument = arg("fault", "fault");
 const TCP_FLOW: Argument = arg("flow", "tcp_connection");
+const DNS: Argument = arg("dns", "dns");
 const UDP_FLOW: Argument = arg("flow", "udp_connection");
 
 /// A packet dissector's name is also that of its objects.
@@ -60,6 +61,16 @@ const FLOWS: &[(&str, &str, &[Argument])] = &[
         &[UDP_FLOW, arg("pkt", "udp"), DIRECTION],
     ),
     ("udp_connection", "end_connection", &[UDP_FLOW]),
+    ("dns", "query", &[DNS, arg("query", "dns_message")]),
+    (
+        "dns",
+        "response",
+        &[
+            DNS,
+            arg("response", "dns_message"),
+            arg("query", "dns_message"),
+        ],
+    ),
 ];
 
 const STREAMED: &[Argument] = &[
@@ -119,5 +130,7 @@ pub fn policies_told(dissector: &str) -> Vec<(&'static str, &'static str)> {
     let own = EVENTS.iter().filter(|row| row.dissector == dissector);
     let native = own.filter_map(|row| Some((row.name.strip_prefix("policy:")?, row.doc)));
     let lua = BY_LUA.iter().filter(|(owner, ..)| *owner == dissector);
-    native.chain(lua.map(|(_, name, doc)| (*name, *doc))).collect()
+    native
+        .chain(lua.map(|(_, name, doc)| (*name, *doc)))
+        .collect()
 }

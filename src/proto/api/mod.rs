@@ -9,6 +9,7 @@
 mod buffers;
 mod console;
 mod dissectors;
+mod dns;
 mod events;
 mod grammars;
 mod haka;
@@ -212,6 +213,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         library::OBJECTS,
         console::OBJECTS,
         sandbox::OBJECTS,
+        dns::OBJECTS,
     ]
     .into_iter()
     .flatten()
@@ -230,7 +232,10 @@ pub fn module(require: &str) -> Option<&'static Object> {
 /// What a name means on an object: its type, or what a call gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    Property { is: String, writable: bool },
+    Property {
+        is: String,
+        writable: bool,
+    },
     /// Called with a dot.
     Function(Call),
     /// Called with a colon.
