@@ -10,6 +10,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("pattern", wero::lua::pattern::fuzz_pattern),
     ("buffer", wero::buf::fuzz::fuzz_buffer),
     ("tcp", wero::engine::fuzz::fuzz_tcp),
+    ("dns", wero::proto::dns::fuzz::fuzz_dns),
 ];
 
 /// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.

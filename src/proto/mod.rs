@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod application;
+pub mod dns;
 pub mod field;
 pub mod http;
 pub mod ip;

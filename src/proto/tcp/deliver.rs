@@ -353,6 +353,8 @@ impl Tcp<'_> {
         let heavy = half.heavy();
         let (stream, held, pieces) = (heavy.stream, heavy.held_bytes, heavy.held.len());
         if ended {
+            self.core
+                .observe(|observer, core| observer.finished(core, flow, direction));
             self.end_stream(flow, direction, stream);
         }
         if pieces > 1 && held > self.core.settings.hold_bytes {
