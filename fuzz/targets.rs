@@ -11,6 +11,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("buffer", wero::buf::fuzz::fuzz_buffer),
     ("tcp", wero::engine::fuzz::fuzz_tcp),
     ("dns", wero::proto::dns::fuzz::fuzz_dns),
+    ("http", wero::proto::http::fuzz::fuzz_http),
 ];
 
 /// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.
