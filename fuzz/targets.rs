@@ -15,6 +15,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("ftp", wero::proto::ftp::fuzz::fuzz_ftp),
     ("ssh", wero::proto::ssh::fuzz::fuzz_ssh),
     ("dns", wero::proto::dns::fuzz::fuzz_dns),
+    ("http", wero::proto::http::fuzz::fuzz_http),
 ];
 
 /// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.

@@ -1,7 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader, stream};
-use crate::proto::{ftp, smtp, ssh};
+use super::reader::{DatagramReader, StreamReader, datagrams, stream};
+use crate::proto::{dns, ftp, http, smtp, ssh};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -18,6 +18,18 @@ pub struct Protocol {
 
 /// Every protocol with a parser.
 pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "http",
+        proto: "http",
+        stream: Some(stream::<http::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "dns",
+        proto: "dns",
+        stream: Some(stream::<dns::parser::StreamParser>),
+        datagrams: Some(datagrams::<dns::parser::Parser>),
+    },
     Protocol {
         name: "smtp",
         proto: "smtp",

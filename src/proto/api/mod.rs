@@ -13,6 +13,7 @@ mod dns;
 mod events;
 mod grammars;
 mod haka;
+mod http;
 mod library;
 mod listeners;
 mod misc;
@@ -214,6 +215,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         console::OBJECTS,
         sandbox::OBJECTS,
         dns::OBJECTS,
+        http::OBJECTS,
     ]
     .into_iter()
     .flatten()
