@@ -197,8 +197,10 @@ fn dissector(file: &mut File<'_>, name: &str, at: usize) {
     file.add(at, Severity::Warning, "unknown-dissector", text, hint);
 }
 
+/// Whether its events and policies stand in the engine's table. Those of a
+/// dissector written in Lua do not, be it the engine's own.
 fn is_native(dissector: &str) -> bool {
-    PROTOCOLS.iter().any(|protocol| protocol.name == dissector)
+    EVENTS.iter().any(|row| row.dissector == dissector)
 }
 
 fn events_of(dissector: &str) -> Vec<&'static str> {

@@ -1,6 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader};
+use super::reader::{DatagramReader, StreamReader, datagrams, stream};
+use crate::proto::{dns, ftp, http, smtp, ssh};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -16,7 +17,38 @@ pub struct Protocol {
 }
 
 /// Every protocol with a parser.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "http",
+        proto: "http",
+        stream: Some(stream::<http::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "dns",
+        proto: "dns",
+        stream: Some(stream::<dns::parser::StreamParser>),
+        datagrams: Some(datagrams::<dns::parser::Parser>),
+    },
+    Protocol {
+        name: "smtp",
+        proto: "smtp",
+        stream: Some(stream::<smtp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ftp",
+        proto: "ftp",
+        stream: Some(stream::<ftp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ssh",
+        proto: "ssh",
+        stream: Some(stream::<ssh::Parser>),
+        datagrams: None,
+    },
+];
 
 /// The row of a protocol.
 pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {

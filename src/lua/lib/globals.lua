@@ -50,10 +50,12 @@ local function extras()
   end
   local modules = {
     class = class_module(), check = copy(lib.check), color = copy(lib.color),
-    list = lib.list, parse = lib.grammar.parse, rule = { rules = lib.rule.rules }, policy = {},
+    list = lib.list, parse = lib.grammar.parse, parse_result = lib.grammar.api.result,
+    grammar_dg = lib['grammar/node'].public, rule = { rules = lib.rule.rules }, policy = {},
+    state = { State = lib.state_type.State, BidirectionalState = lib.state_type.BidirectionalState },
   }
-  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'state_machine', 'rule_group',
-    'interactive' } do
+  for _, name in pairs { 'utils', 'events', 'context', 'dissector', 'grammar', 'state_machine',
+    'rule_group', 'interactive' } do
     modules[name] = true
   end
   return {

@@ -9,9 +9,11 @@
 mod buffers;
 mod console;
 mod dissectors;
+mod dns;
 mod events;
 mod grammars;
 mod haka;
+mod http;
 mod library;
 mod listeners;
 mod misc;
@@ -214,6 +216,8 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         library::OBJECTS,
         console::OBJECTS,
         sandbox::OBJECTS,
+        dns::OBJECTS,
+        http::OBJECTS,
     ]
     .into_iter()
     .flatten()
