@@ -10,6 +10,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("pattern", wero::lua::pattern::fuzz_pattern),
     ("buffer", wero::buf::fuzz::fuzz_buffer),
     ("tcp", wero::engine::fuzz::fuzz_tcp),
+    ("tls", wero::proto::tls::fuzz::fuzz_tls),
+    ("quic", wero::proto::quic::fuzz::fuzz_quic),
 ];
 
 /// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.

@@ -8,7 +8,9 @@ pub mod api;
 pub mod field;
 pub mod ip;
 pub mod parser;
+pub mod quic;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 
 use crate::core::dissector;
