@@ -12,6 +12,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("tcp", wero::engine::fuzz::fuzz_tcp),
     ("tls", wero::proto::tls::fuzz::fuzz_tls),
     ("quic", wero::proto::quic::fuzz::fuzz_quic),
+    ("dns", wero::proto::dns::fuzz::fuzz_dns),
 ];
 
 /// The first byte chooses the link type: Ethernet, raw IP, cooked, loopback.

@@ -55,7 +55,7 @@ impl Desk {
         let mut text = String::from_utf8(output.stdout).expect("text");
         if !output.status.success() {
             let errors = String::from_utf8_lossy(&output.stderr);
-            write!(text, "{errors}{}\n", output.status).expect("room");
+            writeln!(text, "{errors}{}", output.status).expect("room");
         }
         text
     }
@@ -96,7 +96,7 @@ fn check(file: &PathBuf) {
         };
         write!(fresh, "```{kind}\n{body}```{after}").expect("room");
     }
-    assert!(files > 0 && runs > 0, "{guide} shows nothing");
+    assert!(files == 0 || runs > 0, "{guide} runs none of its files");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(file, fresh).expect("the guide can be written");
         return;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use wero::alert::Alert;
 use wero::engine::{Engine, Shared};
-use wero::event::{Level, Loader, Outward, Profile, Settings};
+use wero::event::{Level, Loader, Outward, Profile, Settings, StoreRequest};
 use wero::lua::Limits;
 use wero::rule::{Options, Runtime};
 
@@ -23,6 +23,10 @@ impl Outward for Printed {
     fn alert(&mut self, _alert: &Alert) {}
     fn print(&mut self, text: &[u8], _to_error: bool) {
         self.0.push_str(&String::from_utf8_lossy(text));
+    }
+    fn store(&mut self, _: StoreRequest) {}
+    fn nonce(&self) -> [u8; 16] {
+        [0; 16]
     }
 }
 

@@ -5,7 +5,6 @@
 -- Event: `record(records, record, direction)`; `record.kind`, `record.length`
 -- and `record.body` are live: what is written to them leaves on the wire.
 
-local class = require('class')
 local tcp_connection = require('protocol/tcp_connection')
 
 local Records = haka.dissector.new {

@@ -7,58 +7,155 @@
 /// Bytes of a direction that are enough to tell.
 pub const ENOUGH: usize = 16;
 
-const HTTP_METHODS: &[&[u8]] = &[
-    b"GET ",
-    b"POST ",
-    b"HEAD ",
-    b"PUT ",
-    b"DELETE ",
-    b"OPTIONS ",
-    b"CONNECT ",
-    b"TRACE ",
-    b"PATCH ",
-    b"PROPFIND ",
-    b"NOTIFY ",
-    b"M-SEARCH ",
-    b"HTTP/1.",
+/// An application protocol, as the first bytes of a direction tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Application {
+    /// As in `app_proto`.
+    pub name: &'static str,
+    pub speaker: Speaker,
+}
+
+/// Which end says such bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    Client,
+    Server,
+    /// Both begin alike.
+    Either,
+}
+
+/// Followed by a space and a target (RFC 9110, 9 and 16.1; UPnP; RPC over
+/// HTTP).
+const HTTP_METHODS: &[&str] = &[
+    "GET",
+    "POST",
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "CONNECT",
+    "TRACE",
+    "PATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "MERGE",
+    "CHECKOUT",
+    "CHECKIN",
+    "MKACTIVITY",
+    "BIND",
+    "LINK",
+    "UNLINK",
+    "PURGE",
+    "POLL",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "M-SEARCH",
+    "BPROPFIND",
+    "BCOPY",
+    "BMOVE",
+    "BDELETE",
+    "RPC_IN_DATA",
+    "RPC_OUT_DATA",
+    "RPC_CONNECT",
+    "SOURCE",
 ];
 
+/// Ports on which unknown words before a path are methods.
+const HTTP_PORTS: [u16; 4] = [80, 8000, 8080, 3128];
+
 /// Names the protocol of a TCP stream by the first bytes of one direction.
-pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<&'static str> {
-    if HTTP_METHODS.iter().any(|method| start.starts_with(method)) {
-        return Some("http");
+pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
+    let on = |any: &[u16]| any.iter().any(|port| ports.contains(port));
+    if let Some(http) = http(start, on(&HTTP_PORTS)) {
+        return Some(http);
     }
-    if start.starts_with(b"SSH-") {
-        return Some("ssh");
-    }
-    match start {
+    let (name, speaker) = match start {
+        [b'S', b'S', b'H', b'-', ..] => ("ssh", Speaker::Either),
         // A handshake record of SSL 3.0 to TLS 1.3 with a hello in it.
-        [0x16, 3, 0..=4, _, _, 1 | 2, ..] => return Some("tls"),
-        [b'P', b'R', b'I', b' ', b'*', ..] => return Some("http2"),
-        _ => {}
-    }
-    if start.starts_with(b"220") || starts_with_any_case(start, &[b"EHLO ", b"HELO "]) {
-        return match ports {
-            _ if ports.contains(&21) => Some("ftp"),
-            _ if ports.contains(&25) || ports.contains(&587) => Some("smtp"),
-            _ if start.starts_with(b"220") => None,
-            _ => Some("smtp"),
-        };
-    }
-    let message = start.get(2..)?;
-    (ports.contains(&53) && is_dns(message)).then_some("dns")
+        [0x16, 3, 0..=4, _, _, 1, ..] => ("tls", Speaker::Client),
+        [0x16, 3, 0..=4, _, _, 2, ..] => ("tls", Speaker::Server),
+        [b'P', b'R', b'I', b' ', b'*', ..] => ("http2", Speaker::Client),
+        [b'2', b'2', b'0', ..] if on(&[21]) => ("ftp", Speaker::Server),
+        [b'2', b'2', b'0', ..] if on(&[25, 587]) => ("smtp", Speaker::Server),
+        [b'2', b'2', b'0', ..] => return None,
+        _ if starts_with_any_case(start, &[b"EHLO ", b"HELO "]) => match on(&[21]) {
+            true => ("ftp", Speaker::Client),
+            false => ("smtp", Speaker::Client),
+        },
+        [_, _, message @ ..] if on(&[53]) && is_dns(message) => ("dns", dns_speaker(message)),
+        _ => return None,
+    };
+    Some(Application { name, speaker })
 }
 
 /// Names the protocol of a UDP flow by a datagram.
-pub fn of_datagram(payload: &[u8], ports: [u16; 2]) -> Option<&'static str> {
+pub fn of_datagram(payload: &[u8], ports: [u16; 2]) -> Option<Application> {
     const DNS: [u16; 3] = [53, 5353, 5355];
     if DNS.iter().any(|port| ports.contains(port)) && is_dns(payload) {
-        return Some("dns");
+        return Some(Application {
+            name: "dns",
+            speaker: dns_speaker(payload),
+        });
     }
-    HTTP_METHODS
-        .iter()
-        .any(|method| payload.starts_with(method))
-        .then_some("http")
+    if is_quic(payload, ports.contains(&443)) {
+        return Some(Application {
+            name: "quic",
+            speaker: Speaker::Either,
+        });
+    }
+    http(payload, false)
+}
+
+fn http(start: &[u8], unknown_methods: bool) -> Option<Application> {
+    let found = |speaker| {
+        Some(Application {
+            name: "http",
+            speaker,
+        })
+    };
+    if start.starts_with(b"HTTP/1.") {
+        return found(Speaker::Server);
+    }
+    let space = start.iter().position(|&byte| byte == b' ')?;
+    let (word, target) = (start.get(..space)?, start.get(space + 1..)?);
+    let is_word = |word: &[u8]| {
+        !word.is_empty()
+            && word
+                .iter()
+                .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+    };
+    let known = HTTP_METHODS.iter().any(|method| method.as_bytes() == word);
+    match known || unknown_methods && is_word(word) && target.starts_with(b"/") {
+        true => found(Speaker::Client),
+        false => None,
+    }
+}
+
+/// A QUIC long header (RFC 9000, 17.2) of version 1, 2 or a late draft; other
+/// versions only on the port.
+fn is_quic(payload: &[u8], on_port: bool) -> bool {
+    let Some(&[first, v0, v1, v2, v3, connection_id]) = payload.first_chunk() else {
+        return false;
+    };
+    let version = u32::from_be_bytes([v0, v1, v2, v3]);
+    let known = matches!(version, 1 | 0x6b33_43cf | 0xff00_001b..=0xff00_0022);
+    let long = first & 0xc0 == 0xc0;
+    long && connection_id <= 20 && (known || on_port && version != 0)
+}
+
+fn dns_speaker(message: &[u8]) -> Speaker {
+    match message.get(2).is_some_and(|flags| flags & 0x80 != 0) {
+        true => Speaker::Server,
+        false => Speaker::Client,
+    }
 }
 
 /// A DNS header (RFC 1035, 4.1.1) with a known opcode and few questions.
@@ -83,45 +180,81 @@ fn starts_with_any_case(start: &[u8], words: &[&[u8]]) -> bool {
 mod tests {
     use super::*;
 
+    fn stream(start: &[u8], ports: [u16; 2]) -> Option<(&'static str, Speaker)> {
+        of_stream(start, ports).map(|found| (found.name, found.speaker))
+    }
+
+    fn datagram(payload: &[u8], ports: [u16; 2]) -> Option<&'static str> {
+        of_datagram(payload, ports).map(|found| found.name)
+    }
+
     #[test]
-    fn first_bytes_name_the_protocol() {
-        assert_eq!(of_stream(b"GET / HTTP/1.1\r\n", [1234, 8080]), Some("http"));
-        assert_eq!(of_stream(b"HTTP/1.1 200 OK", [1234, 8080]), Some("http"));
-        assert_eq!(
-            of_stream(b"\x16\x03\x01\x02\x00\x01\x00", [1234, 443]),
-            Some("tls")
-        );
-        assert_eq!(of_stream(b"SSH-2.0-x", [1234, 2222]), Some("ssh"));
-        assert_eq!(of_stream(b"ehlo host\r\n", [1234, 2525]), Some("smtp"));
-        assert_eq!(of_stream(b"220 ready", [25, 1234]), Some("smtp"));
-        assert_eq!(of_stream(b"220 ready", [21, 1234]), Some("ftp"));
+    fn first_bytes_name_the_protocol_and_the_speaker() {
+        use Speaker::{Client, Either, Server};
+        for (start, ports, expected) in [
+            (&b"GET / HTTP/1.1\r\n"[..], [1234, 8080], ("http", Client)),
+            (b"HTTP/1.1 200 OK", [1234, 8080], ("http", Server)),
+            (b"PROPPATCH /a HTT", [1234, 9000], ("http", Client)),
+            (b"ODD /a HTTP/1.1", [1234, 80], ("http", Client)),
+            (
+                b"\x16\x03\x01\x02\x00\x01\x00",
+                [1234, 443],
+                ("tls", Client),
+            ),
+            (
+                b"\x16\x03\x03\x02\x00\x02\x00",
+                [443, 1234],
+                ("tls", Server),
+            ),
+            (b"SSH-2.0-x", [1234, 2222], ("ssh", Either)),
+            (b"ehlo host\r\n", [1234, 2525], ("smtp", Client)),
+            (b"220 ready", [25, 1234], ("smtp", Server)),
+            (b"220 ready", [21, 1234], ("ftp", Server)),
+        ] {
+            assert_eq!(stream(start, ports), Some(expected), "{start:?}");
+        }
     }
 
     #[test]
     fn bytes_that_could_be_anything_have_no_name() {
-        assert_eq!(of_stream(b"220 bytes", [4000, 1234]), None);
-        assert_eq!(of_stream(b"", [80, 1234]), None);
+        for (start, ports) in [
+            (&b"220 bytes"[..], [4000, 1234]),
+            (b"", [80, 1234]),
+            (b"USER /someone", [4000, 21]),
+            // A hello is told by its sixth byte.
+            (b"\x16\x03\x01", [443, 1]),
+        ] {
+            assert_eq!(stream(start, ports), None, "{start:?}");
+        }
         assert_eq!(
-            of_stream(b"\x16\x03\x01", [443, 1]),
-            None,
-            "a hello is told by its sixth byte"
-        );
-        assert_eq!(
-            of_datagram(b"\x00\x01\x01\x00\x00\x01\x00\x00", [4000, 9999]),
+            datagram(b"\x00\x01\x01\x00\x00\x01\x00\x00", [4000, 9999]),
             None
         );
     }
 
     #[test]
     fn dns_needs_its_port_and_a_plausible_header() {
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00";
+        assert_eq!(datagram(query, [4000, 53]), Some("dns"));
+        assert_eq!(datagram(b"\x12\x34\x79\x00\x00\x01", [4000, 53]), None);
         assert_eq!(
-            of_datagram(b"\x12\x34\x01\x00\x00\x01\x00\x00", [4000, 53]),
-            Some("dns")
+            stream(b"\x00\x1c\x12\x34\x81\x00\x00\x01", [53, 4000]),
+            Some(("dns", Speaker::Server))
         );
-        assert_eq!(of_datagram(b"\x12\x34\x79\x00\x00\x01", [4000, 53]), None);
-        assert_eq!(
-            of_stream(b"\x00\x1c\x12\x34\x01\x00\x00\x01", [53, 4000]),
-            Some("dns")
-        );
+    }
+
+    #[test]
+    fn quic_shows_its_version() {
+        let initial = |version: u32| {
+            let mut packet = vec![0xc3];
+            packet.extend(version.to_be_bytes());
+            packet.extend([8; 20]);
+            packet
+        };
+        assert_eq!(datagram(&initial(1), [4000, 9999]), Some("quic"));
+        assert_eq!(datagram(&initial(0xff00_001d), [4000, 9999]), Some("quic"));
+        assert_eq!(datagram(&initial(0x0a0a_0a0a), [4000, 443]), Some("quic"));
+        assert_eq!(datagram(&initial(0x0a0a_0a0a), [4000, 9999]), None);
+        assert_eq!(datagram(&[0x40; 20], [4000, 443]), None, "a short header");
     }
 }

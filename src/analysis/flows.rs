@@ -1,6 +1,6 @@
 //! Follows every flow of a run and tells what it was.
 //!
-//! A [`Tracker`] is told by a [`super::Witness`] what the engine sees: who opened each flow, its packets and
+//! A [`Collector`] is told by a [`super::Witness`] what the engine sees: who opened each flow, its packets and
 //! payload per direction, and for TCP the bytes that rules would have judged,
 //! as a running hash. Flows are handed out in the order of their first
 //! packets, each as soon as it and all before it are over. About 400 bytes a
@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use super::application;
+use super::endpoint::Endpoint;
 use super::history::{History, Mark};
-use crate::addr::Addr;
+use super::opener::Opener;
 use crate::flow::Direction;
 use crate::packet::decode::{TcpHeader, TunnelKind, protocol};
 use crate::time::Timestamp;
@@ -134,13 +135,6 @@ pub struct Sighting<'a> {
     pub tunnels: &'a [TunnelKind],
 }
 
-/// One end of a flow. The port is 0 where the protocol has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub addr: Addr,
-    pub port: u16,
-}
-
 /// Why a flow is not followed any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -162,14 +156,14 @@ pub enum Ending {
 
 /// Collects flows. The numbers it is told are [`Sighting::flow`].
 #[derive(Default)]
-pub struct Tracker {
+pub struct Collector {
     /// Flows not handed out yet, by number; the first has number `first`.
     flows: VecDeque<Option<Box<Open>>>,
     first: u64,
     handed_out: u64,
 }
 
-impl Tracker {
+impl Collector {
     /// The next flow in order, once it and all before it are over.
     pub fn take_ended(&mut self) -> Option<Flow> {
         loop {
@@ -219,7 +213,7 @@ impl Tracker {
     }
 }
 
-impl Tracker {
+impl Collector {
     /// A packet belongs to a flow: once for each, in order of arrival.
     pub fn packet(&mut self, sighting: &Sighting<'_>) {
         if let Some(open) = self.get_or_open(sighting) {
@@ -291,22 +285,6 @@ struct Open {
     history: History,
     halves: [Half; 2],
     ending: Option<Ending>,
-}
-
-/// Who opened a flow, and how sure that is: later is surer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opener {
-    FirstSender(Direction),
-    SynAckReceiver(Direction),
-    SynSender(Direction),
-}
-
-impl Opener {
-    fn direction(self) -> Direction {
-        match self {
-            Opener::FirstSender(way) | Opener::SynAckReceiver(way) | Opener::SynSender(way) => way,
-        }
-    }
 }
 
 #[derive(Default)]
@@ -432,7 +410,8 @@ impl Open {
             self.history.add(sighting.direction, Mark::Data);
         }
         if self.protocol == protocol::UDP && self.application.is_none() {
-            self.application = application::of_datagram(sighting.payload, self.ports());
+            let found = application::of_datagram(sighting.payload, self.ports());
+            self.application = found.map(|found| found.name);
         }
     }
 
@@ -442,7 +421,7 @@ impl Open {
             .add_segment(direction, flags, sighting.payload_len > 0);
         if flags & TcpHeader::SYN != 0 {
             self.half(direction).syn = true;
-            self.note_opener(direction, flags & TcpHeader::ACK != 0);
+            self.opener.note(direction, flags);
         }
         if flags & TcpHeader::RST != 0 {
             self.reset = true;
@@ -453,16 +432,6 @@ impl Open {
         }
     }
 
-    fn note_opener(&mut self, direction: Direction, answers: bool) {
-        self.opener = match (self.opener, answers) {
-            (Opener::FirstSender(_), true) => Opener::SynAckReceiver(direction.opposite()),
-            (Opener::FirstSender(_) | Opener::SynAckReceiver(_), false) => {
-                Opener::SynSender(direction)
-            }
-            (known, _) => known,
-        };
-    }
-
     fn ports(&self) -> [u16; 2] {
         self.ends.map(|end| end.port)
     }
@@ -470,7 +439,8 @@ impl Open {
     fn name_by_stream(&mut self, direction: Direction) {
         if self.application.is_none() {
             let ports = self.ports();
-            self.application = application::of_stream(&self.half(direction).start, ports);
+            let found = application::of_stream(&self.half(direction).start, ports);
+            self.application = found.map(|found| found.name);
         }
     }
 

@@ -1,13 +1,22 @@
 //! What can be told about traffic, and about what rules do to it.
 //!
-//! Works on what the engine tells its observers. Not here: who prints it
-//! (`cli`), how flows are followed (`engine`, `proto`).
+//! Two ways lead here. What the engine tells its observers becomes flows
+//! ([`flows`]), messages ([`sessions`]) and bytes ([`follow`]), exactly as
+//! rules would meet them; `explain` tells what rules did. Who has packets and
+//! no engine tracks flows of any key with [`FlowTracker`].
+//! Not here: who prints it (`cli`), how the engine follows flows (`engine`,
+//! `proto`), files (`capture`).
 
 mod application;
+mod endpoint;
 pub mod explain;
 pub mod flows;
+pub mod follow;
 mod history;
+mod opener;
+pub mod sessions;
 pub mod witness;
 
-pub use flows::{Flow, Side, Stream, StreamState, Tracker};
+pub use endpoint::Endpoint;
+pub use flows::{Collector, Flow, Side, Stream, StreamState};
 pub use witness::Witness;

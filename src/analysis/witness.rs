@@ -1,9 +1,10 @@
-//! Reads what a [`Tracker`] needs out of the engine's state.
+//! Reads what a [`Collector`] needs out of the engine's state.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::flows::{Ending, Endpoint, Sighting, Tracker};
+use super::endpoint::Endpoint;
+use super::flows::{Collector, Ending, Sighting};
 use crate::addr::Addr;
 use crate::core::Core;
 use crate::core::observe::Observer;
@@ -16,19 +17,19 @@ use crate::proto::tcp::cause;
 use crate::stream::assembler::Piece;
 use crate::time::Timestamp;
 
-/// Observes an engine for a tracker that somebody else reads.
+/// Observes an engine for a collector that somebody else reads.
 pub struct Witness {
-    tracker: Rc<RefCell<Tracker>>,
+    collector: Rc<RefCell<Collector>>,
 }
 
 impl Witness {
-    pub fn new(tracker: Rc<RefCell<Tracker>>) -> Witness {
-        Witness { tracker }
+    pub fn new(collector: Rc<RefCell<Collector>>) -> Witness {
+        Witness { collector }
     }
 
-    fn tell(&self, core: &Core, flow: u32, tell: impl FnOnce(&mut Tracker, u64)) {
+    fn tell(&self, core: &Core, flow: u32, tell: impl FnOnce(&mut Collector, u64)) {
         if let Some(record) = core.flows.live(flow) {
-            tell(&mut self.tracker.borrow_mut(), record.id);
+            tell(&mut self.collector.borrow_mut(), record.id);
         }
     }
 }
@@ -58,7 +59,7 @@ impl Observer for Witness {
         let vlans = decode::link(LinkType(record.link), frame)
             .map(|below| below.vlans)
             .unwrap_or_default();
-        self.tracker.borrow_mut().packet(&Sighting {
+        self.collector.borrow_mut().packet(&Sighting {
             flow: flow.id,
             direction,
             source,
@@ -83,27 +84,27 @@ impl Observer for Witness {
         bytes: &[u8],
         wire_len: usize,
     ) {
-        self.tell(core, flow, |tracker, flow| {
-            tracker.bytes(flow, direction, bytes, wire_len)
+        self.tell(core, flow, |collector, flow| {
+            collector.bytes(flow, direction, bytes, wire_len)
         });
     }
 
     fn conflict(&mut self, core: &Core, flow: u32, direction: Direction) {
-        self.tell(core, flow, |tracker, flow| {
-            tracker.conflict(flow, direction)
+        self.tell(core, flow, |collector, flow| {
+            collector.conflict(flow, direction)
         });
     }
 
     fn gap(&mut self, core: &Core, flow: u32, direction: Direction, beyond: &[Piece]) {
         let pieces = beyond.iter().map(|piece| piece.offset..piece.end());
-        self.tell(core, flow, |tracker, flow| {
-            tracker.gap(flow, direction, pieces)
+        self.tell(core, flow, |collector, flow| {
+            collector.gap(flow, direction, pieces)
         });
     }
 
     fn reset(&mut self, core: &Core, flow: u32, _: Direction, credible: bool) {
         if credible {
-            self.tell(core, flow, Tracker::reset);
+            self.tell(core, flow, Collector::reset);
         }
     }
 
@@ -117,12 +118,12 @@ impl Observer for Witness {
             cause::CLOSED => Ending::Closed,
             _ => Ending::Refused,
         };
-        self.tell(core, flow, |tracker, flow| tracker.ended(flow, ending));
+        self.tell(core, flow, |collector, flow| collector.ended(flow, ending));
     }
 }
 
 /// Where the datagram ends by its header: behind the frame if that was cut.
-fn wire_end(record: &PacketRecord, frame: &[u8]) -> u32 {
+pub(super) fn wire_end(record: &PacketRecord, frame: &[u8]) -> u32 {
     if record.flags & flag::SNAPPED == 0 {
         return record.end;
     }
@@ -130,7 +131,7 @@ fn wire_end(record: &PacketRecord, frame: &[u8]) -> u32 {
     header.map_or(record.end, |header| header.end as u32)
 }
 
-fn ends(flow: &FlowRecord) -> (Endpoint, Endpoint) {
+pub(super) fn ends(flow: &FlowRecord) -> (Endpoint, Endpoint) {
     let addr = |bytes: [u8; 16]| match (flow.family, bytes) {
         (4, [.., a, b, c, d]) => Addr::v4([a, b, c, d]),
         _ => Addr::v6(bytes),

@@ -241,6 +241,34 @@ impl Store {
         }
     }
 
+    /// The position so many bytes before the end of a buffer, or its start
+    /// if there are fewer.
+    pub fn position_before_end(&mut self, buf: BufId, bytes: u64) -> Result<Pos, BufError> {
+        let slot = self.slot(buf)?;
+        let (mut left, mut node) = (bytes, NIL);
+        let mut at = self.buffers.at(slot).tail;
+        while left > 0 && at != NIL {
+            let len = u64::from(self.node(at).len());
+            if len >= left {
+                return Ok(self.pos_of(Cursor {
+                    buf: slot,
+                    node: at,
+                    at: (len - left) as u32,
+                }));
+            }
+            if len > 0 {
+                node = at;
+            }
+            left -= len;
+            at = self.node(at).prev;
+        }
+        Ok(self.pos_of(Cursor {
+            buf: slot,
+            node,
+            at: 0,
+        }))
+    }
+
     /// In front of the first byte from `node` on, else the end.
     pub(super) fn first_byte(&self, buf: u32, mut node: u32) -> Cursor {
         while node != NIL && self.node(node).len() == 0 {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,9 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::Failure;
-use crate::addr::Addr;
-use crate::analysis::{Flow, Side, Stream, StreamState, Tracker, Witness};
-use crate::event::{Profile, Settings};
-use crate::packet::decode::protocol;
+use super::views::{self, Files, Selection, end_name, has_ports, ip, protocol_name, written};
+use crate::analysis::{Collector, Flow, Side, Stream, StreamState, Witness};
 use crate::sink::rfc3339_micros;
-use crate::worker::captures::Captures;
-use crate::worker::journal::Journal;
-use crate::worker::{Nobody, Wanted, Worker, shared_engine};
 
 /// List the flows of captures.
 ///
@@ -33,58 +28,43 @@ pub struct Arguments {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let captures = Captures::open(&arguments.captures)?;
-    let mut settings = Settings::new(Profile::Wero);
-    settings.inspect_tunnels = true;
-    let cannot_start =
-        |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
-    let engine = shared_engine(settings).map_err(cannot_start)?;
-    let tracker = Rc::new(RefCell::new(Tracker::default()));
-    engine.borrow_mut().core.observer = Some(Box::new(Witness::new(tracker.clone())));
-    let journal = Rc::new(RefCell::new(Journal::default()));
-    let mut worker = Worker::new(engine, Nobody, journal.clone(), Wanted::default());
-
+    let collector = Rc::new(RefCell::new(Collector::default()));
+    let observer = Box::new(Witness::new(collector.clone()));
     let mut list = List::new(arguments);
     list.head()?;
-    let (read, broken) = captures.read(|frame| {
-        list.begin_file(frame.number, frame.file);
-        worker.frame(&frame);
-        journal.borrow_mut().clear();
-        match list.print_ended(&tracker) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(failure) => ControlFlow::Break(failure),
+    let files = list.files.clone();
+    views::observe(&arguments.captures, &files, observer, |at_end| {
+        if at_end {
+            collector.borrow_mut().end_all();
         }
-    });
-    if let Some(failure) = broken {
-        return Err(failure);
-    }
-    worker.finish();
-    tracker.borrow_mut().end_all();
-    list.print_ended(&tracker)?;
-    list.flush()?;
-    Failure::of_captures(&read.faults).map_or(Ok(()), Err)
+        match list.print_ended(&collector) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => ControlFlow::Break(Some(failure)),
+        }
+    })
+    .and_then(|()| list.flush())
 }
 
 /// Prints flows as they end.
 struct List<'a> {
     out: BufWriter<io::Stdout>,
     json: bool,
-    captures: &'a [PathBuf],
-    /// Number of the first frame of each capture begun.
-    begun: Vec<u64>,
+    selection: &'a Selection,
+    files: Rc<RefCell<Files>>,
 }
 
 impl<'a> List<'a> {
     fn new(arguments: &'a Arguments) -> List<'a> {
-        let out = BufWriter::with_capacity(64 << 10, io::stdout());
         List {
-            out,
+            out: BufWriter::with_capacity(64 << 10, io::stdout()),
             json: arguments.json,
-            captures: &arguments.captures,
-            begun: Vec::new(),
+            selection: &arguments.selection,
+            files: Files::shared(&arguments.captures),
         }
     }
 
@@ -106,19 +86,17 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Notes where a capture's frames begin. Captures without any frame have
-    /// no beginning of their own.
-    fn begin_file(&mut self, frame: u64, file: usize) {
-        while self.begun.len() <= file {
-            self.begun.push(frame);
-        }
-    }
-
-    fn print_ended(&mut self, tracker: &RefCell<Tracker>) -> Result<(), Failure> {
+    fn print_ended(&mut self, collector: &RefCell<Collector>) -> Result<(), Failure> {
         loop {
-            let Some(flow) = tracker.borrow_mut().take_ended() else {
+            let Some(flow) = collector.borrow_mut().take_ended() else {
                 return Ok(());
             };
+            let ends = [flow.source, flow.destination];
+            let wanted = self.selection.has_flow(flow.id, ends)
+                && self.selection.has_protocol(flow.protocol, flow.application);
+            if !wanted {
+                continue;
+            }
             let line = if self.json {
                 self.json_line(&flow)
             } else {
@@ -129,18 +107,9 @@ impl<'a> List<'a> {
     }
 
     fn json_line(&self, flow: &Flow) -> String {
-        let file = self
-            .begun
-            .iter()
-            .rposition(|&first| first <= flow.first_frame)
-            .unwrap_or(0);
-        let before = self.begun.get(file).map_or(0, |first| first - 1);
-        let capture = self.captures.get(file).filter(|_| self.captures.len() > 1);
-        let line = Line::of(
-            flow,
-            flow.first_frame - before,
-            capture.map(PathBuf::as_path),
-        );
+        let files = self.files.borrow();
+        let (first_frame, capture) = files.place(flow.first_frame);
+        let line = Line::of(flow, first_frame, capture);
         serde_json::to_string(&line).expect("strings and numbers always serialise")
     }
 
@@ -151,20 +120,6 @@ impl<'a> List<'a> {
     fn flush(&mut self) -> Result<(), Failure> {
         written(self.out.flush())
     }
-}
-
-fn written(outcome: io::Result<()>) -> Result<(), Failure> {
-    outcome.map_err(|error| match error.kind() {
-        // Whoever reads has read enough: nothing to say.
-        ErrorKind::BrokenPipe => Failure {
-            code: 0,
-            messages: Vec::new(),
-        },
-        _ => Failure::new(
-            Failure::IO,
-            format!("cannot write to standard output: {error}"),
-        ),
-    })
 }
 
 #[derive(Serialize)]
@@ -281,27 +236,6 @@ impl StreamLine {
     }
 }
 
-fn protocol_name(number: u8) -> String {
-    match number {
-        protocol::TCP => "TCP".to_owned(),
-        protocol::UDP => "UDP".to_owned(),
-        protocol::ICMP => "ICMP".to_owned(),
-        protocol::ICMPV6 => "ICMPv6".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn has_ports(number: u8) -> bool {
-    matches!(number, protocol::TCP | protocol::UDP)
-}
-
-fn ip(addr: Addr) -> IpAddr {
-    match addr.to_v4_bits() {
-        Some(bits) => IpAddr::V4(bits.into()),
-        None => IpAddr::V6((*addr.bytes()).into()),
-    }
-}
-
 fn hexadecimal(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
@@ -312,11 +246,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 fn table_line(flow: &Flow) -> String {
-    let end = |addr: Addr, port: u16| match (has_ports(flow.protocol), addr.is_v4()) {
-        (false, _) => addr.to_string(),
-        (true, true) => format!("{addr}:{port}"),
-        (true, false) => format!("[{addr}]:{port}"),
-    };
     let both = |to_server: String, to_client: String| format!("{to_server}/{to_client}");
     let state = |side: &Side| {
         side.stream
@@ -329,8 +258,8 @@ fn table_line(flow: &Flow) -> String {
     let mut line = row([
         &flow.id.to_string(),
         &protocol_name(flow.protocol),
-        &end(flow.source.addr, flow.source.port),
-        &end(flow.destination.addr, flow.destination.port),
+        &end_name(flow.protocol, flow.source),
+        &end_name(flow.protocol, flow.destination),
         flow.application.unwrap_or("-"),
         &both(up.packets.to_string(), down.packets.to_string()),
         &both(up.bytes.to_string(), down.bytes.to_string()),
@@ -369,7 +298,9 @@ mod tests {
     use smallvec::smallvec;
 
     use super::*;
-    use crate::analysis::flows::Endpoint;
+    use crate::addr::Addr;
+    use crate::analysis::Endpoint;
+    use crate::packet::decode::protocol;
     use crate::time::Timestamp;
 
     fn flow() -> Flow {
@@ -480,22 +411,6 @@ mod tests {
             table_line(&wrapped).ends_with("vlan 5,9  in gre"),
             "{}",
             table_line(&wrapped)
-        );
-    }
-
-    #[test]
-    fn frames_are_counted_from_the_start_of_their_file() {
-        let arguments = Arguments {
-            captures: vec!["a".into(), "b".into()],
-            json: true,
-        };
-        let mut list = List::new(&arguments);
-        list.begin_file(1, 0);
-        list.begin_file(11, 1);
-        let line: serde_json::Value = serde_json::from_str(&list.json_line(&flow())).expect("JSON");
-        assert_eq!(
-            (&line["first_frame"], &line["pcap_filename"]),
-            (&2.into(), &"b".into())
         );
     }
 }

@@ -8,14 +8,17 @@ mod doc;
 mod explain;
 mod failure;
 mod flows;
+mod follow;
 pub mod hakapcap;
 mod lint;
 mod options;
 mod profile;
 mod progress;
 mod replay;
+mod sessions;
 mod summary;
 mod test;
+mod views;
 
 use std::process::ExitCode;
 
@@ -43,6 +46,8 @@ enum Command {
     Explain(explain::Arguments),
     Profile(profile::Arguments),
     Flows(flows::Arguments),
+    Sessions(sessions::Arguments),
+    Follow(follow::Arguments),
     Test(test::Arguments),
     Lint(lint::Arguments),
     Doc(doc::Arguments),
@@ -67,6 +72,8 @@ pub fn wero() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
+        Command::Sessions(arguments) => sessions::run(&arguments),
+        Command::Follow(arguments) => follow::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),

@@ -26,8 +26,9 @@ pub struct EngineOptions {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     memory: usize,
     /// A cap of the engine: max_packets, max_flows, reassembly_bytes,
-    /// reassembly_segments, hold_bytes or kept_bytes, as a number; hold_policy,
-    /// as release or drop.
+    /// reassembly_segments, hold_bytes, kept_bytes, http_line_bytes,
+    /// http_head_bytes, http_headers or http_requests, as a number;
+    /// hold_policy, as release or drop; probe, as on or off.
     #[arg(long = "set", value_name = "CAP=VALUE", value_parser = parse_cap)]
     caps: Vec<CapSetting>,
 }
@@ -67,6 +68,8 @@ struct CapSetting {
 enum CapValue {
     Number(u32),
     Policy(CapPolicy),
+    /// Whether first bytes tell what is spoken on unknown ports.
+    Probe(bool),
 }
 
 impl EngineOptions {
@@ -87,6 +90,7 @@ impl EngineOptions {
         for cap in &self.caps {
             match cap.value {
                 CapValue::Policy(policy) => settings.hold_policy = policy,
+                CapValue::Probe(on) => settings.defaults.probe = on,
                 CapValue::Number(number) => {
                     if let Some(setting) = cap_of(&mut settings, &cap.name) {
                         *setting = number;
@@ -115,6 +119,10 @@ fn cap_of<'a>(settings: &'a mut Settings, name: &str) -> Option<&'a mut u32> {
         "reassembly_segments" => &mut settings.reassembly_segments,
         "hold_bytes" => &mut settings.hold_bytes,
         "kept_bytes" => &mut settings.kept_bytes,
+        "http_line_bytes" => &mut settings.http_line_bytes,
+        "http_head_bytes" => &mut settings.http_head_bytes,
+        "http_headers" => &mut settings.http_headers,
+        "http_requests" => &mut settings.http_requests,
         _ => return None,
     })
 }
@@ -135,6 +143,12 @@ fn parse_cap(text: &str) -> Result<CapSetting, String> {
             "release" => CapPolicy::Release,
             "drop" => CapPolicy::Drop,
             _ => return Err("hold_policy is release or drop".to_owned()),
+        })
+    } else if name == "probe" {
+        CapValue::Probe(match value {
+            "on" => true,
+            "off" => false,
+            _ => return Err("probe is on or off".to_owned()),
         })
     } else {
         if cap_of(&mut Settings::new(Profile::Wero), name).is_none() {

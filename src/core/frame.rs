@@ -24,6 +24,8 @@ pub enum Op {
     SendAll,
     /// A TCP segment at its connection.
     Tcp,
+    /// What the native dissector of a connection reads of one direction.
+    Application,
     /// Segments of one direction that readers have passed.
     TcpRelease,
     /// A connection is dropped, reset or finished.

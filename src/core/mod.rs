@@ -45,6 +45,13 @@ pub mod dissector {
     pub const UDP: u16 = 32;
     pub const TCP_CONNECTION: u16 = 64;
     pub const UDP_CONNECTION: u16 = 128;
+    pub const HTTP: u16 = 256;
+    pub const DNS: u16 = 512;
+    pub const TLS: u16 = 1024;
+    pub const SMTP: u16 = 2048;
+    pub const SSH: u16 = 4096;
+    pub const FTP: u16 = 8192;
+    pub const QUIC: u16 = 16384;
 }
 
 /// What `PacketRecord::next` says after a policy ran.

@@ -89,6 +89,8 @@ pub trait Observer {
     /// The flow leaves the table, for a cause of `proto::tcp::Cause`.
     fn closed(&mut self, core: &Core, flow: u32, cause: u8);
 
+    /// All bytes of a direction were told of: its FIN is in order.
+    fn finished(&mut self, _core: &Core, _flow: u32, _direction: Direction) {}
     /// The streams of a flow as its packet, told of just before, found them.
     fn streams(&mut self, _core: &Core, _flow: u32, _states: [StreamState; 2]) {}
     /// A header could not be read.

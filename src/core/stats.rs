@@ -42,6 +42,8 @@ pub struct Stats {
     pub rule_errors: u64,
     pub rules_stopped: u64,
     pub tunnels: u64,
+    /// HTTP messages that can be read in two ways, or in none.
+    pub http_anomalies: u64,
     pub packet_cap: u64,
 }
 

@@ -30,7 +30,7 @@ use crate::packet::LinkType;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
 use crate::proto::tcp::Connections;
-use crate::proto::{tcp, udp};
+use crate::proto::{application, tcp, udp};
 use crate::time::Timestamp;
 
 /// The engine as its owner and the Lua library share it. Borrowed for one
@@ -155,6 +155,7 @@ impl Engine {
                 Op::Send => self.send_step(frame),
                 Op::SendAll => self.send_next(frame),
                 Op::Tcp => tcp::receive(self.tcp(), frame),
+                Op::Application => application::step(self.tcp(), frame),
                 Op::TcpRelease => tcp::release(self.tcp(), frame),
                 Op::TcpEnd => tcp::end(self.tcp(), frame),
                 Op::TcpReset => tcp::reset(self.tcp(), frame),

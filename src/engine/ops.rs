@@ -5,6 +5,8 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod http;
+
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +19,7 @@ use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
 use crate::packet::decode::protocol;
 use crate::packet::record::{dirty, flag};
+use crate::proto::application;
 use crate::proto::ip::{self, checksums};
 use crate::proto::tcp::{self, cause};
 
@@ -49,6 +52,18 @@ fn with<R>(engine: *mut c_void, failed: R, body: impl FnOnce(&mut Engine) -> R) 
     };
     // Unwinding into LuaJIT frames is undefined: a defect ends the call only.
     catch_unwind(AssertUnwindSafe(|| body(&mut engine))).unwrap_or(failed)
+}
+
+/// # Safety
+/// `text` is readable for `len` bytes, as LuaJIT guarantees for a string and
+/// its length, or null.
+unsafe fn text<'a>(text: *const u8, len: u32) -> &'a [u8] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller's promise; the slice does not outlive the call that
+    // the string was passed to.
+    unsafe { std::slice::from_raw_parts(text, len as usize) }
 }
 
 fn status(engine: *mut c_void, body: impl FnOnce(&mut Engine) -> Result<(), Status>) -> i32 {
@@ -503,6 +518,26 @@ extern "C" fn timer_stop(engine: *mut c_void, number: u32) -> i32 {
 extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
     status(engine, |engine| {
         engine.core.loaded |= bits as u16;
+        engine.core.streams |= application::reads_streams(bits as u16);
+        Ok(())
+    })
+}
+
+extern "C" fn flow_dissect(engine: *mut c_void, flow: u32, generation: u32, bit: u32) -> i32 {
+    status(engine, |engine| {
+        if engine.current_flow(flow, generation)? != protocol::TCP {
+            return Err(Status::Unsupported);
+        }
+        let reader = match bit {
+            0 => application::prober(&engine.core),
+            bit => {
+                let bit = u16::try_from(bit).map_err(|_| Status::Unsupported)?;
+                Some(application::by_bit(&engine.core, bit).ok_or(Status::Unsupported)?)
+            }
+        };
+        if let Some(reader) = reader {
+            tcp::attach(&mut engine.tcp(), flow, reader);
+        }
         Ok(())
     })
 }
@@ -528,6 +563,14 @@ static TABLE: Ops = Ops {
     flow_reset,
     flow_stream,
     flow_scripted,
+    flow_dissect,
+    http_current: http::http_current,
+    http_field: http::http_field,
+    http_header: http::http_header,
+    http_line: http::http_line,
+    http_set_field: http::http_set_field,
+    http_set_header: http::http_set_header,
+    http_resize: http::http_resize,
     hook,
     extend,
     timer_start,

@@ -84,6 +84,13 @@ events! {
     UdpReceiveData = "udp_connection" "receive_data" Flow "The payload of a datagram, with its packet.";
     UdpEndConnection = "udp_connection" "end_connection" Flow "The flow ended or was dropped.";
     UdpFlowNext = "udp_connection" "policy:next_dissector" Flow "Chooses the dissector of the flow (`port`).";
+    HttpRequest = "http" "request" Flow "The head of a request is there; nothing of it has left yet.";
+    HttpResponse = "http" "response" Flow "The head of a response is there; nothing of it has left yet.";
+    HttpReceiveData = "http" "receive_data" Flow "Bytes of a body, of either direction.";
+    HttpRequestData = "http" "request_data" Flow "Bytes of a request's body.";
+    HttpResponseData = "http" "response_data" Flow "Bytes of a response's body.";
+    HttpNext = "http" "policy:next_dissector" Flow "Inherited; never asked.";
+    HttpAnomaly = "http" "policy:anomaly" Flow "Decides about a message that cannot be read, or in two ways (`anomaly`, `nature`).";
     Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 

@@ -48,6 +48,8 @@ pub struct Current {
     pub detail: u32,
     /// Number of the stream's piece with which this event's bytes begin.
     pub piece: u32,
+    /// Length of the text that an operation gave the address of.
+    pub length: u32,
 }
 
 /// What the engine calls for every event that somebody hears.

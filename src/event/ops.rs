@@ -29,6 +29,10 @@ pub enum Status {
     OutOfPacket = 7,
     /// The engine is borrowed elsewhere: a defect, reported as such.
     Busy = 8,
+    /// The text cannot stand where it was to be written.
+    BadField = 9,
+    BadName = 10,
+    BadValue = 11,
 }
 
 /// Layers of a packet, as numbers in calls.
@@ -113,6 +117,27 @@ ops! {
     flow_stream(flow: u32 = "uint32_t", generation: u32 = "uint32_t", direction: u32 = "uint32_t") -> u64 = "uint64_t";
     /// A dissector in Lua reads the flow from now on.
     flow_scripted(flow: u32 = "uint32_t", generation: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
+    /// A dissector of the engine reads the flow from now on, by its bit of
+    /// `core::dissector`.
+    flow_dissect(flow: u32 = "uint32_t", generation: u32 = "uint32_t", bit: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The number of the request (0) or response (1) that belongs to the
+    /// event under way, `of_body` if that is one about a body; what comes
+    /// next (2) on the connection. 0 if there is none.
+    http_current(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", of_body: u32 = "uint32_t") -> u32 = "uint32_t";
+    /// A part of a message's start line, or null. Texts are as long as
+    /// `current.length` says and stay until the next operation.
+    http_field(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", field: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// The value of the first header with that name, or null.
+    http_header(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", name: *const u8 = "const char *", len: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Name (0) or value (1) of the header line at an index, or null; of the
+    /// trailers (2, 3).
+    http_line(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", index: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Writes a part of the start line.
+    http_set_field(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", field: u32 = "uint32_t", value: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Sets (0), adds (1) or removes (2) a header.
+    http_set_header(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", how: u32 = "uint32_t", name: *const u8 = "const char *", name_len: u32 = "uint32_t", value: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Lets rules change the size of a message's body.
+    http_resize(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether anybody hears an event.
     hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether rules added entries to a policy, named by its event.
@@ -149,6 +174,6 @@ typedef struct {
 } wero_flow;
 typedef struct {
   uint32_t packet; uint32_t flow; uint32_t direction; uint32_t stream; uint32_t stream_generation;
-  uint32_t fresh; uint32_t finished; uint32_t detail; uint32_t piece;
+  uint32_t fresh; uint32_t finished; uint32_t detail; uint32_t piece; uint32_t length;
 } wero_current;
 ";

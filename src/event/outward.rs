@@ -17,13 +17,11 @@ pub trait Outward {
     fn alert(&mut self, alert: &Alert);
     /// Text that a rule prints, byte for byte, to standard output or error.
     fn print(&mut self, text: &[u8], to_error: bool);
-    /// A request to a document store. Where nothing leads there, it ends here.
-    fn store(&mut self, _request: StoreRequest) {}
+    /// A request to a document store. Where nothing leads there, it ends.
+    fn store(&mut self, request: StoreRequest);
     /// Bytes that no other run and no other worker has; where runs need not
     /// be told apart, zeros.
-    fn nonce(&self) -> [u8; 16] {
-        [0; 16]
-    }
+    fn nonce(&self) -> [u8; 16];
     /// Whoever can be asked for lines, if there is somebody.
     fn terminal(&self) -> Option<Rc<RefCell<dyn Terminal>>> {
         None

@@ -87,6 +87,10 @@ settings! {
         "IPv6 packets have a dissector; otherwise they are an unknown protocol and pass.";
     warn_retransmissions: bool = false, true,
         "A repeated TCP segment is logged as a warning; otherwise at level debug.";
+    http_lenient: bool = false, true,
+        "HTTP whose framing is ambiguous is read as Haka reads it; otherwise its connection is dropped.";
+    probe: bool = true, false,
+        "On a port that no dissector is known for, one that a rule file asked for takes a connection whose first bytes it knows.";
     log_location: bool = true, false,
         "Errors of rules are logged with the rule, the packet and the flow; otherwise in Haka's fixed texts.";
 }
@@ -109,6 +113,13 @@ pub struct Settings {
     /// Bytes of one direction that readers may hold back.
     pub hold_bytes: u32,
     pub hold_policy: CapPolicy,
+    /// Bytes of one line and of one head of HTTP.
+    pub http_line_bytes: u32,
+    pub http_head_bytes: u32,
+    /// Headers of one message.
+    pub http_headers: u32,
+    /// Requests of one connection that wait for their answer.
+    pub http_requests: u32,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
     /// Timers that rules may run at a time.
@@ -136,6 +147,10 @@ impl Settings {
             reassembly_segments: 4096,
             hold_bytes: 16 << 20,
             hold_policy: CapPolicy::Release,
+            http_line_bytes: 16 << 10,
+            http_head_bytes: 64 << 10,
+            http_headers: 200,
+            http_requests: 64,
             kept_bytes: 1 << 20,
             dump_graphs: false,
             max_timers: 1 << 18,

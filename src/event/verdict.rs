@@ -57,6 +57,7 @@ reasons! {
     ReassemblyCap = "reassembly-cap" "The reassembly queue of its direction is full.";
     HoldCap = "hold-cap" "Too many bytes of its direction are held by readers.";
     PacketCap = "packet-cap" "Too many packets are held at once.";
+    Anomaly = "anomaly" "A message of its connection cannot be read, or in two ways.";
     Shutdown = "shutdown" "Still held when the capture ended.";
 }
 

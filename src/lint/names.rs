@@ -200,7 +200,8 @@ impl Globals<'_, '_> {
             }
             Kind::Call { callee, arguments } => {
                 // Their words are names that exist in there only.
-                if is_definition(callee) {
+                // They may be handed on: `pcall(haka.grammar.new, …)`.
+                if is_definition(callee) || arguments.iter().any(|one| is_definition(one)) {
                     return;
                 }
                 self.expr(callee);

@@ -5,7 +5,10 @@
 //! the same name.
 
 pub mod api;
+pub mod application;
+pub mod dns;
 pub mod field;
+pub mod http;
 pub mod ip;
 pub mod parser;
 pub mod quic;
@@ -14,6 +17,7 @@ pub mod tls;
 pub mod udp;
 
 use crate::core::dissector;
+use application::{Factory, Over};
 use field::Field;
 
 /// A module that rule files can `require`, mostly a dissector.
@@ -33,12 +37,17 @@ pub struct Protocol {
     pub chunk: &'static str,
     pub source: &'static str,
     pub fields: &'static [Field],
+    /// Where it is found, unless rules say otherwise.
+    pub over: &'static [Over],
+    /// Makes the reader of a TCP connection, for those that read streams.
+    pub application: Option<Factory>,
 }
 
 const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const HTTP_UTILS: &str = "protocol/http_utils";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -51,6 +60,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/packet",
         source: include_str!("packet.lua"),
         fields: &[],
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ip",
@@ -61,6 +72,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ip",
         source: include_str!("ip/ip.lua"),
         fields: &[],
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ipv4",
@@ -71,6 +84,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv4",
         source: include_str!("ip/ipv4.lua"),
         fields: ip::fields::IPV4,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "ipv6",
@@ -81,6 +96,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv6",
         source: include_str!("ip/ipv6.lua"),
         fields: ip::fields::IPV6,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "icmp",
@@ -91,6 +108,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/icmp",
         source: include_str!("ip/icmp.lua"),
         fields: ip::fields::ICMP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "icmpv6",
@@ -101,6 +120,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/icmp",
         source: include_str!("ip/icmp.lua"),
         fields: ip::fields::ICMP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "tcp",
@@ -111,6 +132,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/tcp/tcp",
         source: include_str!("tcp/tcp.lua"),
         fields: tcp::fields::TCP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "udp",
@@ -121,6 +144,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/udp/udp",
         source: include_str!("udp/udp.lua"),
         fields: udp::fields::UDP,
+        over: &[],
+        application: None,
     },
     Protocol {
         name: "tcp_connection",
@@ -131,6 +156,32 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/tcp/connection",
         source: include_str!("tcp/connection.lua"),
         fields: &[],
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "http_utils",
+        require: HTTP_UTILS,
+        bit: 0,
+        needs: &[],
+        needs_with_ipv6: &[],
+        chunk: "proto/http/utils",
+        source: include_str!("http/utils.lua"),
+        fields: &[],
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "http",
+        require: "protocol/http",
+        bit: dissector::HTTP,
+        needs: &["protocol/tcp_connection", HTTP_UTILS],
+        needs_with_ipv6: &[],
+        chunk: "proto/http/http",
+        source: include_str!("http/http.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(80), Over::TcpProbe(http::probe)],
+        application: Some(|| Box::<http::Reader>::default()),
     },
     Protocol {
         name: "udp_connection",
@@ -141,6 +192,8 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/udp/connection",
         source: include_str!("udp/connection.lua"),
         fields: &[],
+        over: &[],
+        application: None,
     },
 ];
 

@@ -207,6 +207,18 @@ impl Lazy {
         self.steps.get(number as usize).cloned()
     }
 
+    /// Whether no match has begun at a row, and one may begin.
+    pub(super) fn is_idle(&self, nfa: &Nfa, row: u32) -> bool {
+        let key = self.states.get(row as usize / nfa.samples.len());
+        key.is_some_and(|key| key.len() == HEADER && key.first() == Some(&0))
+    }
+
+    /// The row where no match has begun, behind a byte.
+    pub(super) fn idle(&mut self, nfa: &Nfa, before: u8) -> u32 {
+        let key: Key = [0, described(nfa, before)].into();
+        self.intern(nfa, &key)
+    }
+
     /// Runs over bytes that only change the state: how many, and the row.
     #[inline]
     pub(super) fn run(&self, nfa: &Nfa, mut row: u32, bytes: &[u8]) -> (usize, u32) {

@@ -17,6 +17,7 @@ mod bytes;
 mod lazy;
 mod nfa;
 mod parse;
+mod prefix;
 mod search;
 pub mod set;
 pub mod store;

@@ -1,17 +1,27 @@
 //! Many patterns at once: one automaton tells which of them match.
 //!
 //! What a pass costs does not depend on how many patterns there are. Each
-//! pattern is reported once, with the end of its first match.
+//! pattern is reported once, with the end of its first match. Where no match
+//! has begun, a search for their beginnings (`prefix`) goes ahead of the
+//! automaton.
 
 use super::ast::Node;
 use super::lazy::{Discipline, Lazy, Place};
 use super::nfa::{MAX_SET_STATES, Nfa, Refusal};
+use super::prefix::Prefixes;
 use super::{Options, SyntaxError, read};
 
 /// Most bytes of transitions that a set remembers.
 pub const CACHE: usize = 8 << 20;
 /// Most patterns of a set.
 pub const MAX_PATTERNS: usize = 4096;
+
+/// Bytes after which the automaton is asked whether it has begun a match.
+const STRIDE: usize = 16;
+/// Bytes that a search for beginnings has to save to be worth its start.
+const WORTH: usize = 24;
+/// Searches after which that is judged.
+const TRIAL: usize = 8;
 
 /// Patterns that become a set.
 #[derive(Debug, Default)]
@@ -49,6 +59,7 @@ impl Draft {
 pub struct PatternSet {
     nfa: Nfa,
     lazy: Lazy,
+    prefixes: Option<Prefixes>,
     patterns: usize,
 }
 
@@ -60,8 +71,15 @@ impl PatternSet {
         Ok(PatternSet {
             nfa,
             lazy: Lazy::new(Discipline::Every, CACHE),
+            prefixes: Prefixes::of(&draft.0),
             patterns: draft.0.len(),
         })
+    }
+
+    /// Whether bytes that cannot begin a match are skipped.
+    #[cfg(test)]
+    pub fn skips(&self) -> bool {
+        self.prefixes.is_some()
     }
 
     /// Bytes of memory that it takes.
@@ -115,13 +133,37 @@ impl Scan {
         if self.done {
             return bytes.len();
         }
-        let PatternSet { nfa, lazy, .. } = set;
+        let PatternSet {
+            nfa,
+            lazy,
+            prefixes,
+            ..
+        } = set;
+        let mut prefixes = prefixes.as_ref();
         let mut row = lazy.row(nfa, &self.place);
-        let mut taken = 0;
-        while let Some(rest) = bytes.get(taken..) {
+        let (mut taken, mut searches, mut saved) = (0, 0, 0);
+        while let Some(mut rest) = bytes.get(taken..) {
+            if let Some(ahead) = prefixes.filter(|_| lazy.is_idle(nfa, row)) {
+                let idle = ahead.idle(rest);
+                let (skipped, behind) = rest.split_at(idle);
+                if let Some(&last) = skipped.last() {
+                    row = lazy.idle(nfa, last);
+                }
+                (taken, rest) = (taken + idle, behind);
+                (searches, saved) = (searches + 1, saved + idle);
+                if searches >= TRIAL && saved < searches * WORTH {
+                    prefixes = None;
+                }
+            }
+            if let Some(some) = rest.get(..STRIDE).filter(|_| prefixes.is_some()) {
+                rest = some;
+            }
             let (run, reached) = lazy.run(nfa, row, rest);
             taken += run;
             row = reached;
+            if run == rest.len() && taken < bytes.len() {
+                continue;
+            }
             let Some(&byte) = bytes.get(taken) else {
                 break;
             };

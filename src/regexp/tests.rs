@@ -170,6 +170,43 @@ proptest! {
     }
 
     #[test]
+    fn sets_skip_nothing_that_begins_a_match(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            "att", "attack", "ack-", "4", "-", "Attack-4x", "scan/", "/cgi", "-bin", "\n", "nothing of interest",
+        ]), 0..40),
+        cuts in prop::collection::vec(1usize..40, 1..6),
+    ) {
+        let patterns = ["attack-[0-9]", "(?i)attack-4x", r"\bscan/", "(/cgi-bin|scan/{2})$", "interest(?=a)"];
+        let text = parts.concat().into_bytes();
+        let mut draft = Draft::default();
+        for pattern in patterns {
+            draft.add(pattern.as_bytes(), Options::default()).unwrap();
+        }
+        let mut set = PatternSet::new(&draft).unwrap();
+        prop_assert!(set.skips());
+        let (mut scan, mut hits, mut rest) = (Scan::new(&mut set), Vec::new(), &text[..]);
+        for cut in cuts.iter().cycle() {
+            let (mut piece, behind) = rest.split_at((*cut).min(rest.len()));
+            while !piece.is_empty() {
+                let taken = scan.feed(&mut set, piece, &mut 8, &mut hits);
+                piece = &piece[taken..];
+            }
+            rest = behind;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        scan.finish(&mut set, &mut hits);
+        hits.sort_unstable();
+        let wanted: Vec<_> = (0u32..).zip(patterns).filter_map(|(number, pattern)| {
+            let (node, _) = tree(pattern);
+            let first = (0..=text.len()).filter_map(|at| ends(&node, &text, at).pop_first()).min();
+            Some((number, first? as u64))
+        }).collect();
+        prop_assert_eq!(hits, wanted);
+    }
+
+    #[test]
     fn any_bytes_are_a_pattern_or_a_mistake(pattern: Vec<u8>, text in texts()) {
         if let Ok(mut regexp) = Regexp::new(&unescape(&pattern), Options::default()) {
             if let Some((lazy, nfa)) = regexp.automaton(Discipline::First) {

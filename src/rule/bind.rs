@@ -7,7 +7,9 @@ use mlua::{Lua, Table};
 
 use crate::event::{EVENTS, Subject};
 use crate::misc;
+use crate::proto::application::Over;
 use crate::proto::field::{Field, Shape};
+use crate::proto::http::anomaly::{ANOMALIES, Nature};
 use crate::proto::{PROTOCOLS, Protocol};
 
 /// `protocol name -> list of fields`.
@@ -80,7 +82,29 @@ pub fn events(lua: &Lua) -> mlua::Result<(Table, Table)> {
     Ok((list, kinds))
 }
 
-/// `require name -> {name, chunk, bit, needs}`. `ipv6` says whether IPv6
+/// What can be wrong with HTTP, by number from 0: `name`, `nature`, `alert`,
+/// and whether it is `refused` by default.
+///
+/// # Errors
+/// When Lua is out of memory.
+pub fn http_anomalies(lua: &Lua, lenient: bool) -> mlua::Result<Table> {
+    let all = lua.create_table()?;
+    for (number, row) in ANOMALIES.iter().enumerate() {
+        let anomaly = lua.create_table()?;
+        anomaly.set("name", row.name)?;
+        anomaly.set("alert", row.alert)?;
+        let nature = match row.nature {
+            Nature::Ambiguity => "ambiguity",
+            Nature::Error => "error",
+        };
+        anomaly.set("nature", nature)?;
+        anomaly.set("refused", !lenient || row.refused_by_haka)?;
+        all.set(number, anomaly)?;
+    }
+    Ok(all)
+}
+
+/// `require name -> {name, chunk, bit, ports, needs}`. `ipv6` says whether IPv6
 /// comes along with the transports.
 ///
 /// # Errors
@@ -95,6 +119,7 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
         row.set("name", protocol.name)?;
         row.set("chunk", protocol.chunk)?;
         row.set("bit", protocol.bit)?;
+        row.set("ports", tcp_ports(protocol))?;
         row.set("needs", needs(protocol, ipv6))?;
         all.set(protocol.require, row)?;
     }
@@ -107,6 +132,14 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
         all.set(module.require, row)?;
     }
     Ok(all)
+}
+
+fn tcp_ports(protocol: &Protocol) -> Vec<u16> {
+    let port = |over: &Over| match over {
+        Over::TcpPort(port) => Some(*port),
+        _ => None,
+    };
+    protocol.over.iter().filter_map(port).collect()
 }
 
 fn needs(protocol: &Protocol, ipv6: bool) -> Vec<&'static str> {

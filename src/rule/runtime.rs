@@ -472,6 +472,8 @@ fn prepare(
     stances.set("strict_handshake", defaults.strict_handshake)?;
     table.set("defaults", stances)?;
     table.set("fields", bind::fields(lua)?)?;
+    let lenient = defaults.http_lenient;
+    table.set("http_anomalies", bind::http_anomalies(lua, lenient)?)?;
     let surroundings: Rc<dyn Surroundings> = services.clone();
     table.set("misc", misc::natives(lua, &surroundings)?)?;
     table.set("modules", bind::modules(lua, defaults.network_ipv6)?)?;

@@ -22,7 +22,7 @@ use super::process::{self, Finished, Scratch};
 use super::run::failed_file;
 use super::{Outcome, Plan, Test};
 use crate::alert::Alert;
-use crate::event::{Level, Loader, Outward, Profile, Settings};
+use crate::event::{Level, Loader, Outward, Profile, Settings, StoreRequest};
 use crate::lua::{Failure, Limits};
 use crate::rule::{Options, Runtime};
 use crate::sink::{AlertText, Layout, LogLines, ctime};
@@ -299,6 +299,13 @@ impl Outward for Said {
 
     fn print(&mut self, text: &[u8], _: bool) {
         self.add(&String::from_utf8_lossy(text));
+    }
+
+    /// Tests send nothing.
+    fn store(&mut self, _: StoreRequest) {}
+
+    fn nonce(&self) -> [u8; 16] {
+        [0; 16]
     }
 }
 

@@ -14,7 +14,7 @@ use crate::alert::Alert;
 use crate::analysis::explain::{Arrival, Listening, Recorder, Target, Told};
 use crate::capture::file::CaptureError;
 use crate::engine::{self, Shared};
-use crate::event::{Level, Notice, Outward};
+use crate::event::{Level, Notice, Outward, StoreRequest};
 use crate::rule::{Runtime, Watch};
 
 /// What came of it.
@@ -154,5 +154,12 @@ impl Outward for Ear {
     fn print(&mut self, text: &[u8], _: bool) {
         let text = String::from_utf8_lossy(text);
         self.0.borrow_mut().said("print", &text);
+    }
+
+    /// Explaining changes nothing anywhere.
+    fn store(&mut self, _: StoreRequest) {}
+
+    fn nonce(&self) -> [u8; 16] {
+        [0; 16]
     }
 }

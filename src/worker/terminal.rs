@@ -9,7 +9,7 @@ use super::output::Output;
 use super::replay::flush;
 use crate::alert::Alert;
 use crate::console::Console;
-use crate::event::{Complete, Level, Outward, Terminal};
+use crate::event::{Complete, Level, Outward, StoreRequest, Terminal};
 
 /// A journal whose speakers can ask for lines.
 pub(super) struct Attended {
@@ -28,6 +28,14 @@ impl Outward for Attended {
 
     fn print(&mut self, text: &[u8], to_error: bool) {
         self.journal.borrow_mut().print(text, to_error);
+    }
+
+    fn store(&mut self, request: StoreRequest) {
+        self.journal.borrow_mut().store(request);
+    }
+
+    fn nonce(&self) -> [u8; 16] {
+        self.journal.borrow().nonce()
     }
 
     fn terminal(&self) -> Option<Rc<RefCell<dyn Terminal>>> {

@@ -182,7 +182,7 @@ const PLACES: &[(&str, &str)] = &[
         haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
           if pkt.srcport == 1001 then g.root:parse(pkt.payload:pos('begin')) end end }"),
     ("grammar definition", "haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
-          if pkt.srcport == 1001 then haka.grammar.new('g', function () while true do local _ = number(8) end end) end end }"),
+          if pkt.srcport == 1001 then haka.grammar.new('g', function () local _ = number(8) run() end) end end }"),
     ("property of a result", "local g = haka.grammar.new('g', function ()
           root = record { field('a', number(8)):convert { get = run } } export(root) end)
         haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use wero::alert::Alert;
 use wero::capture::file::CaptureReader;
 use wero::engine::{self, Engine, Shared};
-use wero::event::{Level, Loader, Outward, Settings, Verdict};
+use wero::event::{Level, Loader, Outward, Settings, StoreRequest, Verdict};
 use wero::lua::Limits;
 use wero::packet::LinkType;
 use wero::rule::{LoadError, Options, Runtime, report};
@@ -43,6 +43,10 @@ impl Outward for Said {
     }
     fn print(&mut self, text: &[u8], _to_error: bool) {
         self.printed.push_str(&String::from_utf8_lossy(text));
+    }
+    fn store(&mut self, _: StoreRequest) {}
+    fn nonce(&self) -> [u8; 16] {
+        [0; 16]
     }
 }
 

@@ -39,21 +39,21 @@ fn segment(direction: Direction, flags: u8, payload: &[u8]) -> Sighting<'_> {
 }
 
 /// Feeds segments as an engine would that finds all bytes in order.
-fn tracker(segments: &[(Direction, u8, &[u8])]) -> Tracker {
-    let mut tracker = Tracker::default();
+fn collected(segments: &[(Direction, u8, &[u8])]) -> Collector {
+    let mut collector = Collector::default();
     for &(direction, flags, payload) in segments {
-        tracker.packet(&segment(direction, flags, payload));
+        collector.packet(&segment(direction, flags, payload));
         if !payload.is_empty() {
-            tracker.bytes(1, direction, payload, payload.len());
+            collector.bytes(1, direction, payload, payload.len());
         }
     }
-    tracker
+    collector
 }
 
-fn only(mut tracker: Tracker) -> Flow {
-    tracker.end_all();
-    let flow = tracker.take_ended().expect("one flow was seen");
-    assert!(tracker.take_ended().is_none());
+fn only(mut collector: Collector) -> Flow {
+    collector.end_all();
+    let flow = collector.take_ended().expect("one flow was seen");
+    assert!(collector.take_ended().is_none());
     flow
 }
 
@@ -63,7 +63,7 @@ fn stream(side: &Side) -> &Stream {
 
 #[test]
 fn a_closed_connection_has_both_streams_and_their_hashes() {
-    let flow = only(tracker(&[
+    let flow = only(collected(&[
         (ToServer, SYN, b""),
         (ToClient, SYN | ACK, b""),
         (ToServer, ACK, b"GET / HT"),
@@ -92,7 +92,7 @@ fn a_closed_connection_has_both_streams_and_their_hashes() {
 
 #[test]
 fn the_receiver_of_a_syn_ack_opened_the_flow() {
-    let flow = only(tracker(&[
+    let flow = only(collected(&[
         (ToServer, SYN | ACK, b""),
         (ToClient, ACK, b"hello"),
     ]));
@@ -104,16 +104,19 @@ fn the_receiver_of_a_syn_ack_opened_the_flow() {
 
 #[test]
 fn a_syn_says_more_than_a_syn_ack() {
-    let flow = only(tracker(&[(ToClient, SYN | ACK, b""), (ToClient, SYN, b"")]));
+    let flow = only(collected(&[
+        (ToClient, SYN | ACK, b""),
+        (ToClient, SYN, b""),
+    ]));
     assert_eq!(flow.source, SERVER);
 }
 
 #[test]
 fn bytes_behind_a_hole_are_not_hashed() {
-    let mut tracker = tracker(&[(ToServer, SYN, b""), (ToServer, ACK, b"before")]);
-    tracker.gap(1, ToServer, [9..15, 19..20].into_iter());
-    tracker.bytes(1, ToServer, b"behind", 6);
-    let flow = only(tracker);
+    let mut collector = collected(&[(ToServer, SYN, b""), (ToServer, ACK, b"before")]);
+    collector.gap(1, ToServer, [9..15, 19..20].into_iter());
+    collector.bytes(1, ToServer, b"behind", 6);
+    let flow = only(collector);
     let stream = stream(&flow.to_server);
     assert_eq!(
         (stream.state, stream.len, stream.missing),
@@ -125,14 +128,14 @@ fn bytes_behind_a_hole_are_not_hashed() {
 
 #[test]
 fn a_cut_capture_and_a_conflict_are_told() {
-    let mut snapped = Tracker::default();
+    let mut snapped = Collector::default();
     snapped.packet(&Sighting {
         payload_len: 100,
         ..segment(ToServer, ACK, b"part")
     });
     assert_eq!(stream(&only(snapped).to_server).state, StreamState::Snap);
 
-    let mut conflicting = tracker(&[(ToServer, SYN, b""), (ToServer, ACK, b"one")]);
+    let mut conflicting = collected(&[(ToServer, SYN, b""), (ToServer, ACK, b"one")]);
     conflicting.conflict(1, ToServer);
     let flow = only(conflicting);
     assert_eq!(stream(&flow.to_server).state, StreamState::Conflict);
@@ -141,7 +144,7 @@ fn a_cut_capture_and_a_conflict_are_told() {
 
 #[test]
 fn endings_tell_who_closed() {
-    let ended = |segments: &[(Direction, u8, &[u8])]| only(tracker(segments)).ended;
+    let ended = |segments: &[(Direction, u8, &[u8])]| only(collected(segments)).ended;
     assert_eq!(ended(&[(ToServer, SYN, b"")]), "open");
     assert_eq!(
         ended(&[(ToServer, SYN, b""), (ToServer, FIN | ACK, b"")]),
@@ -163,52 +166,52 @@ fn endings_tell_who_closed() {
     ];
     assert_eq!(ended(&ignored_rst), "fin", "both went on past the RST");
 
-    let mut idle = tracker(&[(ToServer, SYN, b"")]);
+    let mut idle = collected(&[(ToServer, SYN, b"")]);
     idle.ended(1, Ending::Timeout);
     assert_eq!(only(idle).ended, "timeout");
 }
 
 #[test]
 fn flows_come_in_the_order_of_their_first_packets() {
-    let mut tracker = Tracker::default();
+    let mut collector = Collector::default();
     for flow in [4, 5, 7] {
-        tracker.packet(&Sighting {
+        collector.packet(&Sighting {
             flow,
             ..segment(ToServer, SYN, b"")
         });
     }
-    tracker.ended(5, Ending::Reset);
-    assert!(tracker.take_ended().is_none(), "4 is still open");
-    tracker.ended(4, Ending::Evicted);
-    let ids: Vec<_> = std::iter::from_fn(|| tracker.take_ended())
+    collector.ended(5, Ending::Reset);
+    assert!(collector.take_ended().is_none(), "4 is still open");
+    collector.ended(4, Ending::Evicted);
+    let ids: Vec<_> = std::iter::from_fn(|| collector.take_ended())
         .map(|flow| (flow.id, flow.ended))
         .collect();
     assert_eq!(ids, [(1, "evicted"), (2, "rst")]);
-    tracker.packet(&Sighting {
+    collector.packet(&Sighting {
         flow: 5,
         ..segment(ToServer, ACK, b"late")
     });
     assert!(
-        tracker.take_ended().is_none(),
+        collector.take_ended().is_none(),
         "what was handed out stays so"
     );
-    tracker.end_all();
-    assert_eq!(tracker.take_ended().map(|flow| flow.id), Some(3));
+    collector.end_all();
+    assert_eq!(collector.take_ended().map(|flow| flow.id), Some(3));
 }
 
 #[test]
 fn datagrams_have_no_stream() {
     let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00";
-    let mut tracker = Tracker::default();
+    let mut collector = Collector::default();
     let to_dns = Endpoint { port: 53, ..SERVER };
-    tracker.packet(&Sighting {
+    collector.packet(&Sighting {
         protocol: protocol::UDP,
         destination: to_dns,
         vlans: &[5, 9],
         tunnels: &[TunnelKind::Gre],
         ..segment(ToServer, 0, query)
     });
-    let flow = only(tracker);
+    let flow = only(collector);
     assert_eq!(
         (flow.application, flow.history.as_str()),
         (Some("dns"), "D")

@@ -118,7 +118,8 @@ local function learn(entry, values)
   end
 end
 
--- Policy.apply without its checks and argument table.
+-- Policy.apply without its checks and argument table. Whether an entry
+-- applied.
 function Policy.method:evaluate(ctx, values, desc)
   local entries, learning = self._entries, policy.learning
   local chosen
@@ -135,12 +136,13 @@ function Policy.method:evaluate(ctx, values, desc)
       trace(self, 'rejected', entry)
     end
   end
-  if not chosen then return end
+  if not chosen then return false end
   trace(self, 'applying', chosen)
   local actions = chosen.actions
   local token = watch and watch.begin(watch.policy(self, chosen), -1)
   for i = 1, #actions do actions[i](self, ctx, values, desc) end
   if token then watch.done(token) end
+  return true
 end
 
 function Policy.method:apply(args)

@@ -3,7 +3,8 @@
 -- Native objects are tables or cdata of other modules. A table counts as
 -- native when its metatable carries `__name`; `__attributes` lists what can
 -- be read, `__class = true` marks objects that also take fields of rules and
--- are shown as class instances. cdata is announced with `register_cdata`.
+-- are shown as class instances; `__members` gives what to show of one that
+-- lists it itself. cdata is announced with `register_cdata`.
 
 local host, lib = ...
 
@@ -108,6 +109,13 @@ local function instance_members(state, indent, object, depth)
 end
 
 local function native_class_members(state, indent, object, depth, meta)
+  -- Objects that list themselves: pairs of name and value, in order.
+  if meta.__members then
+    for _, pair in ipairs(meta.__members(object)) do
+      member(state, indent, pair[1], pair[2], depth)
+    end
+    return
+  end
   local raw = {}
   for key, value in next, object do raw[key] = value end
   for key, value in sorted_pairs(raw) do member(state, indent, key, value, depth) end

@@ -103,7 +103,8 @@ function protocol.packet(kind, definition)
 end
 
 -- Announces a flow dissector: `forms`, event -> {form =, prepare =, after =}
--- and so on; `policies`, name -> {title =, kind =}.
+-- and so on; `policies`, name -> {title =, kind =}; `attach(flow)` for one
+-- that a flow's policy `next_dissector` can choose.
 function protocol.flow(kind, definition)
   local name = kind.name
   local numbers = host.kinds[name]
@@ -113,6 +114,7 @@ function protocol.flow(kind, definition)
   end
   local entry, descriptor = announce {
     name = name, events = events_of(name), policies = policies,
+    methods = { attach = definition.attach },
   }
   kind.entry, natives[descriptor] = entry, true
   for key, form in pairs(definition.forms) do
@@ -122,12 +124,19 @@ function protocol.flow(kind, definition)
   return entry
 end
 
--- Asks the policy for the dissector of a flow.
+-- Asks the policy for the dissector of a flow. False if no entry of it
+-- applies.
 function protocol.decide_flow(o, policy, script)
   rawset(o, '_next_dissector', nil)
-  policy:evaluate(o, { port = o.dstport }, {})
+  local decided = policy:evaluate(o, { port = o.dstport }, {})
   local next = rawget(o, '_next_dissector')
-  if next ~= nil and not natives[next] and o:can_continue() then script(o, next) end
+  if next == nil or not o:can_continue() then return decided end
+  if not natives[next] then
+    script(o, next)
+  elseif next.attach then
+    next.attach(o)
+  end
+  return true
 end
 
 -- Entries that modules make are built in: the engine follows them without

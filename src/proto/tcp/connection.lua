@@ -20,6 +20,8 @@ local MASKS = { up = TO_SERVER, down = TO_CLIENT }
 
 local methods = {}
 local kind = { name = NAME, methods = methods }
+-- For dissectors of the engine that read the streams.
+lib.tcp_flow = kind
 
 -- Lets go what readers have passed, in one direction or both.
 function methods.send(flow, direction)
@@ -79,6 +81,8 @@ end
 
 local function finish(flow)
   data.close(flow)
+  local above = rawget(flow, '_application')
+  if above then data.close(above) end
   lib.state_instance.flow_ended(flow)
   rawset(flow, '_scope', nil)
 end
@@ -114,7 +118,12 @@ local function define_policies(entry)
   local kinds = host.kinds[NAME]
   dispatch.define(kinds['policy:next_dissector'], { subject = 'flow',
     decide = function (slot)
-      protocol.decide_flow(kind.object(slot), entry.policies.next_dissector, script)
+      local flow = kind.object(slot)
+      local decided = protocol.decide_flow(flow, entry.policies.next_dissector, script)
+      -- What is spoken there is left to its first bytes.
+      if not decided and flow:can_continue() then
+        native.check(ops.flow_dissect(E, flow._s, flow._g, 0), NAME)
+      end
     end })
   dispatch.define(kinds['policy:no_connection_found'], { subject = 'packet',
     decide = function (slot)

@@ -8,6 +8,7 @@ use super::kept::Kept;
 use crate::buf::BufId;
 use crate::core::StreamState;
 use crate::flow::Direction;
+use crate::proto::application::Attached;
 use crate::stream::assembler::{Assembler, Piece};
 use crate::stream::offset_map::OffsetMap;
 
@@ -49,6 +50,8 @@ pub struct Connection {
     pub dissector_chosen: bool,
     /// A dissector written in Lua reads the stream and releases it itself.
     pub scripted: bool,
+    /// The native dissector that reads the streams.
+    pub application: Option<Box<Attached>>,
     /// Segments carry a signature (RFC 2385, RFC 5925): changed ones would
     /// be refused, so rules can read but not edit.
     pub signed: bool,

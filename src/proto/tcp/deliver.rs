@@ -15,6 +15,7 @@ use crate::flow::Direction;
 use crate::flow::record::flags;
 use crate::packet::decode::TcpHeader;
 use crate::packet::record::flag;
+use crate::proto::application::Lost;
 use crate::proto::ip::checksums;
 use crate::stream::assembler::{Assembler, Cap, Inserted, Limits, Piece};
 
@@ -37,7 +38,7 @@ impl Tcp<'_> {
             || self.core.observer.is_some()
             || self
                 .connection(flow)
-                .is_some_and(|connection| connection.scripted)
+                .is_some_and(|connection| connection.scripted || connection.application.is_some())
     }
 
     /// Takes the segment of the top frame into its direction's stream and
@@ -352,6 +353,8 @@ impl Tcp<'_> {
         let heavy = half.heavy();
         let (stream, held, pieces) = (heavy.stream, heavy.held_bytes, heavy.held.len());
         if ended {
+            self.core
+                .observe(|observer, core| observer.finished(core, flow, direction));
             self.end_stream(flow, direction, stream);
         }
         if pieces > 1 && held > self.core.settings.hold_bytes {
@@ -364,6 +367,7 @@ impl Tcp<'_> {
         if fresh == 0 && !ended {
             return None;
         }
+        self.hand_over(frame, first_number, fresh > 0);
         let current = &mut self.core.current;
         current.fresh = fresh as u32;
         current.finished = u32::from(finished);
@@ -373,6 +377,30 @@ impl Tcp<'_> {
             current.stream_generation = stream.0.generation;
         }
         self.event(EventKind::TcpReceiveData, flow, frame.packet, direction)
+    }
+
+    /// Has the native dissector read, once the listeners of the bytes
+    /// themselves are done.
+    fn hand_over(&mut self, frame: Frame, piece: Option<u64>, fresh: bool) {
+        let (flow, direction) = (frame.flow, frame.direction);
+        let generation = self.core.flows.live(flow).map(|record| record.generation());
+        let Some(generation) = generation else { return };
+        let attached = self
+            .connection(flow)
+            .and_then(|connection| connection.application.as_mut())
+            .filter(|attached| attached.reads());
+        let Some(attached) = attached else { return };
+        match piece {
+            Some(piece) if fresh => attached.arrived(direction, piece),
+            None if fresh => attached.lost(direction, Lost::NoRoom),
+            _ => {}
+        }
+        let work = Frame::flow(Op::Application, flow, direction);
+        self.core.push(Frame {
+            generation,
+            packet: frame.packet,
+            ..work
+        });
     }
 
     /// Readers know that nothing follows; what is queued behind the FIN does
@@ -430,6 +458,11 @@ impl Tcp<'_> {
                 .bufs
                 .stream_push(stream, packet.extent, from as usize, len, writable)
                 .ok();
+            if len < piece.len as usize
+                && let Some(attached) = &mut self.connection(flow)?.application
+            {
+                attached.lost(direction, Lost::NotCaptured);
+            }
         }
         let half = self.half(flow, direction)?;
         let ends_stream = fin && piece.last && !half.finished && half.fin == Some(piece.end());

@@ -27,6 +27,8 @@ pub mod cause {
     pub const SHUTDOWN: u8 = 7;
     /// Both sides closed.
     pub const CLOSED: u8 = 8;
+    /// Its dissector refuses what it reads.
+    pub const REFUSED: u8 = 9;
 }
 
 use cause::*;
@@ -46,7 +48,7 @@ pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     tcp.core.stack.pop();
     let now = tcp.core.now;
     match frame.detail {
-        DROPPED | RESET_BY_RULE => {}
+        DROPPED | RESET_BY_RULE | REFUSED => {}
         RST_SEEN => {
             if tcp.core.settings.defaults.strict_handshake {
                 tcp.core
@@ -95,15 +97,15 @@ impl Tcp<'_> {
         let flow = frame.flow;
         let now = self.core.now;
         match frame.detail {
-            DROPPED | RESET_BY_RULE => {
+            DROPPED | RESET_BY_RULE | REFUSED => {
                 if state == flow_state::DROP {
                     self.core.stack.pop();
                     return None;
                 }
-                let reason = if frame.detail == DROPPED {
-                    DropReason::FlowDropped
-                } else {
-                    DropReason::FlowReset
+                let reason = match frame.detail {
+                    DROPPED => DropReason::FlowDropped,
+                    REFUSED => DropReason::Anomaly,
+                    _ => DropReason::FlowReset,
                 };
                 for direction in Direction::BOTH {
                     self.abandon(flow, direction, Some(reason));
@@ -183,6 +185,12 @@ impl Tcp<'_> {
         if let Some(stream) = heavy.stream.take() {
             self.core.bury(stream);
         }
+        if let Some(attached) = &mut connection.application {
+            attached.close(self.core);
+        }
+        let Some(heavy) = connection.half(direction).heavy.as_mut() else {
+            return;
+        };
         let missing = heavy.assembler.first_gap(next);
         let queued: SmallVec<[_; 4]> = heavy.assembler.drain().collect();
         let early_fin = heavy.early_fin.take().map(|fin| fin.packet);
@@ -252,6 +260,9 @@ impl Tcp<'_> {
 }
 
 fn free_buffers(core: &mut Core, connection: &mut Connection) {
+    if let Some(attached) = &mut connection.application {
+        attached.close(core);
+    }
     for half in &mut connection.halves {
         if let Some(heavy) = half.heavy.as_mut() {
             heavy.kept.clear(&mut core.bufs.extents);

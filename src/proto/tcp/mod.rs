@@ -32,6 +32,8 @@ use crate::buf::BufId;
 use crate::core::{Core, Step, StreamState};
 use crate::event::EventKind;
 use crate::flow::Direction;
+use crate::flow::record::flags;
+use crate::proto::application::{Application, Attached};
 
 /// What the TCP code works on.
 pub struct Tcp<'a> {
@@ -60,6 +62,53 @@ pub fn set_scripted(mut tcp: Tcp<'_>, flow: u32, on: bool) {
     }
 }
 
+/// A native dissector reads the connection from now on, unless one does
+/// already. A connection whose beginning was not seen cannot be read: it
+/// passes.
+pub fn attach(tcp: &mut Tcp<'_>, flow: u32, reader: Box<dyn Application>) {
+    let midstream = tcp
+        .core
+        .flows
+        .live(flow)
+        .is_none_or(|record| record.has(flags::MIDSTREAM));
+    if let Some(connection) = tcp.connection(flow).filter(|_| !midstream) {
+        connection
+            .application
+            .get_or_insert_with(|| Box::new(Attached::new(reader)));
+    }
+}
+
+/// Takes what reads a connection out of it, for one step.
+pub fn take_application(tcp: &mut Tcp<'_>, flow: u32) -> Option<Box<Attached>> {
+    tcp.connection(flow)?.application.take()
+}
+
+/// Puts back what [`take_application`] took.
+pub fn put_application(tcp: &mut Tcp<'_>, flow: u32, mut attached: Box<Attached>) {
+    match tcp.connection(flow) {
+        Some(connection) => connection.application = Some(attached),
+        None => attached.close(tcp.core),
+    }
+}
+
+/// The stream of a direction, for those who read it in place.
+pub fn open_stream(tcp: &mut Tcp<'_>, flow: u32, direction: Direction) -> Option<BufId> {
+    tcp.half(flow, direction)?.heavy.as_ref()?.stream
+}
+
+/// Whether the FIN of a direction came in order.
+pub fn is_finished(tcp: &mut Tcp<'_>, flow: u32, direction: Direction) -> bool {
+    tcp.half(flow, direction).is_some_and(|half| half.finished)
+}
+
+/// Whether the bytes of a connection may be changed.
+pub fn is_writable(tcp: &mut Tcp<'_>, flow: u32) -> bool {
+    !tcp.core.settings.pass_through
+        && tcp
+            .connection(flow)
+            .is_some_and(|connection| !connection.signed)
+}
+
 /// Where both directions of a connection stand.
 pub fn stream_states(
     core: &Core,
@@ -77,7 +126,7 @@ pub fn let_go(mut tcp: Tcp<'_>, flow: u32) {
 
 impl Tcp<'_> {
     /// For a call that takes the whole.
-    fn again(&mut self) -> Tcp<'_> {
+    pub(super) fn again(&mut self) -> Tcp<'_> {
         Tcp {
             core: self.core,
             connections: self.connections,
@@ -96,7 +145,7 @@ impl Tcp<'_> {
     }
 
     /// Raises an event about a flow if somebody hears it.
-    fn event(
+    pub(super) fn event(
         &mut self,
         kind: EventKind,
         flow: u32,

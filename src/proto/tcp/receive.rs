@@ -12,7 +12,7 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::{FlowRecord, flags};
 use crate::flow::table::Opening;
-use crate::proto::ip;
+use crate::proto::{application, ip};
 
 mod stage {
     pub const LOOK_UP: u8 = 0;
@@ -268,6 +268,7 @@ impl Tcp<'_> {
         }
         self.goto(stage::KNOWN);
         if !self.core.extended.hears(EventKind::TcpFlowNext) {
+            self.choose_dissector(frame.flow);
             return None;
         }
         if let Some(connection) = self.connection(frame.flow) {
@@ -276,6 +277,17 @@ impl Tcp<'_> {
         self.core.current.flow = frame.flow;
         self.core.current.packet = frame.packet;
         Some(Step::Event(EventKind::TcpFlowNext, frame.flow))
+    }
+
+    /// What the policy `next_dissector` chooses with its built-in entries.
+    fn choose_dissector(&mut self, flow: u32) {
+        if !self.core.streams {
+            return;
+        }
+        let port = self.core.flows.live(flow).map(|record| record.server_port);
+        if let Some(reader) = port.and_then(|port| application::by_port(self.core, port)) {
+            super::attach(self, flow, reader);
+        }
     }
 
     /// A packet of a known connection: counted and announced.

@@ -1,0 +1,24 @@
+//! Which parser reads which application protocol: one row each.
+
+use super::reader::{DatagramReader, StreamReader};
+
+/// An application protocol that `wero sessions` reads.
+#[derive(Clone, Copy)]
+pub struct Protocol {
+    /// As the first bytes are named (`application`), and as `app_proto` has it.
+    pub name: &'static str,
+    /// `proto` of its messages.
+    pub proto: &'static str,
+    /// Its parser over TCP.
+    pub stream: Option<fn() -> Box<dyn StreamReader>>,
+    /// Its parser over UDP.
+    pub datagrams: Option<fn() -> Box<dyn DatagramReader>>,
+}
+
+/// Every protocol with a parser.
+pub const PROTOCOLS: &[Protocol] = &[];
+
+/// The row of a protocol.
+pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {
+    table.iter().find(|row| row.name == name)
+}

@@ -1,0 +1,323 @@
+//! One flow's bytes on their way to the parser that understands them.
+//!
+//! The parser is chosen by the first bytes of either direction. Until then
+//! what both say is kept, at most [`MOST_WAITING`] bytes, so that the parser
+//! gets everything in the order of arrival. A direction whose beginning the
+//! capture does not have is tried again with each chunk.
+
+use smallvec::SmallVec;
+
+use super::protocols::{Protocol, find};
+use super::reader::{DatagramReader, Show, StreamReader};
+use crate::analysis::application::{self, Application, Speaker};
+use crate::analysis::endpoint::Endpoint;
+use crate::analysis::opener::Opener;
+use crate::flow::Direction;
+use crate::time::Timestamp;
+
+/// Bytes of both directions kept before anything is recognised. A flow that
+/// says more without being recognised is not read.
+const MOST_WAITING: usize = 4096;
+
+/// The frame in which something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Number of the frame in the run.
+    pub frame: u64,
+    pub timestamp: Timestamp,
+}
+
+/// A flow under way. Directions are the engine's.
+pub(super) struct Session {
+    /// Ends of the direction "to the server".
+    pub ends: [Endpoint; 2],
+    pub transport: u8,
+    pub opener: Opener,
+    /// The latest packet.
+    pub moment: Moment,
+    /// Place in each stream behind the last byte told of.
+    pub next: [u64; 2],
+    /// The capture has the SYN of a direction.
+    pub begun: [bool; 2],
+    finished: [bool; 2],
+    reading: Reading,
+}
+
+enum Reading {
+    /// Not recognised yet.
+    Waiting(Waiting),
+    Stream(Stream),
+    Datagrams(&'static Protocol, Box<dyn DatagramReader>),
+    /// Nobody wants it, or nobody understands it.
+    Nothing,
+}
+
+#[derive(Default)]
+struct Waiting {
+    chunks: Vec<Chunk>,
+    bytes: usize,
+    halves: [Start; 2],
+}
+
+#[derive(Default)]
+struct Start {
+    bytes: SmallVec<[u8; application::ENOUGH]>,
+    /// Its beginning is known and says nothing.
+    mute: bool,
+}
+
+struct Chunk {
+    direction: Direction,
+    moment: Moment,
+    bytes: Vec<u8>,
+}
+
+struct Stream {
+    protocol: &'static Protocol,
+    reader: Box<dyn StreamReader>,
+    /// The opener, as the parser sees it, sends [`Direction::ToClient`].
+    swapped: bool,
+}
+
+impl Stream {
+    /// A direction of the engine as the parser sees it, and back.
+    fn turned(&self, direction: Direction) -> Direction {
+        match self.swapped {
+            true => direction.opposite(),
+            false => direction,
+        }
+    }
+}
+
+/// Is shown a message: its protocol, its sender's direction, when.
+pub(super) type Told<'a> =
+    &'a mut dyn FnMut(&'static Protocol, Direction, Moment, &dyn super::Message);
+
+impl Session {
+    pub fn new(ends: [Endpoint; 2], transport: u8, first: Direction, moment: Moment) -> Session {
+        Session {
+            ends,
+            transport,
+            opener: Opener::FirstSender(first),
+            moment,
+            next: [0; 2],
+            begun: [false; 2],
+            finished: [false; 2],
+            reading: Reading::Waiting(Waiting::default()),
+        }
+    }
+
+    /// Nobody wants the messages of this flow.
+    pub fn ignore(&mut self) {
+        self.reading = Reading::Nothing;
+    }
+
+    /// The payload of a datagram.
+    pub fn datagram(
+        &mut self,
+        table: &'static [Protocol],
+        direction: Direction,
+        payload: &[u8],
+        told: Told<'_>,
+    ) {
+        let from_opener = self.opener.direction() == direction;
+        let moment = self.moment;
+        if let Reading::Waiting(_) = self.reading {
+            let found = application::of_datagram(payload, self.ports());
+            let row = found.and_then(|found| find(table, found.name));
+            let Some((row, make)) = row.and_then(|row| Some((row, row.datagrams?))) else {
+                return;
+            };
+            self.reading = Reading::Datagrams(row, make());
+        }
+        if let Reading::Datagrams(row, reader) = &mut self.reading {
+            let way = match from_opener {
+                true => Direction::ToServer,
+                false => Direction::ToClient,
+            };
+            reader.parse(payload, way, &mut |_, message| {
+                told(row, direction, moment, message);
+            });
+        }
+    }
+
+    /// The next bytes of a stream, all that came of `wire_len`.
+    pub fn bytes(
+        &mut self,
+        table: &'static [Protocol],
+        direction: Direction,
+        bytes: &[u8],
+        wire_len: usize,
+        told: Told<'_>,
+    ) {
+        self.next[direction.index()] += wire_len as u64;
+        match &mut self.reading {
+            Reading::Stream(_) => self.read(direction, told, |stream, way, show| {
+                stream.reader.feed(way, bytes, show);
+            }),
+            Reading::Waiting(_) if !bytes.is_empty() => self.wait(table, direction, bytes, told),
+            _ => {}
+        }
+        if bytes.len() < wire_len {
+            self.skip(direction, (wire_len - bytes.len()) as u64, told);
+        }
+    }
+
+    /// Bytes of the stream before `offset` were never seen.
+    pub fn gap(&mut self, direction: Direction, offset: u64, told: Told<'_>) {
+        let next = &mut self.next[direction.index()];
+        let missing = offset.saturating_sub(*next);
+        *next = offset.max(*next);
+        if missing > 0 {
+            self.skip(direction, missing, told);
+        }
+    }
+
+    fn skip(&mut self, direction: Direction, missing: u64, told: Told<'_>) {
+        match &mut self.reading {
+            Reading::Stream(_) => self.read(direction, told, |stream, way, show| {
+                stream.reader.gap(way, missing, show);
+            }),
+            Reading::Waiting(waiting) => {
+                waiting.forget(direction);
+                self.begun[direction.index()] = false;
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing follows in a direction.
+    pub fn fin(&mut self, direction: Direction, told: Told<'_>) {
+        if !std::mem::replace(&mut self.finished[direction.index()], true) {
+            self.read(direction, told, |stream, way, show| {
+                stream.reader.fin(way, show);
+            });
+        }
+    }
+
+    /// The sender in a direction broke off.
+    pub fn rst(&mut self, direction: Direction) {
+        if let Reading::Stream(stream) = &mut self.reading {
+            let way = stream.turned(direction);
+            stream.reader.rst(way);
+        }
+    }
+
+    /// The flow is over.
+    pub fn close(&mut self, told: Told<'_>) {
+        for direction in Direction::BOTH {
+            self.fin(direction, told);
+        }
+    }
+
+    fn ports(&self) -> [u16; 2] {
+        self.ends.map(|end| end.port)
+    }
+
+    fn read(
+        &mut self,
+        direction: Direction,
+        told: Told<'_>,
+        read: impl FnOnce(&mut Stream, Direction, Show<'_>),
+    ) {
+        if let Reading::Stream(stream) = &mut self.reading {
+            stream.read(direction, self.moment, told, read);
+        }
+    }
+
+    /// Keeps bytes until the flow is recognised, which may be now.
+    fn wait(
+        &mut self,
+        table: &'static [Protocol],
+        direction: Direction,
+        bytes: &[u8],
+        told: Told<'_>,
+    ) {
+        let (ports, begun) = (self.ports(), self.begun[direction.index()]);
+        let Reading::Waiting(waiting) = &mut self.reading else {
+            return;
+        };
+        waiting.keep(direction, self.moment, bytes);
+        let start = &mut waiting.halves[direction.index()];
+        if let Some(found) = application::of_stream(&start.bytes, ports) {
+            let chunks = std::mem::take(&mut waiting.chunks);
+            self.recognise(table, direction, found);
+            for chunk in chunks {
+                if let Reading::Stream(stream) = &mut self.reading {
+                    stream.read(chunk.direction, chunk.moment, told, |stream, way, show| {
+                        stream.reader.feed(way, &chunk.bytes, show);
+                    });
+                }
+            }
+            return;
+        }
+        if start.bytes.len() >= application::ENOUGH {
+            match begun {
+                true => start.mute = true,
+                false => waiting.forget(direction),
+            }
+        }
+        let mute = waiting.halves.iter().all(|half| half.mute);
+        if mute || waiting.bytes > MOST_WAITING {
+            self.reading = Reading::Nothing;
+        }
+    }
+
+    fn recognise(&mut self, table: &'static [Protocol], direction: Direction, found: Application) {
+        let row = find(table, found.name);
+        let Some((protocol, make)) = row.and_then(|row| Some((row, row.stream?))) else {
+            self.reading = Reading::Nothing;
+            return;
+        };
+        let by_opener = self.opener.direction();
+        // Where no SYN told who opened the flow, what is said does.
+        let opener = match (self.opener, found.speaker) {
+            (Opener::FirstSender(_), Speaker::Client) => direction,
+            (Opener::FirstSender(_), Speaker::Server) => direction.opposite(),
+            _ => by_opener,
+        };
+        self.reading = Reading::Stream(Stream {
+            protocol,
+            reader: make(),
+            swapped: opener == Direction::ToClient,
+        });
+    }
+}
+
+impl Stream {
+    fn read(
+        &mut self,
+        direction: Direction,
+        moment: Moment,
+        told: Told<'_>,
+        read: impl FnOnce(&mut Stream, Direction, Show<'_>),
+    ) {
+        let (protocol, swapped) = (self.protocol, self.swapped);
+        let way = self.turned(direction);
+        read(self, way, &mut |sender, message| {
+            let sender = if swapped { sender.opposite() } else { sender };
+            told(protocol, sender, moment, message);
+        });
+    }
+}
+
+impl Waiting {
+    fn keep(&mut self, direction: Direction, moment: Moment, bytes: &[u8]) {
+        let start = &mut self.halves[direction.index()].bytes;
+        let room = application::ENOUGH.saturating_sub(start.len());
+        start.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.bytes += bytes.len();
+        self.chunks.push(Chunk {
+            direction,
+            moment,
+            bytes: bytes.to_vec(),
+        });
+    }
+
+    /// What a direction said is of no use to a parser.
+    fn forget(&mut self, direction: Direction) {
+        self.halves[direction.index()] = Start::default();
+        self.chunks.retain(|chunk| chunk.direction != direction);
+        self.bytes = self.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+    }
+}

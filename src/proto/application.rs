@@ -1,0 +1,537 @@
+//! Native dissectors over TCP streams: what one offers, and what it is given.
+//!
+//! A protocol implements [`Application`] and names a factory and its ports in
+//! its row of `PROTOCOLS`; the connection holds the reader that was made for
+//! it. Bytes are read where they stand: what was not read yet is always the
+//! end of the direction's stream, so that the reader's place is a count from
+//! there ([`Inlet::left`]), which no edit before it can move.
+//! One frame of work ([`Op::Application`]) runs per arrival and direction,
+//! after the listeners of the bytes themselves.
+//! Not here: who chooses the dissector by policy (`tcp::receive`), what each
+//! protocol says (its folder).
+
+use std::any::Any;
+
+use super::tcp::{self, Tcp, cause};
+use super::{PROTOCOLS, Protocol};
+use crate::buf::{BufError, BufId, Pos, Span, Store};
+use crate::core::{Core, Frame, Op, Step, flow_state};
+use crate::event::EventKind;
+use crate::flow::Direction;
+use crate::packet::decode::protocol::TCP;
+
+/// Bytes that a reader is shown in one go.
+const LOOK: u64 = 4096;
+/// Bytes after which every probe has made up its mind.
+pub const PROBED: u64 = 64;
+
+/// Where a protocol is found.
+#[derive(Clone, Copy, Debug)]
+pub enum Over {
+    /// Its usual port: the default of the policy `next_dissector`.
+    TcpPort(u16),
+    UdpPort(u16),
+    /// Told by its first bytes, on any port.
+    TcpProbe(fn(&[u8], Direction) -> Likeness),
+}
+
+/// What the first bytes of a direction look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    Yes,
+    No,
+    /// More bytes would tell.
+    Open,
+}
+
+/// Makes the reader of one connection.
+pub type Factory = fn() -> Box<dyn Application>;
+
+/// A native dissector at work on one connection.
+pub trait Application: Any {
+    /// Takes the reading of one direction one event further, from
+    /// [`Seat::stage`]: [`START`] when bytes arrived, or the stage that the
+    /// last event named.
+    fn step(&mut self, seat: &mut Seat<'_>) -> Turn;
+
+    /// The bytes that the direction has next will never be there: by default
+    /// the rest of the connection passes.
+    fn lost(&mut self, seat: &mut Seat<'_>, why: Lost) -> Turn {
+        let _ = (seat, why);
+        Turn::HandOver(0)
+    }
+
+    /// The streams are gone: nothing is read any more.
+    fn close(&mut self, core: &mut Core);
+}
+
+/// For [`Turn::HandOver`]: whoever knows the bytes that follow.
+pub const ANYONE: u16 = u16::MAX;
+
+/// The stage in which bytes arrived, or the direction was woken.
+pub const START: u8 = 1;
+/// The stage before: the arrival is not noted yet.
+const ARRIVED: u8 = 0;
+
+/// What [`Application::step`] came to.
+#[derive(Debug)]
+pub enum Turn {
+    /// Listeners of this event run; then the stage that was set.
+    Event(Step),
+    /// Nothing more to read for now.
+    Wait,
+    /// Once more, when the work that was pushed is done.
+    Again,
+    /// The connection is dropped.
+    Refuse,
+    /// The dissector with that bit goes on with what was not read; 0, or one
+    /// that no rule file asked for: the rest passes. [`ANYONE`] is told by
+    /// its first bytes.
+    HandOver(u16),
+}
+
+/// Why bytes are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The capture has only the beginning of a packet.
+    NotCaptured,
+    /// The buffers are full.
+    NoRoom,
+}
+
+/// Where a reader stands in one direction.
+#[derive(Debug, Default)]
+pub struct Inlet {
+    /// The first piece that arrived since the last reading.
+    arrived: Option<u64>,
+    lost: Option<Lost>,
+    /// Bytes at the end of the stream that were not read.
+    left: u64,
+    /// The mark that keeps bytes from leaving.
+    hold: Option<Pos>,
+    /// The reader was told that the stream is over.
+    ended: bool,
+}
+
+/// What reads a connection.
+pub struct Attached {
+    /// None once the rest of the connection passes.
+    application: Option<Box<dyn Application>>,
+    inlets: [Inlet; 2],
+}
+
+impl Attached {
+    pub fn new(application: Box<dyn Application>) -> Attached {
+        Attached {
+            application: Some(application),
+            inlets: Default::default(),
+        }
+    }
+
+    /// Whether anybody still reads.
+    pub fn reads(&self) -> bool {
+        self.application.is_some()
+    }
+
+    /// The reader, if it is of that type.
+    pub fn reader<A: Application>(&mut self) -> Option<&mut A> {
+        let application: &mut dyn Any = self.application.as_deref_mut()?;
+        application.downcast_mut()
+    }
+
+    /// Notes what arrived at the end of a direction's stream: the number of
+    /// the first piece.
+    pub fn arrived(&mut self, direction: Direction, piece: u64) {
+        self.inlets[direction.index()].arrived.get_or_insert(piece);
+    }
+
+    /// Notes that bytes did not get into a direction's stream.
+    pub fn lost(&mut self, direction: Direction, why: Lost) {
+        self.inlets[direction.index()].lost.get_or_insert(why);
+    }
+
+    /// The streams are gone.
+    pub fn close(&mut self, core: &mut Core) {
+        if let Some(mut application) = self.application.take() {
+            application.close(core);
+        }
+        self.inlets = Default::default();
+    }
+}
+
+/// The row of a dissector that can be attached, if a rule file asked for it.
+fn row(core: &Core, bit: u16) -> Option<&'static Protocol> {
+    PROTOCOLS
+        .iter()
+        .find(|row| row.bit == bit && row.application.is_some() && core.has(bit))
+}
+
+/// Whether one of the dissectors in `bits` reads streams.
+pub fn reads_streams(bits: u16) -> bool {
+    PROTOCOLS
+        .iter()
+        .any(|row| row.bit & bits != 0 && row.application.is_some())
+}
+
+/// The reader of a connection to that port, by the ports that protocols have
+/// by default; else one that probes, if rules want that.
+pub fn by_port(core: &Core, port: u16) -> Option<Box<dyn Application>> {
+    let is_there = |over: &Over| matches!(over, Over::TcpPort(own) if *own == port);
+    let found = PROTOCOLS
+        .iter()
+        .find(|row| core.has(row.bit) && row.over.iter().any(is_there));
+    match found {
+        Some(row) => row.application.map(|make| make()),
+        None => prober(core),
+    }
+}
+
+/// The reader that a rule chose by its dissector's bit.
+pub fn by_bit(core: &Core, bit: u16) -> Option<Box<dyn Application>> {
+    row(core, bit)?.application.map(|make| make())
+}
+
+/// Finds out what is spoken, where some dissector that rules asked for can
+/// tell.
+pub fn prober(core: &Core) -> Option<Box<dyn Application>> {
+    let any = core.settings.defaults.probe && probes(core).next().is_some();
+    any.then(|| Box::new(Prober) as Box<dyn Application>)
+}
+
+type Probe = fn(&[u8], Direction) -> Likeness;
+
+fn probes(core: &Core) -> impl Iterator<Item = (u16, Probe)> {
+    PROTOCOLS
+        .iter()
+        .filter(|row| row.application.is_some() && core.has(row.bit))
+        .flat_map(|row| row.over.iter().map(move |over| (row.bit, over)))
+        .filter_map(|(bit, over)| match over {
+            Over::TcpProbe(probe) => Some((bit, *probe)),
+            _ => None,
+        })
+}
+
+/// Looks at the first bytes and leaves the rest to whoever knows them.
+struct Prober;
+
+impl Application for Prober {
+    fn step(&mut self, seat: &mut Seat<'_>) -> Turn {
+        let direction = seat.direction();
+        let candidates: Vec<_> = probes(seat.core()).collect();
+        let over = seat.left() >= PROBED || seat.is_over();
+        let Ok(bytes) = seat.unread() else {
+            return Turn::HandOver(0);
+        };
+        if bytes.is_empty() {
+            return Turn::Wait;
+        }
+        let mut open = false;
+        for (bit, probe) in candidates {
+            match probe(bytes, direction) {
+                Likeness::Yes => return Turn::HandOver(bit),
+                Likeness::Open => open = true,
+                Likeness::No => {}
+            }
+        }
+        if open && !over && seat.hold(0).is_ok() {
+            return Turn::Wait;
+        }
+        Turn::HandOver(0)
+    }
+
+    fn close(&mut self, _: &mut Core) {}
+}
+
+/// Takes the reading of the top frame one event further.
+pub fn step(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
+    let taken = is_wanted(tcp.core, frame)
+        .then(|| tcp::take_application(&mut tcp, frame.flow))
+        .flatten();
+    let Some(mut attached) = taken else {
+        tcp.core.stack.pop();
+        return None;
+    };
+    let turn = turn(&mut tcp, frame, &mut attached);
+    let event = match turn {
+        Turn::Event(event) => Some(event),
+        Turn::Again => None,
+        Turn::Wait => {
+            pop(tcp.core, frame);
+            None
+        }
+        Turn::Refuse => {
+            pop(tcp.core, frame);
+            let end = Frame::flow(Op::TcpEnd, frame.flow, frame.direction);
+            tcp.core.push(end.with(cause::REFUSED));
+            None
+        }
+        Turn::HandOver(bit) => {
+            pop(tcp.core, frame);
+            hand_over(&mut tcp, frame, &mut attached, bit);
+            None
+        }
+    };
+    tcp::put_application(&mut tcp, frame.flow, attached);
+    event
+}
+
+/// Whether the connection is still the one that the frame was pushed for.
+fn is_wanted(core: &Core, frame: Frame) -> bool {
+    core.flows.live(frame.flow).is_some_and(|record| {
+        record.protocol == TCP
+            && record.generation() == frame.generation
+            && record.state != flow_state::DROP
+    })
+}
+
+fn turn(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached) -> Turn {
+    let Attached {
+        application: Some(application),
+        inlets,
+    } = attached
+    else {
+        return Turn::Wait;
+    };
+    let mut seat = Seat {
+        tcp: tcp.again(),
+        frame,
+        inlets,
+    };
+    if frame.stage == ARRIVED {
+        seat.goto(START);
+        if let Some(why) = seat.take_in() {
+            return application.lost(&mut seat, why);
+        }
+    }
+    application.step(&mut seat)
+}
+
+/// Removes the frame that is done; what it pushed stays.
+fn pop(core: &mut Core, frame: Frame) {
+    let own = |other: &Frame| {
+        other.op == Op::Application
+            && other.flow == frame.flow
+            && other.direction == frame.direction
+    };
+    if let Some(at) = core.stack.iter().rposition(own) {
+        core.stack.remove(at);
+    }
+}
+
+/// Another dissector reads from here on, both directions.
+fn hand_over(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached, bit: u16) {
+    if let Some(mut application) = attached.application.take() {
+        application.close(tcp.core);
+    }
+    attached.application = match bit {
+        ANYONE => prober(tcp.core),
+        bit => by_bit(tcp.core, bit),
+    };
+    for direction in [frame.direction.opposite(), frame.direction] {
+        let inlet = &mut attached.inlets[direction.index()];
+        if attached.application.is_none() {
+            inlet.left = 0;
+            unhold(&mut tcp.core.bufs, inlet);
+        }
+        wake(tcp.core, frame, direction);
+    }
+}
+
+/// Has a direction read, and what is read leave.
+fn wake(core: &mut Core, frame: Frame, direction: Direction) {
+    core.push(Frame::flow(Op::TcpRelease, frame.flow, direction));
+    let work = Frame::flow(Op::Application, frame.flow, direction);
+    core.push(Frame {
+        generation: frame.generation,
+        packet: frame.packet,
+        ..work
+    });
+}
+
+fn unhold(bufs: &mut Store, inlet: &mut Inlet) {
+    if let Some(mark) = inlet.hold.take() {
+        // Fails only for a mark that went with its stream.
+        let _ = bufs.unmark(mark);
+    }
+}
+
+/// The place of a reader: one direction of one connection, for one step.
+pub struct Seat<'a> {
+    tcp: Tcp<'a>,
+    frame: Frame,
+    inlets: &'a mut [Inlet; 2],
+}
+
+impl Seat<'_> {
+    pub fn direction(&self) -> Direction {
+        self.frame.direction
+    }
+
+    /// What is to be done: see [`Application::step`].
+    pub fn stage(&self) -> u8 {
+        self.frame.stage.max(START)
+    }
+
+    pub fn core(&mut self) -> &mut Core {
+        self.tcp.core
+    }
+
+    pub fn flow(&self) -> u32 {
+        self.frame.flow
+    }
+
+    /// The packet that brought the bytes.
+    pub fn packet(&self) -> u32 {
+        self.frame.packet
+    }
+
+    fn inlet(&mut self) -> &mut Inlet {
+        &mut self.inlets[self.frame.direction.index()]
+    }
+
+    /// Counts what arrived, as listeners of the bytes left it.
+    fn take_in(&mut self) -> Option<Lost> {
+        if let Some(why) = self.inlet().lost.take() {
+            return Some(why);
+        }
+        let piece = self.inlet().arrived.take()?;
+        let fresh = self
+            .stream()
+            .and_then(|stream| self.tcp.core.bufs.stream_available_from(stream, piece));
+        match fresh {
+            Ok(fresh) => {
+                self.inlet().left += fresh;
+                None
+            }
+            Err(_) => Some(Lost::NoRoom),
+        }
+    }
+
+    fn stream(&mut self) -> Result<BufId, BufError> {
+        tcp::open_stream(&mut self.tcp, self.frame.flow, self.frame.direction)
+            .ok_or(BufError::InvalidBuffer)
+    }
+
+    /// Bytes that arrived and were not read.
+    pub fn left(&mut self) -> u64 {
+        self.inlet().left
+    }
+
+    /// The next bytes, as many as are looked at in one go.
+    ///
+    /// # Errors
+    /// When the stream is gone, as in all that follows.
+    pub fn unread(&mut self) -> Result<&[u8], BufError> {
+        let left = self.inlet().left;
+        if left == 0 {
+            return Ok(&[]);
+        }
+        let at = self.place(0)?;
+        self.tcp.core.bufs.bytes(Span::Counted(at, left.min(LOOK)))
+    }
+
+    /// Goes on by so many bytes.
+    pub fn advance(&mut self, bytes: u64) {
+        let inlet = self.inlet();
+        inlet.left = inlet.left.saturating_sub(bytes);
+    }
+
+    /// The position so many bytes before the next one.
+    ///
+    /// # Errors
+    /// When the stream is gone.
+    pub fn place(&mut self, back: u64) -> Result<Pos, BufError> {
+        let (stream, left) = (self.stream()?, self.inlet().left);
+        self.tcp.core.bufs.position_before_end(stream, left + back)
+    }
+
+    /// Replaces bytes that were read: `len` of them, from `back` bytes before
+    /// the next one on.
+    ///
+    /// # Errors
+    /// When they cannot be changed, or the buffers are full.
+    pub fn edit(&mut self, back: u64, len: u64, bytes: &[u8]) -> Result<(), BufError> {
+        let at = self.place(back)?;
+        self.tcp
+            .core
+            .bufs
+            .set_string(Span::Counted(at, len), bytes)
+            .map(|_| ())
+    }
+
+    /// Keeps everything from `back` bytes before the next one on from
+    /// leaving, until [`Seat::release`]. What is only watched leaves anyway.
+    ///
+    /// # Errors
+    /// When the buffers are full.
+    pub fn hold(&mut self, back: u64) -> Result<(), BufError> {
+        if self.inlet().hold.is_some() || self.tcp.core.settings.pass_through {
+            return Ok(());
+        }
+        let at = self.place(back)?;
+        let mark = self.tcp.core.bufs.mark(at, false)?;
+        self.inlet().hold = Some(mark);
+        Ok(())
+    }
+
+    /// Lets go what was held.
+    pub fn release(&mut self) {
+        let inlet = &mut self.inlets[self.frame.direction.index()];
+        unhold(&mut self.tcp.core.bufs, inlet);
+    }
+
+    /// Whether the direction has nothing more to come than what is left.
+    pub fn is_over(&mut self) -> bool {
+        tcp::is_finished(&mut self.tcp, self.frame.flow, self.frame.direction)
+    }
+
+    /// True once: when everything was read of a direction that is over.
+    pub fn has_ended(&mut self) -> bool {
+        self.is_over() && self.left() == 0 && !std::mem::replace(&mut self.inlet().ended, true)
+    }
+
+    /// Whether the bytes may be changed.
+    pub fn is_writable(&mut self) -> bool {
+        tcp::is_writable(&mut self.tcp, self.frame.flow)
+    }
+
+    /// What comes next for this direction.
+    pub fn goto(&mut self, stage: u8) {
+        self.frame.stage = stage;
+        if let Some(top) = self.tcp.core.stack.last_mut() {
+            top.stage = stage;
+        }
+    }
+
+    /// Raises an event of the connection, if somebody hears it; afterwards
+    /// the stage is `next`.
+    pub fn event(&mut self, kind: EventKind, next: u8) -> Option<Turn> {
+        self.goto(next);
+        let Frame {
+            flow,
+            direction,
+            packet,
+            ..
+        } = self.frame;
+        self.tcp
+            .event(kind, flow, packet, direction)
+            .map(Turn::Event)
+    }
+
+    /// Asks a policy of the dissector that rules have extended.
+    pub fn ask(&mut self, policy: EventKind, detail: u32, next: u8) -> Turn {
+        self.goto(next);
+        let current = &mut self.tcp.core.current;
+        current.flow = self.frame.flow;
+        current.packet = self.frame.packet;
+        current.direction = self.frame.direction as u32;
+        current.detail = detail;
+        Turn::Event(Step::Event(policy, self.frame.flow))
+    }
+
+    /// Has the other direction read, which waited for this one. The step
+    /// that calls this ends with [`Turn::Again`].
+    pub fn wake_other(&mut self) {
+        wake(self.tcp.core, self.frame, self.frame.direction.opposite());
+    }
+}

@@ -1,0 +1,27 @@
+//! DNS over UDP and TCP (RFC 1035, 2181, 6891), multicast DNS and LLMNR.
+//!
+//! `wire.rs` finds everything in a message without decoding it, `name.rs`
+//! and `data.rs` make text of names and record data, `message.rs` and
+//! `parser.rs` give messages as values; `edit.rs` puts changed ones together.
+//! `store.rs` keeps messages that rules read, and `dns.lua` shows them. Not here: zones, caching, DNSSEC
+//! validation.
+
+pub mod correlator;
+pub mod data;
+pub mod edit;
+pub mod encode;
+pub mod fault;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod kinds;
+pub mod message;
+pub mod name;
+pub mod parser;
+pub mod store;
+pub mod wire;
+
+pub use correlator::{Correlator, Observed};
+pub use fault::{Fault, FaultKind};
+pub use kinds::{Class, RecordType};
+pub use message::{Anomaly, Content, Edns, Flags, Message, Question, Record};
+pub use parser::{Parser, StreamParser};

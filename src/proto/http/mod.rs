@@ -1,0 +1,70 @@
+//! HTTP/1.x over TCP: read as it streams by, shown to rules message by
+//! message, rewritten where they change it.
+//!
+//! `head` takes a message head apart, `framing` finds where bodies end,
+//! `connection` keeps both sides in step, `message` is a head with what rules
+//! changed, `anomaly` names what is wrong. None of these knows the engine.
+//! `reader` reads the streams of a connection, raises the events and writes
+//! the changes back, `body` shows bodies, `judge` decides about anomalies;
+//! `http.lua` shows it all to rules. HTTP/2 is another protocol.
+
+pub mod anomaly;
+mod body;
+pub mod connection;
+pub mod framing;
+pub mod head;
+mod judge;
+pub mod message;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use connection::Session;
+pub use reader::Reader;
+
+use super::application::Likeness;
+use crate::flow::Direction;
+
+/// Methods by which a client's first bytes are known for HTTP; others are
+/// too rare to hold bytes for.
+const METHODS: &[&[u8]] = &[
+    b"GET ",
+    b"POST ",
+    b"HEAD ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"CONNECT ",
+    b"PATCH ",
+    b"TRACE ",
+    b"PROPFIND ",
+    b"REPORT ",
+    b"M-SEARCH ",
+    b"NOTIFY ",
+    b"SUBSCRIBE ",
+];
+
+/// Whether a connection begins like HTTP/1: the client speaks first.
+pub fn probe(bytes: &[u8], direction: Direction) -> Likeness {
+    if direction == Direction::ToClient {
+        return Likeness::No;
+    }
+    let known = |method: &&[u8]| {
+        let len = method.len().min(bytes.len());
+        method[..len] == bytes[..len]
+    };
+    match METHODS.iter().copied().find(known) {
+        // The other protocol with such words has no blank line of its own:
+        // a path or an address must follow.
+        Some(method) if bytes.len() > method.len() => {
+            let next = bytes[method.len()];
+            if next.is_ascii_graphic() {
+                Likeness::Yes
+            } else {
+                Likeness::No
+            }
+        }
+        Some(_) => Likeness::Open,
+        None => Likeness::No,
+    }
+}
