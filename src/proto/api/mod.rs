@@ -8,6 +8,7 @@
 
 mod buffers;
 mod haka;
+mod http;
 mod listeners;
 mod packets;
 mod suggest;
@@ -165,6 +166,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         packets::OBJECTS,
         buffers::OBJECTS,
         values::OBJECTS,
+        http::OBJECTS,
     ]
     .into_iter()
     .flatten()
