@@ -44,6 +44,8 @@ pub struct Stats {
     pub tunnels: u64,
     /// HTTP messages that can be read in two ways, or in none.
     pub http_anomalies: u64,
+    /// Hellos of TLS clients that could not be read.
+    pub tls_anomalies: u64,
     pub packet_cap: u64,
 }
 

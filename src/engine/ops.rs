@@ -6,6 +6,7 @@
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
 mod http;
+mod tls;
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -571,6 +572,9 @@ static TABLE: Ops = Ops {
     http_set_field: http::http_set_field,
     http_set_header: http::http_set_header,
     http_resize: http::http_resize,
+    tls_serial: tls::tls_serial,
+    tls_text: tls::tls_text,
+    tls_number: tls::tls_number,
     hook,
     extend,
     timer_start,

@@ -184,6 +184,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: Some(|| Box::<http::Reader>::default()),
     },
     Protocol {
+        name: "tls",
+        require: "protocol/tls",
+        bit: dissector::TLS,
+        needs: &["protocol/tcp_connection"],
+        needs_with_ipv6: &[],
+        chunk: "proto/tls/tls",
+        source: include_str!("tls/tls.lua"),
+        fields: &[],
+        over: tls::OVER,
+        application: Some(|| Box::<tls::Session>::default()),
+    },
+    Protocol {
         name: "udp_connection",
         require: "protocol/udp_connection",
         bit: dissector::UDP_CONNECTION,

@@ -1,6 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
 use super::reader::{DatagramReader, StreamReader};
+use crate::proto::{quic, tls};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -16,7 +17,21 @@ pub struct Protocol {
 }
 
 /// Every protocol with a parser.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "tls",
+        proto: "tls",
+        stream: Some(|| Box::<tls::Parser>::default()),
+        datagrams: None,
+    },
+    // The same messages, with the version of QUIC that carried them.
+    Protocol {
+        name: "quic",
+        proto: "tls",
+        stream: None,
+        datagrams: Some(|| Box::<quic::Parser>::default()),
+    },
+];
 
 /// The row of a protocol.
 pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {

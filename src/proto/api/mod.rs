@@ -12,6 +12,7 @@ mod http;
 mod listeners;
 mod packets;
 mod suggest;
+mod tls;
 mod values;
 
 pub use listeners::{listener, policies, streamed_listener};
@@ -167,6 +168,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         buffers::OBJECTS,
         values::OBJECTS,
         http::OBJECTS,
+        tls::OBJECTS,
     ]
     .into_iter()
     .flatten()

@@ -6,6 +6,8 @@
 //! a few times. Once both hellos are there, packets of the connection are
 //! passed over by their connection ids.
 
+use ring::digest::{self, Digest};
+
 use super::gather::Gathered;
 use super::header::{Initial, LONGEST_ID, Packet, next_packet, varint};
 use super::keys::Keys;
@@ -39,6 +41,8 @@ pub struct Reader {
     room: Vec<u8>,
     /// The hello last given: its body.
     body: Vec<u8>,
+    /// SHA-256 of the client's hello last given.
+    told: Option<Digest>,
 }
 
 #[derive(Clone, Debug)]
@@ -178,6 +182,16 @@ impl Reader {
         );
         self.body.extend_from_slice(body);
         side.settle();
+        // After a Retry the client says the same again under other keys.
+        let digest = digest::digest(&digest::SHA256, &self.body);
+        if from_client
+            && self
+                .told
+                .replace(digest)
+                .is_some_and(|told| told.as_ref() == digest.as_ref())
+        {
+            return None;
+        }
         Some(hello)
     }
 }

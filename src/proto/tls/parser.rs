@@ -19,6 +19,8 @@ pub const PREFACE: usize = 8 << 10;
 /// Bytes that tell a hello: a record's header, a message's header and the
 /// first byte of the version.
 const SIGN: usize = 10;
+/// Which of them is the message's type.
+const KIND_AT: usize = 5;
 
 /// What is wrong with a hello that cannot be read.
 pub(super) const BEYOND: &str = "a length points beyond the message";
@@ -69,9 +71,7 @@ impl Parser {
 
     /// TLS was spoken.
     pub fn is_recognised(&self) -> bool {
-        [&self.initiator, &self.responder]
-            .iter()
-            .any(|side| matches!(side, Side::Within(reader) if reader.is_recognised()))
+        self.initiator.is_recognised() || self.responder.is_recognised()
     }
 }
 
@@ -79,11 +79,13 @@ impl SessionParser for Parser {
     type Message = Message;
 
     fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Message> {
-        self.initiator.feed(bytes)
+        let answers = self.responder.is_recognised();
+        self.initiator.feed(bytes, answers)
     }
 
     fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Message> {
-        self.responder.feed(bytes)
+        let answers = self.initiator.is_recognised();
+        self.responder.feed(bytes, answers)
     }
 
     fn rst_initiator(&mut self) {
@@ -111,7 +113,12 @@ impl Side {
         *self = Side::Within(reader);
     }
 
-    fn feed(&mut self, mut bytes: &[u8]) -> Vec<Message> {
+    fn is_recognised(&self) -> bool {
+        matches!(self, Side::Within(reader) if reader.is_recognised())
+    }
+
+    /// `answers`: the other side speaks TLS, so that this one may begin to.
+    fn feed(&mut self, mut bytes: &[u8], answers: bool) -> Vec<Message> {
         let mut messages = Vec::new();
         match self {
             Side::Within(reader) => read_all(reader, bytes, &mut messages),
@@ -123,7 +130,7 @@ impl Side {
                 let room = PREFACE - before.len();
                 before.extend_from_slice(&bytes[..bytes.len().min(room)]);
                 bytes = &bytes[bytes.len().min(room)..];
-                let Some(start) = find(before, searched) else {
+                let Some(start) = find(before, searched, answers) else {
                     if before.len() == PREFACE {
                         self.stop();
                     }
@@ -142,7 +149,7 @@ impl Side {
 
 /// Where TLS begins in what came so far. `searched` moves past what cannot
 /// be a beginning, whatever follows.
-fn find(bytes: &[u8], searched: &mut usize) -> Option<usize> {
+fn find(bytes: &[u8], searched: &mut usize, answers: bool) -> Option<usize> {
     if *searched == 0 {
         match begins_stream(bytes) {
             Some(true) => return Some(0),
@@ -153,8 +160,11 @@ fn find(bytes: &[u8], searched: &mut usize) -> Option<usize> {
     while let Some(at) = memchr::memchr(22, &bytes[*searched..]) {
         *searched += at;
         match is_hello(&bytes[*searched..]) {
-            Some(true) => return Some(*searched),
-            Some(false) => *searched += 1,
+            // A server does not begin of its own accord.
+            Some(true) if bytes[*searched + KIND_AT] != handshake::SERVER_HELLO || answers => {
+                return Some(*searched);
+            }
+            Some(_) => *searched += 1,
             None => return None,
         }
     }
