@@ -23,6 +23,7 @@ mod regexps;
 pub mod sandbox;
 mod states;
 mod suggest;
+mod tls;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
@@ -216,6 +217,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         sandbox::OBJECTS,
         dns::OBJECTS,
         http::OBJECTS,
+        tls::OBJECTS,
     ]
     .into_iter()
     .flatten()
