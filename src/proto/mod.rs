@@ -14,9 +14,11 @@ pub mod http;
 pub mod ip;
 pub mod line;
 pub mod parser;
+pub mod quic;
 pub mod smtp;
 pub mod ssh;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 
 use crate::core::dissector;
@@ -244,6 +246,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
         application: Some(|| Box::new(ssh::reader())),
+    },
+    Protocol {
+        name: "tls",
+        require: "protocol/tls",
+        bit: dissector::TLS,
+        needs: &["protocol/tcp_connection"],
+        needs_with_ipv6: &[],
+        chunk: "proto/tls/tls",
+        source: include_str!("tls/tls.lua"),
+        fields: &[],
+        over: tls::OVER,
+        application: Some(|| Box::<tls::Session>::default()),
     },
     Protocol {
         name: "udp_connection",

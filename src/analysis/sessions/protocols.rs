@@ -1,7 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
 use super::reader::{DatagramReader, StreamReader, datagrams, stream};
-use crate::proto::{dns, ftp, http, smtp, ssh};
+use crate::proto::{dns, ftp, http, quic, smtp, ssh, tls};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -47,6 +47,19 @@ pub const PROTOCOLS: &[Protocol] = &[
         proto: "ssh",
         stream: Some(stream::<ssh::Parser>),
         datagrams: None,
+    },
+    Protocol {
+        name: "tls",
+        proto: "tls",
+        stream: Some(|| Box::<tls::Parser>::default()),
+        datagrams: None,
+    },
+    // The same messages, with the version of QUIC that carried them.
+    Protocol {
+        name: "quic",
+        proto: "tls",
+        stream: None,
+        datagrams: Some(|| Box::<quic::Parser>::default()),
     },
 ];
 

@@ -24,6 +24,7 @@ pub mod sandbox;
 mod states;
 mod suggest;
 mod text;
+mod tls;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
@@ -218,6 +219,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         sandbox::OBJECTS,
         dns::OBJECTS,
         http::OBJECTS,
+        tls::OBJECTS,
     ]
     .into_iter()
     .flatten()
