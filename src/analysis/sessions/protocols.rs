@@ -1,6 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader};
+use super::reader::{DatagramReader, StreamReader, datagrams, stream};
+use crate::proto::dns;
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -16,7 +17,12 @@ pub struct Protocol {
 }
 
 /// Every protocol with a parser.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] = &[Protocol {
+    name: "dns",
+    proto: "dns",
+    stream: Some(stream::<dns::StreamParser>),
+    datagrams: Some(datagrams::<dns::Parser>),
+}];
 
 /// The row of a protocol.
 pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {
