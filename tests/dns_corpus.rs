@@ -228,7 +228,7 @@ fn data(record: &Value) -> String {
         "SOA" => words().split(' ').next().unwrap_or_default().to_owned(),
         "TXT" => escaped(
             &text
-                .replace("\" \"", ",")
+                .replace("\" \"", "|")
                 .trim_matches('"')
                 .replace("\\\"", "\""),
         ),
