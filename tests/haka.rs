@@ -6,6 +6,8 @@
 
 #[path = "haka/core.rs"]
 mod core;
+#[path = "haka/dns.rs"]
+mod dns;
 #[path = "haka/grammar.rs"]
 mod grammar;
 #[path = "haka/harness.rs"]

@@ -8,7 +8,7 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::table::Opening;
 use crate::packet::record::flag;
-use crate::proto::{ip, tcp};
+use crate::proto::{ip, quic, tcp};
 
 impl Engine {
     /// Counts a packet of a protocol that has no connections as a flow of
@@ -74,6 +74,9 @@ impl Engine {
         self.core.tell_cap(None, "max_packets", limit);
         if !self.reassembler.is_empty() {
             return self.abandon_fragments(DropReason::FragmentCap);
+        }
+        if self.common.quic.holds() {
+            return quic::session::let_all_go(&mut self.core, &mut self.common.quic);
         }
         let oldest =
             self.core.packets.slots().into_iter().find(|&slot| {

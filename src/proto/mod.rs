@@ -48,6 +48,7 @@ const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
 const HTTP_UTILS: &str = "protocol/http_utils";
+const UDP_CONNECTION: &str = "protocol/udp_connection";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -197,7 +198,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     },
     Protocol {
         name: "udp_connection",
-        require: "protocol/udp_connection",
+        require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
         needs: &[UDP],
         needs_with_ipv6: &[],
@@ -206,6 +207,36 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[],
         application: None,
+    },
+    Protocol {
+        name: "quic",
+        require: "protocol/quic",
+        bit: dissector::QUIC,
+        needs: &[UDP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/quic/quic",
+        source: include_str!("quic/quic.lua"),
+        fields: &[],
+        over: &[Over::UdpPort(443)],
+        application: None,
+    },
+    Protocol {
+        name: "dns",
+        require: "protocol/dns",
+        bit: dissector::DNS,
+        needs: &[UDP_CONNECTION],
+        // Haka's DNS was that of UDP; the other profile reads it over TCP too.
+        needs_with_ipv6: &["protocol/tcp_connection"],
+        chunk: "proto/dns/dns",
+        source: include_str!("dns/dns.lua"),
+        fields: &[],
+        over: &[
+            Over::UdpPort(dns::PORT),
+            Over::TcpPort(dns::PORT),
+            Over::UdpPort(dns::MULTICAST_PORT),
+            Over::UdpPort(dns::LINK_LOCAL_PORT),
+        ],
+        application: Some(|| Box::<dns::Reader>::default()),
     },
 ];
 

@@ -6,6 +6,7 @@ use crate::event::{EVENTS, EventRow};
 pub(super) const DIRECTION: Argument = arg("direction", "'up'|'down'");
 const FAULT: Argument = arg("fault", "fault");
 const TCP_FLOW: Argument = arg("flow", "tcp_connection");
+const DNS: Argument = arg("dns", "dns");
 const UDP_FLOW: Argument = arg("flow", "udp_connection");
 
 /// What listeners of one event of an application protocol get.
@@ -76,6 +77,16 @@ const FLOWS: &[(&str, &str, &[Argument])] = &[
         &[UDP_FLOW, arg("pkt", "udp"), DIRECTION],
     ),
     ("udp_connection", "end_connection", &[UDP_FLOW]),
+    ("dns", "query", &[DNS, arg("query", "dns_message")]),
+    (
+        "dns",
+        "response",
+        &[
+            DNS,
+            arg("response", "dns_message"),
+            arg("query", "dns_message"),
+        ],
+    ),
 ];
 
 const STREAMED: &[Argument] = &[

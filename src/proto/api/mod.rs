@@ -7,6 +7,7 @@
 //! `tests/api.rs` holds the rows against the running library.
 
 mod buffers;
+mod dns;
 mod haka;
 mod http;
 mod listeners;
@@ -169,6 +170,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         values::OBJECTS,
         http::OBJECTS,
         tls::OBJECTS,
+        dns::OBJECTS,
     ]
     .into_iter()
     .flatten()

@@ -3,7 +3,9 @@
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
 //! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
+//! [`dns`]: DNS wherever it is needed.
 
+mod dns;
 mod haka;
 mod packets;
 mod rules;
@@ -24,6 +26,7 @@ pub fn all() -> Vec<Capture> {
     captures.extend(samples::all());
     captures.extend(rules::all());
     captures.extend(haka::all());
+    captures.extend(dns::all());
     captures
 }
 
