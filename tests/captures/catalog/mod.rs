@@ -2,7 +2,7 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
+//! traffic of `sample/`, [`tls`] that of its folders about TLS, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
 //! [`dns`]: DNS wherever it is needed.
 
 mod dns;
@@ -11,6 +11,7 @@ mod packets;
 mod rules;
 mod samples;
 mod streams;
+mod tls;
 
 use super::pcap::Recording;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Capture> {
     captures.extend(packets::all());
     captures.extend(samples::all());
     captures.extend(rules::all());
+    captures.extend(tls::all());
     captures.extend(haka::all());
     captures.extend(dns::all());
     captures
