@@ -5,6 +5,7 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod dialogue;
 mod dns;
 mod http;
 mod tls;
@@ -382,6 +383,18 @@ extern "C" fn compute_checksum(engine: *mut c_void, slot: u32, generation: u32, 
     })
 }
 
+extern "C" fn related(engine: *mut c_void, slot: u32, generation: u32) -> i64 {
+    with(engine, -(Status::Busy as i64), |engine| {
+        if engine.current_packet(slot, generation).is_err() {
+            return -(Status::Stale as i64);
+        }
+        match ip::related::flow_of(&engine.core, slot) {
+            Some((flow, direction)) => i64::from(flow) * 2 + direction as i64,
+            None => -(Status::Unsupported as i64),
+        }
+    })
+}
+
 extern "C" fn choose(engine: *mut c_void, slot: u32, generation: u32, next: u32) -> i32 {
     status(engine, |engine| {
         engine.current_packet(slot, generation)?;
@@ -577,6 +590,7 @@ static TABLE: Ops = Ops {
     payload,
     verify_checksum,
     compute_checksum,
+    related,
     choose,
     flow_send,
     flow_drop,
@@ -584,6 +598,9 @@ static TABLE: Ops = Ops {
     flow_stream,
     flow_scripted,
     flow_dissect,
+    flow_parent: dialogue::flow_parent,
+    line_text: dialogue::line_text,
+    line_set: dialogue::line_set,
     http_current: http::http_current,
     http_field: http::http_field,
     http_header: http::http_header,
@@ -591,9 +608,6 @@ static TABLE: Ops = Ops {
     http_set_field: http::http_set_field,
     http_set_header: http::http_set_header,
     http_resize: http::http_resize,
-    tls_serial: tls::tls_serial,
-    tls_text: tls::tls_text,
-    tls_number: tls::tls_number,
     dns_name: dns::dns_name,
     dns_part: dns::dns_part,
     dns_data: dns::dns_data,
@@ -604,6 +618,9 @@ static TABLE: Ops = Ops {
     dns_remove: dns::dns_remove,
     dns_drop: dns::dns_drop,
     dns_reply: dns::dns_reply,
+    tls_serial: tls::tls_serial,
+    tls_text: tls::tls_text,
+    tls_number: tls::tls_number,
     hook,
     extend,
     timer_start,

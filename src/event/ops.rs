@@ -101,6 +101,9 @@ ops! {
     verify_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
     /// Writes the right checksum into the layer now.
     compute_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The flow that an ICMP error is about: its slot times two, plus one if
+    /// the quoted packet went to the client; negative for none.
+    related(slot: u32 = "uint32_t", generation: u32 = "uint32_t") -> i64 = "int64_t";
     /// What a next_dissector policy chose for a packet: 0 none, 1 native,
     /// 2 a dissector in Lua.
     choose(slot: u32 = "uint32_t", generation: u32 = "uint32_t", next: u32 = "uint32_t") -> i32 = "int32_t";
@@ -120,6 +123,15 @@ ops! {
     /// A dissector of the engine reads the flow from now on, by its bit of
     /// `core::dissector`.
     flow_dissect(flow: u32 = "uint32_t", generation: u32 = "uint32_t", bit: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The slot of the connection that announced a connection; -1 if none
+    /// did, -2 if it is gone.
+    flow_parent(flow: u32 = "uint32_t", generation: u32 = "uint32_t") -> i64 = "int64_t";
+    /// A line of the message of a dialogue with that number, from 0, or null.
+    /// Texts are as long as `current.length` says and stay until the next
+    /// operation.
+    line_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", index: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Changes such a line.
+    line_set(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", index: u32 = "uint32_t", line: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
     /// The number of the request (0) or response (1) that belongs to the
     /// event under way, `of_body` if that is one about a body; what comes
     /// next (2) on the connection. 0 if there is none.
@@ -138,14 +150,6 @@ ops! {
     http_set_header(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", how: u32 = "uint32_t", name: *const u8 = "const char *", name_len: u32 = "uint32_t", value: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
     /// Lets rules change the size of a message's body.
     http_resize(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
-    /// The serial number of a handshake message: a client's (0) or server's
-    /// (1) hello, a certificate (2), an alert (3). 0 if there was none.
-    tls_serial(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t") -> u32 = "uint32_t";
-    /// A part of a handshake message, or null. Texts are as long as
-    /// `current.length` says and stay until the next operation.
-    tls_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
-    /// A part that is a number; not a number if it is not there.
-    tls_number(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> f64 = "double";
     /// The name at an offset of a message, as text, or null. Texts are as
     /// long as `current.length` says and stay until the next operation.
     dns_name(slot: u32 = "uint32_t", generation: u32 = "uint32_t", at: u32 = "uint32_t") -> *const u8 = "const char *";
@@ -172,6 +176,14 @@ ops! {
     /// Answers a query in the server's place: the slot of the response, or
     /// a negative status.
     dns_reply(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i64 = "int64_t";
+    /// The serial number of a handshake message: a client's (0) or server's
+    /// (1) hello, a certificate (2), an alert (3). 0 if there was none.
+    tls_serial(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t") -> u32 = "uint32_t";
+    /// A part of a handshake message, or null. Texts are as long as
+    /// `current.length` says and stay until the next operation.
+    tls_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// A part that is a number; not a number if it is not there.
+    tls_number(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> f64 = "double";
     /// Whether anybody hears an event.
     hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether rules added entries to a policy, named by its event.

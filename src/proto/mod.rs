@@ -6,12 +6,17 @@
 
 pub mod api;
 pub mod application;
+pub mod dialogue;
 pub mod dns;
 pub mod field;
+pub mod ftp;
 pub mod http;
 pub mod ip;
+pub mod line;
 pub mod parser;
 pub mod quic;
+pub mod smtp;
+pub mod ssh;
 pub mod tcp;
 pub mod tls;
 pub mod udp;
@@ -19,6 +24,11 @@ pub mod udp;
 use crate::core::dissector;
 use application::{Factory, Over};
 use field::Field;
+
+/// The outline in the guide for new protocols compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../doc/develop/add-a-protocol.md")]
+pub struct AddAProtocol;
 
 /// A module that rule files can `require`, mostly a dissector.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +57,7 @@ const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const TCP_CONNECTION: &str = "protocol/tcp_connection";
 const HTTP_UTILS: &str = "protocol/http_utils";
 const UDP_CONNECTION: &str = "protocol/udp_connection";
 
@@ -85,6 +96,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv4",
         source: include_str!("ip/ipv4.lua"),
         fields: ip::fields::IPV4,
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "ipv4lua",
+        require: "protocol/ipv4lua",
+        bit: 0,
+        needs: &[IPV4],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ipv4lua",
+        source: include_str!("ip/ipv4lua.lua"),
+        fields: &[],
         over: &[],
         application: None,
     },
@@ -183,6 +206,46 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[Over::TcpPort(80), Over::TcpProbe(http::probe)],
         application: Some(|| Box::<http::Reader>::default()),
+    },
+    Protocol {
+        name: "smtp",
+        require: "protocol/smtp",
+        bit: dissector::SMTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/smtp/smtp",
+        source: include_str!("smtp/smtp.lua"),
+        fields: &[],
+        over: &[
+            Over::TcpPort(25),
+            Over::TcpPort(587),
+            Over::TcpProbe(smtp::probe),
+        ],
+        application: Some(|| Box::new(smtp::reader())),
+    },
+    Protocol {
+        name: "ftp",
+        require: "protocol/ftp",
+        bit: dissector::FTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ftp/ftp",
+        source: include_str!("ftp/ftp.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(21), Over::TcpProbe(ftp::probe)],
+        application: Some(|| Box::new(ftp::reader())),
+    },
+    Protocol {
+        name: "ssh",
+        require: "protocol/ssh",
+        bit: dissector::SSH,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ssh/ssh",
+        source: include_str!("ssh/ssh.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
+        application: Some(|| Box::new(ssh::reader())),
     },
     Protocol {
         name: "tls",

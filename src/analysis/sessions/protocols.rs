@@ -1,7 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader};
-use crate::proto::{quic, tls};
+use super::reader::{DatagramReader, StreamReader, datagrams, stream};
+use crate::proto::{dns, ftp, http, quic, smtp, ssh, tls};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -18,6 +18,36 @@ pub struct Protocol {
 
 /// Every protocol with a parser.
 pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "http",
+        proto: "http",
+        stream: Some(stream::<http::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "dns",
+        proto: "dns",
+        stream: Some(stream::<dns::parser::StreamParser>),
+        datagrams: Some(datagrams::<dns::parser::Parser>),
+    },
+    Protocol {
+        name: "smtp",
+        proto: "smtp",
+        stream: Some(stream::<smtp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ftp",
+        proto: "ftp",
+        stream: Some(stream::<ftp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ssh",
+        proto: "ssh",
+        stream: Some(stream::<ssh::Parser>),
+        datagrams: None,
+    },
     Protocol {
         name: "tls",
         proto: "tls",

@@ -14,7 +14,7 @@ local NAME, NUMBER = 'udp_connection', 17
 local DIRECTIONS = { [0] = 'up', [1] = 'down' }
 
 local methods = {}
-local kind = { name = NAME, methods = methods }
+local kind = { name = NAME, number = NUMBER, methods = methods }
 lib.udp_flow = kind
 
 -- Drops the flow, or just the given packet.

@@ -2,14 +2,18 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`, [`tls`] that of its folders about TLS, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
-//! [`dns`]: DNS wherever it is needed.
+//! traffic of `sample/`, [`services`]: that of its mail and file transfer,
+//! [`tls`]: that of its folders about TLS,
+//! [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`, with
+//! [`haka_counts`]. [`dns`]: DNS wherever it is needed.
 
 mod dns;
 mod haka;
+mod haka_counts;
 mod packets;
 mod rules;
 mod samples;
+mod services;
 mod streams;
 mod tls;
 
@@ -25,6 +29,7 @@ pub fn all() -> Vec<Capture> {
     let mut captures = streams::all();
     captures.extend(packets::all());
     captures.extend(samples::all());
+    captures.extend(services::all());
     captures.extend(rules::all());
     captures.extend(tls::all());
     captures.extend(haka::all());
