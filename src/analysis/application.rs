@@ -85,6 +85,10 @@ pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
         // A handshake record of SSL 3.0 to TLS 1.3 with a hello in it.
         [0x16, 3, 0..=4, _, _, 1, ..] => ("tls", Speaker::Client),
         [0x16, 3, 0..=4, _, _, 2, ..] => ("tls", Speaker::Server),
+        // The hello of SSL 2.0 (RFC 5246, E.2).
+        [0x80..=0xff, _, 1, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 0, 2, ..] => {
+            ("tls", Speaker::Client)
+        }
         [b'P', b'R', b'I', b' ', b'*', ..] => ("http2", Speaker::Client),
         [b'2', b'2', b'0', ..] if on(&[21]) => ("ftp", Speaker::Server),
         [b'2', b'2', b'0', ..] if on(&[25, 587]) => ("smtp", Speaker::Server),
