@@ -2,9 +2,12 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
+//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`,
+//! with [`haka_counts`].
 //! traffic of `sample/`, [`services`]: that of its mail and file transfer, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
 
 mod haka;
+mod haka_counts;
 mod packets;
 mod rules;
 mod samples;
