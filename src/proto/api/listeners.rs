@@ -1,12 +1,28 @@
 //! What listeners of the engine's events are called with.
 
-use super::{Argument, arg};
+use super::{Argument, arg, dialogues, http};
 use crate::event::{EVENTS, EventRow};
 
-const DIRECTION: Argument = arg("direction", "'up'|'down'");
+pub(super) const DIRECTION: Argument = arg("direction", "'up'|'down'");
 const FAULT: Argument = arg("fault", "fault");
 const TCP_FLOW: Argument = arg("flow", "tcp_connection");
 const UDP_FLOW: Argument = arg("flow", "udp_connection");
+
+/// What listeners of one event of an application protocol get.
+pub struct Row {
+    pub dissector: &'static str,
+    pub event: &'static str,
+    pub plain: &'static [Argument],
+    /// Where the rule has `options = { streamed = true }`.
+    pub streamed: Option<&'static [Argument]>,
+}
+
+fn application(row: &EventRow) -> Option<&'static Row> {
+    [http::LISTENERS, dialogues::LISTENERS]
+        .into_iter()
+        .flatten()
+        .find(|one| (one.dissector, one.event) == (row.dissector, row.name))
+}
 
 /// A packet dissector's name is also that of its objects.
 const PACKETS: &[(&str, &[Argument], &[Argument])] = &[
@@ -77,6 +93,9 @@ pub fn listener(row: &EventRow) -> Option<&'static [Argument]> {
     if let Some((_, _, arguments)) = of_flow {
         return Some(arguments);
     }
+    if let Some(row) = application(row) {
+        return Some(row.plain);
+    }
     let (_, packet, fault) = PACKETS
         .iter()
         .find(|(dissector, ..)| *dissector == row.dissector)?;
@@ -91,7 +110,9 @@ pub fn listener(row: &EventRow) -> Option<&'static [Argument]> {
 pub fn streamed_listener(row: &EventRow) -> Option<&'static [Argument]> {
     match (row.dissector, row.name) {
         ("tcp_connection", "receive_data") => Some(STREAMED),
-        _ => listener(row),
+        _ => application(row)
+            .and_then(|one| one.streamed)
+            .or_else(|| listener(row)),
     }
 }
 
@@ -119,5 +140,7 @@ pub fn policies_told(dissector: &str) -> Vec<(&'static str, &'static str)> {
     let own = EVENTS.iter().filter(|row| row.dissector == dissector);
     let native = own.filter_map(|row| Some((row.name.strip_prefix("policy:")?, row.doc)));
     let lua = BY_LUA.iter().filter(|(owner, ..)| *owner == dissector);
-    native.chain(lua.map(|(_, name, doc)| (*name, *doc))).collect()
+    native
+        .chain(lua.map(|(_, name, doc)| (*name, *doc)))
+        .collect()
 }

@@ -8,10 +8,12 @@
 
 mod buffers;
 mod console;
+mod dialogues;
 mod dissectors;
 mod events;
 mod grammars;
 mod haka;
+mod http;
 mod library;
 mod listeners;
 mod misc;
@@ -212,6 +214,8 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         library::OBJECTS,
         console::OBJECTS,
         sandbox::OBJECTS,
+        http::OBJECTS,
+        dialogues::OBJECTS,
     ]
     .into_iter()
     .flatten()
@@ -230,7 +234,10 @@ pub fn module(require: &str) -> Option<&'static Object> {
 /// What a name means on an object: its type, or what a call gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    Property { is: String, writable: bool },
+    Property {
+        is: String,
+        writable: bool,
+    },
     /// Called with a dot.
     Function(Call),
     /// Called with a colon.
