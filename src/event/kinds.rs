@@ -101,6 +101,15 @@ events! {
     FtpAnomaly = "ftp" "anomaly" Flow "Something that no well-behaved peer sends.";
     SshBanner = "ssh" "banner" Flow "The version of one side; it has not left yet.";
     SshAnomaly = "ssh" "anomaly" Flow "A side sent no version, or too long a one.";
+    DnsQuery = "dns" "query" Flow "A query is there; nothing of it has left yet.";
+    DnsResponse = "dns" "response" Flow "A response is there, with the query that it answers.";
+    DnsNext = "dns" "policy:next_dissector" Flow "Inherited; never asked.";
+    TlsClientHello = "tls" "client_hello" Flow "The client's hello is there; nothing of it has left yet.";
+    TlsServerHello = "tls" "server_hello" Flow "The server's hello is there; nothing of it has left yet.";
+    TlsCertificate = "tls" "certificate" Flow "A certificate message, up to TLS 1.2.";
+    TlsAlert = "tls" "alert" Flow "An alert that is not encrypted.";
+    TlsNext = "tls" "policy:next_dissector" Flow "Inherited; never asked.";
+    TlsAnomaly = "tls" "policy:anomaly" Flow "Decides about a client's hello that cannot be read (`anomaly`).";
     Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 

@@ -14,9 +14,11 @@ pub mod http;
 pub mod ip;
 pub mod line;
 pub mod parser;
+pub mod quic;
 pub mod smtp;
 pub mod ssh;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 
 use crate::core::dissector;
@@ -57,6 +59,7 @@ const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
 const TCP_CONNECTION: &str = "protocol/tcp_connection";
 const HTTP_UTILS: &str = "protocol/http_utils";
+const UDP_CONNECTION: &str = "protocol/udp_connection";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -245,8 +248,20 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: Some(|| Box::new(ssh::reader())),
     },
     Protocol {
+        name: "tls",
+        require: "protocol/tls",
+        bit: dissector::TLS,
+        needs: &["protocol/tcp_connection"],
+        needs_with_ipv6: &[],
+        chunk: "proto/tls/tls",
+        source: include_str!("tls/tls.lua"),
+        fields: &[],
+        over: tls::OVER,
+        application: Some(|| Box::<tls::Session>::default()),
+    },
+    Protocol {
         name: "udp_connection",
-        require: "protocol/udp_connection",
+        require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
         needs: &[UDP],
         needs_with_ipv6: &[],
@@ -255,6 +270,24 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[],
         application: None,
+    },
+    Protocol {
+        name: "dns",
+        require: "protocol/dns",
+        bit: dissector::DNS,
+        needs: &[UDP_CONNECTION],
+        // Haka's DNS was that of UDP; the other profile reads it over TCP too.
+        needs_with_ipv6: &["protocol/tcp_connection"],
+        chunk: "proto/dns/dns",
+        source: include_str!("dns/dns.lua"),
+        fields: &[],
+        over: &[
+            Over::UdpPort(dns::PORT),
+            Over::TcpPort(dns::PORT),
+            Over::UdpPort(dns::MULTICAST_PORT),
+            Over::UdpPort(dns::LINK_LOCAL_PORT),
+        ],
+        application: Some(|| Box::<dns::Reader>::default()),
     },
 ];
 

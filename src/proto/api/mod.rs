@@ -10,6 +10,7 @@ mod buffers;
 mod console;
 mod dialogues;
 mod dissectors;
+mod dns;
 mod events;
 mod grammars;
 mod haka;
@@ -23,6 +24,7 @@ mod regexps;
 pub mod sandbox;
 mod states;
 mod suggest;
+mod tls;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
@@ -214,7 +216,9 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         library::OBJECTS,
         console::OBJECTS,
         sandbox::OBJECTS,
+        dns::OBJECTS,
         http::OBJECTS,
+        tls::OBJECTS,
         dialogues::OBJECTS,
     ]
     .into_iter()

@@ -2,10 +2,11 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`,
-//! with [`haka_counts`].
-//! traffic of `sample/`, [`services`]: that of its mail and file transfer, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
+//! traffic of `sample/`, [`services`]: that of its mail and file transfer,
+//! [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`, with
+//! [`haka_counts`]. [`dns`]: DNS wherever it is needed.
 
+mod dns;
 mod haka;
 mod haka_counts;
 mod packets;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Capture> {
     captures.extend(services::all());
     captures.extend(rules::all());
     captures.extend(haka::all());
+    captures.extend(dns::all());
     captures
 }
 
