@@ -8,6 +8,7 @@
 
 mod buffers;
 mod console;
+mod dialogues;
 mod dissectors;
 mod dns;
 mod events;
@@ -218,6 +219,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         dns::OBJECTS,
         http::OBJECTS,
         tls::OBJECTS,
+        dialogues::OBJECTS,
     ]
     .into_iter()
     .flatten()
