@@ -1,6 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader};
+use super::reader::{DatagramReader, StreamReader, datagrams, stream};
+use crate::proto::dns;
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -9,6 +10,9 @@ pub struct Protocol {
     pub name: &'static str,
     /// `proto` of its messages.
     pub proto: &'static str,
+    /// Others turn into it (`STARTTLS`, `CONNECT`): its parser finds where it
+    /// begins and is given every stream. One row may be such.
+    pub searches: bool,
     /// Its parser over TCP.
     pub stream: Option<fn() -> Box<dyn StreamReader>>,
     /// Its parser over UDP.
@@ -16,7 +20,13 @@ pub struct Protocol {
 }
 
 /// Every protocol with a parser.
-pub const PROTOCOLS: &[Protocol] = &[];
+pub const PROTOCOLS: &[Protocol] = &[Protocol {
+    name: "dns",
+    proto: "dns",
+    searches: false,
+    stream: Some(stream::<dns::StreamParser>),
+    datagrams: Some(datagrams::<dns::Parser>),
+}];
 
 /// The row of a protocol.
 pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {
