@@ -6,17 +6,27 @@
 
 pub mod api;
 pub mod application;
+pub mod dialogue;
 pub mod dns;
 pub mod field;
+pub mod ftp;
 pub mod http;
 pub mod ip;
+pub mod line;
 pub mod parser;
+pub mod smtp;
+pub mod ssh;
 pub mod tcp;
 pub mod udp;
 
 use crate::core::dissector;
 use application::{Factory, Over};
 use field::Field;
+
+/// The outline in the guide for new protocols compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../doc/develop/add-a-protocol.md")]
+pub struct AddAProtocol;
 
 /// A module that rule files can `require`, mostly a dissector.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +55,9 @@ const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const TCP_CONNECTION: &str = "protocol/tcp_connection";
 const HTTP_UTILS: &str = "protocol/http_utils";
+const UDP_CONNECTION: &str = "protocol/udp_connection";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -82,6 +94,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/ip/ipv4",
         source: include_str!("ip/ipv4.lua"),
         fields: ip::fields::IPV4,
+        over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "ipv4lua",
+        require: "protocol/ipv4lua",
+        bit: 0,
+        needs: &[IPV4],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ipv4lua",
+        source: include_str!("ip/ipv4lua.lua"),
+        fields: &[],
         over: &[],
         application: None,
     },
@@ -182,8 +206,48 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: Some(|| Box::<http::Reader>::default()),
     },
     Protocol {
+        name: "smtp",
+        require: "protocol/smtp",
+        bit: dissector::SMTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/smtp/smtp",
+        source: include_str!("smtp/smtp.lua"),
+        fields: &[],
+        over: &[
+            Over::TcpPort(25),
+            Over::TcpPort(587),
+            Over::TcpProbe(smtp::probe),
+        ],
+        application: Some(|| Box::new(smtp::reader())),
+    },
+    Protocol {
+        name: "ftp",
+        require: "protocol/ftp",
+        bit: dissector::FTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ftp/ftp",
+        source: include_str!("ftp/ftp.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(21), Over::TcpProbe(ftp::probe)],
+        application: Some(|| Box::new(ftp::reader())),
+    },
+    Protocol {
+        name: "ssh",
+        require: "protocol/ssh",
+        bit: dissector::SSH,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ssh/ssh",
+        source: include_str!("ssh/ssh.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
+        application: Some(|| Box::new(ssh::reader())),
+    },
+    Protocol {
         name: "udp_connection",
-        require: "protocol/udp_connection",
+        require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
         needs: &[UDP],
         needs_with_ipv6: &[],
@@ -192,6 +256,24 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[],
         application: None,
+    },
+    Protocol {
+        name: "dns",
+        require: "protocol/dns",
+        bit: dissector::DNS,
+        needs: &[UDP_CONNECTION],
+        // Haka's DNS was that of UDP; the other profile reads it over TCP too.
+        needs_with_ipv6: &["protocol/tcp_connection"],
+        chunk: "proto/dns/dns",
+        source: include_str!("dns/dns.lua"),
+        fields: &[],
+        over: &[
+            Over::UdpPort(dns::PORT),
+            Over::TcpPort(dns::PORT),
+            Over::UdpPort(dns::MULTICAST_PORT),
+            Over::UdpPort(dns::LINK_LOCAL_PORT),
+        ],
+        application: Some(|| Box::<dns::Reader>::default()),
     },
 ];
 

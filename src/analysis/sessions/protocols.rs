@@ -1,7 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
 use super::reader::{DatagramReader, StreamReader, datagrams, stream};
-use crate::proto::dns;
+use crate::proto::{dns, ftp, http, smtp, ssh};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -20,13 +20,43 @@ pub struct Protocol {
 }
 
 /// Every protocol with a parser.
-pub const PROTOCOLS: &[Protocol] = &[Protocol {
-    name: "dns",
-    proto: "dns",
-    searches: false,
-    stream: Some(stream::<dns::StreamParser>),
-    datagrams: Some(datagrams::<dns::Parser>),
-}];
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "http",
+        proto: "http",
+        searches: false,
+        stream: Some(stream::<http::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "dns",
+        proto: "dns",
+        searches: false,
+        stream: Some(stream::<dns::StreamParser>),
+        datagrams: Some(datagrams::<dns::Parser>),
+    },
+    Protocol {
+        name: "smtp",
+        proto: "smtp",
+        searches: false,
+        stream: Some(stream::<smtp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ftp",
+        proto: "ftp",
+        searches: false,
+        stream: Some(stream::<ftp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ssh",
+        proto: "ssh",
+        searches: false,
+        stream: Some(stream::<ssh::Parser>),
+        datagrams: None,
+    },
+];
 
 /// The row of a protocol.
 pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {
