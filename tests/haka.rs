@@ -6,6 +6,8 @@
 
 #[path = "haka/core.rs"]
 mod core;
+#[path = "haka/counts.rs"]
+mod counts;
 #[path = "haka/grammar.rs"]
 mod grammar;
 #[path = "haka/harness.rs"]
@@ -16,6 +18,8 @@ mod icmp;
 mod ipv4;
 #[path = "haka/packet.rs"]
 mod packet;
+#[path = "haka/samples.rs"]
+mod samples;
 #[path = "haka/tcp.rs"]
 mod tcp;
 #[path = "haka/udp.rs"]

@@ -19,8 +19,9 @@ pub enum Profile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksums {
     /// A wrong segment never enters a stream, unless the first segments of
-    /// its sender are all wrong: then the capture was taken before offload
-    /// filled them in, and they are used.
+    /// its sender are all wrong, or the first with data has only the sum of
+    /// its pseudo header: then the capture was taken before offload filled
+    /// them in, and they are used.
     #[default]
     Auto,
     /// A wrong segment never enters a stream.

@@ -150,7 +150,7 @@ fn dotted(file: &mut File<'_>, callee: &Expr) {
     };
     let types = file.types.of_expr(file.tree, base);
     let is_method = |one: &Type| match one {
-        Type::Object(object) => matches!(api::find(object, name), Some(Found::Method { .. })),
+        Type::Object(object) => matches!(api::find(object, name), Some(Found::Method(_))),
         _ => false,
     };
     if !types.is_empty() && types.iter().all(is_method) {
@@ -181,8 +181,10 @@ fn dissector(file: &mut File<'_>, name: &str, at: usize) {
     file.add(at, Severity::Warning, "unknown-dissector", text, hint);
 }
 
+/// Whether its events and policies stand in the engine's table. Those of a
+/// dissector written in Lua do not, be it the engine's own.
 fn is_native(dissector: &str) -> bool {
-    PROTOCOLS.iter().any(|protocol| protocol.name == dissector)
+    EVENTS.iter().any(|row| row.dissector == dissector)
 }
 
 fn events_of(dissector: &str) -> Vec<&'static str> {

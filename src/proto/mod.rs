@@ -86,6 +86,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: None,
     },
     Protocol {
+        name: "ipv4lua",
+        require: "protocol/ipv4lua",
+        bit: 0,
+        needs: &[IPV4],
+        needs_with_ipv6: &[],
+        chunk: "proto/ip/ipv4lua",
+        source: include_str!("ip/ipv4lua.lua"),
+        fields: &[],
+        over: &[],
+        application: None,
+    },
+    Protocol {
         name: "ipv6",
         require: IPV6,
         bit: dissector::IPV6,

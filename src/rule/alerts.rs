@@ -12,7 +12,6 @@ use crate::alert::{Alert, Completion, Confidence, FlowContext, Method, Node, Nod
 use crate::core::Core;
 use crate::event::notice::NativeAlert;
 use crate::event::{Notice, Outward};
-use crate::flow::arena::NO_SLOT;
 use crate::flow::record::FlowRecord;
 use crate::time::Timestamp;
 
@@ -141,11 +140,12 @@ fn nodes(table: &Table, key: &str) -> mlua::Result<Option<Vec<Node>>> {
 
 /// Number of the packet in hand, and its flow, for alerts and error logs.
 pub fn context(core: &Core) -> (Option<u64>, Option<FlowContext>) {
-    if core.current.packet == NO_SLOT {
+    // There is none before the first packet and after the last one: rules
+    // raise alerts while they load, too.
+    if !core.packets.is_live(core.current.packet) {
         return (None, None);
     }
-    let packet = core.packet(core.current.packet);
-    let id = (packet.generation & 1 == 1 && packet.id != 0).then_some(packet.id);
+    let id = Some(core.packet(core.current.packet).id).filter(|&id| id != 0);
     let flow = core
         .flows
         .live(core.current.flow)

@@ -487,6 +487,9 @@ fn prepare(
     host.load_library(&misc_chunks(), &table, &lib)?;
     host.load_library(embed::SEAL, &table, &lib)?;
     lib.get::<Function>("globals")?.call::<()>(())?;
+    // Held against the tables of the API.
+    #[cfg(test)]
+    lua.set_named_registry_value("library", &lib)?;
     let format_error = lib.get::<Table>("pprint")?.get("format_error")?;
     host.set_error_function(format_error)?;
     let dispatch: Table = lib.get("dispatch")?;

@@ -117,7 +117,7 @@ impl Services {
         let mut alert = from_table(record)?;
         {
             let engine = self.engine.borrow();
-            alert.time = engine.core.now;
+            alert.time = engine.core.now.max(Timestamp(0));
             (alert.packet, alert.flow) = context(&engine.core);
         }
         alert.update = id.is_some();

@@ -283,3 +283,65 @@ fn corrupted_headers_are_told_and_dropped() {
         CLOSING,
     ]);
 }
+
+/// The same fields by the dissector in Lua.
+#[test]
+fn ipv4_getfields_lua() {
+    let native = run("ipv4-fields", "ipv4-two");
+    let run = run("ipv4lua-fields", "ipv4-two");
+    run.passes(2, 2);
+    run.untouched();
+    for (own, native) in run.lines.iter().zip(&native.lines) {
+        let same = native
+            .replace("ipv4 false", "ipv4lua 0")
+            .replace("ipv4 true", "ipv4lua 0");
+        assert_eq!(*own, same);
+    }
+    assert_eq!(run.lines.len(), 2 * 5 + 1);
+}
+
+#[test]
+fn ipv4_setfields_lua() {
+    let native = run("ipv4-set", "ipv4-fields");
+    let run = run("ipv4lua-set", "ipv4-fields");
+    run.passes(1, 1);
+    run.tshark_finds_no_fault();
+    let (own, native) = (&run.sent[0], &native.sent[0]);
+    assert_eq!(own.0[14..16], [0x45, 0x10]);
+    assert_eq!(own.0[18..24], native.0[18..24], "identifier to protocol");
+    assert_eq!(own.0[26..34], native.0[26..34], "addresses");
+    assert_eq!(own.ip_len(), run.captured[0].ip_len());
+    assert!(own.header_checksum_is_right());
+}
+
+#[test]
+fn ipv4lua_reads_and_makes_options() {
+    let run = run("ipv4lua-options", "options");
+    run.passes(3, 4);
+    let made = [
+        "28 32 3     ",
+        "7 0 0 7 6 4",
+        "1 0 0 1 nil nil",
+        "0 0 0 0 nil nil",
+    ];
+    let mut expected = vec!["28 35 2 payload", "7 0 0 7 7 5", "1 0 0 1 nil nil"];
+    expected.extend(made);
+    expected.extend(["28 35 2 payload", "1 0 0 1 nil nil", "0 0 0 0 nil nil"]);
+    expected.extend(made);
+    expected.extend([
+        "invalid ipv4 header size, expected 28 bytes, got 29 bytes",
+        "debug lua: closing state",
+    ]);
+    let text: Vec<String> = run
+        .lines
+        .iter()
+        .filter(|line| !line.starts_with("debug grammar"))
+        .map(|line| line.replace('\0', " "))
+        .collect();
+    assert_eq!(text, expected);
+    assert!(
+        run.sent
+            .iter()
+            .all(|packet| packet.header_checksum_is_right())
+    );
+}

@@ -138,7 +138,7 @@ local function normalise(fields)
   return record
 end
 
-local Handle = { __name = 'alert' }
+local Handle = { __metatable = { __name = 'alert' }, __tostring = lib.pprint.text_of('alert') }
 local methods = {}
 
 function Handle.__index(_, key)

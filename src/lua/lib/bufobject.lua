@@ -121,7 +121,10 @@ local function define(name, attributes)
     error(format("unknown field '%s'", tostring(key)), 0)
   end
 
-  if lib and lib.pprint then lib.pprint.register_named(name, attributes) end
+  if lib and lib.pprint then
+    lib.pprint.register_named(name, attributes)
+    meta.__tostring = lib.pprint.text_of(name)
+  end
   return meta
 end
 

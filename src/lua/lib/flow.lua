@@ -242,6 +242,7 @@ function flow.kind(kind)
     rawset(o, key, value)
   end
   meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes }
+  meta.__tostring = lib.pprint.text_of(name, true)
   metas[meta.__metatable] = true
 
   kind.alive = alive

@@ -277,6 +277,8 @@ local function metatable_of(kind)
   end
 
   meta.__metatable = describe(meta)
+  -- Not in the description: printing shows the fields instead.
+  meta.__tostring = lib.pprint.text_of(kind.name, takes_fields)
   return meta
 end
 
@@ -316,6 +318,7 @@ local function add_group(kind, name, group)
     refuse_assignment(key, meta.__name)
   end
   meta.__metatable = describe(meta)
+  meta.__tostring = lib.pprint.text_of(meta.__name)
   kind.getters[name] = function (o)
     return setmetatable({ _s = o._s, _g = o._g }, meta)
   end

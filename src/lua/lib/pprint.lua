@@ -9,7 +9,8 @@
 local host, lib = ...
 
 local type, next, ipairs, tostring, pcall = type, next, ipairs, tostring, pcall
-local getmetatable, sort, byte, find = getmetatable, table.sort, string.byte, string.find
+local getmetatable, sort, byte, find, format =
+  getmetatable, table.sort, string.byte, string.find, string.format
 local traceback = debug.traceback
 
 local class, color = lib.class, lib.color
@@ -28,6 +29,14 @@ local named = {}
 
 function pprint.register_named(name, attributes)
   named[name] = { __attributes = attributes }
+end
+
+-- What `tostring` gives for a native object without a text of its own.
+function pprint.text_of(name, class_name)
+  if class_name then
+    return function (self) return format('<class instance %s: %p>', name, self) end
+  end
+  return function (self) return format("<userdata of type '%s' at %p>", name, self) end
 end
 
 local function word(text) return color.cyan .. color.bold .. text .. color.clear end
@@ -100,8 +109,10 @@ local function instance_members(state, indent, object, depth)
     if key ~= PROPERTIES then raw[key] = value end
   end
   for key, value in sorted_pairs(raw) do member(state, indent, key, value, depth) end
-  for key in sorted_pairs(instance_properties(object) or {}) do
-    attribute(state, indent, object, key, depth)
+  for key, property in sorted_pairs(instance_properties(object) or {}) do
+    if not property.present or property.present(object) then
+      attribute(state, indent, object, key, depth)
+    end
   end
   for key, property in sorted_pairs(own_properties(classof(object))) do
     if property.get then attribute(state, indent, object, key, depth) end
@@ -117,7 +128,10 @@ local function native_class_members(state, indent, object, depth, meta)
     return
   end
   local raw = {}
-  for key, value in next, object do raw[key] = value end
+  for key, value in next, object do
+    -- Not its place in the engine.
+    if key ~= '_s' and key ~= '_g' then raw[key] = value end
+  end
   for key, value in sorted_pairs(raw) do member(state, indent, key, value, depth) end
   for _, key in ipairs(attributes_in_order(meta)) do
     attribute(state, indent, object, key, depth)
@@ -229,6 +243,15 @@ function pprint.format_error(err)
   if type(err) ~= 'string' or not log_enabled(DEBUG, 'lua') then return err end
   if find(err, '\nstack traceback:\n', 1, true) then return err end
   local text = traceback(err, 2) -- no tail call: level 2 leaves this frame out
+  return text
+end
+
+-- The same for an error that ended a coroutine: it lies deeper than the code
+-- that raises it again.
+function pprint.format_coroutine_error(co, err)
+  if type(err) ~= 'string' or not log_enabled(DEBUG, 'lua') then return err end
+  if find(err, '\nstack traceback:\n', 1, true) then return err end
+  local text = traceback(co, err)
   return text
 end
 

@@ -56,10 +56,18 @@ local function make(f, ...)
   return id, on_collect(handle, release)
 end
 
+-- How a kind of object prints: by its name and these fields.
+local function describe(name, attributes)
+  local pprint = lib.pprint
+  if not pprint then return nil end
+  pprint.register_named(name, attributes)
+  return pprint.text_of(name)
+end
+
 -- A kind of object whose fields rules neither see nor set.
 local function define(name, methods)
   return {
-    __name = name, __metatable = name,
+    __name = name, __metatable = name, __tostring = describe(name, {}),
     __index = function (_, key)
       local method = methods[key]
       if method ~= nil then return method end
@@ -177,6 +185,7 @@ end
 
 local Result = {
   __name = 'regexp_result', __metatable = 'regexp_result',
+  __tostring = describe('regexp_result', { 'first', 'last' }),
   __newindex = function (_, key) error(format("unknown field '%s'", tostring(key)), 0) end,
 }
 

@@ -115,7 +115,7 @@ local function feed(entry, current)
     host.coroutine_failed(co, message)
   end
   finish(entry)
-  if not ok and message ~= nil then error(message, 0) end
+  if not ok and message ~= nil then error(lib.pprint.format_coroutine_error(co, message), 0) end
 end
 
 function manager.process(self, id, current)

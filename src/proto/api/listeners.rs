@@ -118,13 +118,27 @@ pub fn streamed_listener(row: &EventRow) -> Option<&'static [Argument]> {
 
 /// Names of the policies of a dissector.
 pub fn policies(dissector: &str) -> Vec<&'static str> {
+    let told = policies_told(dissector).into_iter();
+    told.map(|(name, _)| name).collect()
+}
+
+/// The policies of a dissector, and what they decide.
+pub fn policies_told(dissector: &str) -> Vec<(&'static str, &'static str)> {
     // Those that Lua applies by itself have no event of the engine's.
-    const BY_LUA: [(&str, &str); 2] = [
-        ("tcp_connection", "new_connection"),
-        ("tcp_connection", "invalid_handshake"),
+    const BY_LUA: [(&str, &str, &str); 2] = [
+        (
+            "tcp_connection",
+            "new_connection",
+            "What happens to a new connection (`srcip`, `srcport`, `dstip`, `dstport`).",
+        ),
+        (
+            "tcp_connection",
+            "invalid_handshake",
+            "There for Haka's rules; never asked.",
+        ),
     ];
     let own = EVENTS.iter().filter(|row| row.dissector == dissector);
-    let native = own.filter_map(|row| row.name.strip_prefix("policy:"));
-    let lua = BY_LUA.iter().filter(|(owner, _)| *owner == dissector);
-    native.chain(lua.map(|(_, name)| *name)).collect()
+    let native = own.filter_map(|row| Some((row.name.strip_prefix("policy:")?, row.doc)));
+    let lua = BY_LUA.iter().filter(|(owner, ..)| *owner == dissector);
+    native.chain(lua.map(|(_, name, doc)| (*name, *doc))).collect()
 }

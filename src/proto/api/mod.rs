@@ -4,17 +4,27 @@
 //! Header fields are not written down again: an [`Object`] names the
 //! protocol whose field table it has. Types are written as LuaLS has them
 //! (`vbuffer_sub?`, `'up'|'down'`); a plain name is that of an object here.
-//! `tests/api.rs` holds the rows against the running library.
+//! `rule/api_tests.rs` holds the rows against the running library.
 
 mod buffers;
+mod console;
+mod dissectors;
+mod events;
+mod grammars;
 mod haka;
 mod http;
+mod library;
 mod listeners;
+mod misc;
 mod packets;
+mod policies;
+mod regexps;
+pub mod sandbox;
+mod states;
 mod suggest;
 mod values;
 
-pub use listeners::{listener, policies, streamed_listener};
+pub use listeners::{listener, policies, policies_told, streamed_listener};
 pub use suggest::{closest, hint};
 
 use super::PROTOCOLS;
@@ -30,6 +40,10 @@ pub struct Object {
     pub require: &'static str,
     /// Rules may keep fields of their own in it.
     pub open: bool,
+    /// A table that rules write: its members are the keys that it may have.
+    pub written: bool,
+    /// What a call of the object itself takes and gives.
+    pub call: Option<Call>,
     /// The protocol whose header fields it has, or nothing.
     pub protocol: &'static str,
     /// Objects that answer what it does not know itself.
@@ -64,6 +78,13 @@ pub enum MemberKind {
     },
 }
 
+/// What a call takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub arguments: &'static [Argument],
+    pub gives: &'static str,
+}
+
 /// An argument of a function or of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
@@ -78,6 +99,8 @@ impl Object {
             name,
             require: "",
             open: false,
+            written: false,
+            call: None,
             protocol: "",
             below: &[],
             members,
@@ -91,6 +114,20 @@ impl Object {
 
     const fn open(self) -> Object {
         Object { open: true, ..self }
+    }
+
+    const fn written(self) -> Object {
+        Object {
+            written: true,
+            ..self
+        }
+    }
+
+    const fn called(self, arguments: &'static [Argument], gives: &'static str) -> Object {
+        Object {
+            call: Some(Call { arguments, gives }),
+            ..self
+        }
     }
 
     const fn fields_of(self, protocol: &'static str) -> Object {
@@ -163,10 +200,20 @@ const fn arg(name: &'static str, is: &'static str) -> Argument {
 pub fn objects() -> impl Iterator<Item = &'static Object> {
     [
         haka::OBJECTS,
+        events::OBJECTS,
+        policies::OBJECTS,
+        dissectors::OBJECTS,
         packets::OBJECTS,
         buffers::OBJECTS,
         values::OBJECTS,
         http::OBJECTS,
+        regexps::OBJECTS,
+        grammars::OBJECTS,
+        states::OBJECTS,
+        misc::OBJECTS,
+        library::OBJECTS,
+        console::OBJECTS,
+        sandbox::OBJECTS,
     ]
     .into_iter()
     .flatten()
@@ -186,8 +233,10 @@ pub fn module(require: &str) -> Option<&'static Object> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     Property { is: String, writable: bool },
-    Function { gives: &'static str },
-    Method { gives: &'static str },
+    /// Called with a dot.
+    Function(Call),
+    /// Called with a colon.
+    Method(Call),
 }
 
 /// Looks a name up as the library does: in the object, in its header, then
@@ -199,8 +248,8 @@ pub fn find(object: &Object, name: &str) -> Option<Found> {
                 is: is.to_owned(),
                 writable,
             },
-            MemberKind::Function { gives, .. } => Found::Function { gives },
-            MemberKind::Method { gives, .. } => Found::Method { gives },
+            MemberKind::Function { arguments, gives } => Found::Function(Call { arguments, gives }),
+            MemberKind::Method { arguments, gives } => Found::Method(Call { arguments, gives }),
         });
     }
     let own = object.fields().iter().find_map(|field| {

@@ -17,7 +17,7 @@ macro_rules! packet_members {
             method("continue", &[], "nil", "Ends the delivery of the event if the packet is gone."),
             method("parent", PARENT, "any", "The layer below: directly, so many deep, or by name."),
             method("trigger", &[arg("event", "string"), arg("...", "any")], "nil", "Raises an event of its dissector."),
-            method("alert", &[arg("alert", "table")], "alert_handle", "Raises an alert."),
+            method("alert", &[arg("fields", "alert.fields")], "alert_handle", "Raises an alert."),
             method("select_next_dissector", &[arg("dissector", "any")], "nil", "Says who reads the payload."),
             method("activate_next_dissector", &[], "any", "Makes the chosen dissector ready and gives it."),
             method("receive", &[], "nil", "Reads the packet; the engine has done so."),
@@ -55,7 +55,7 @@ macro_rules! flow_members {
             method("continue", &[], "nil", "Ends the delivery of the event if the flow is over."),
             method("parent", PARENT, "any", "Its entry in the table of connections."),
             method("trigger", &[arg("event", "string"), arg("...", "any")], "nil", "Raises an event of its dissector."),
-            method("alert", &[arg("alert", "table")], "alert_handle", "Raises an alert."),
+            method("alert", &[arg("fields", "alert.fields")], "alert_handle", "Raises an alert."),
             method("select_next_dissector", &[arg("dissector", "any")], "nil", "Says who reads the flow."),
             method("activate_next_dissector", &[], "any", "Makes the chosen dissector ready and gives it."),
             $($own,)*
@@ -354,6 +354,12 @@ pub const OBJECTS: &[Object] = &[
         ],
     )
     .module("protocol/ipv6"),
+    Object::new(
+        "protocol.ipv4lua",
+        "IPv4 by a grammar, with options: takes the place of the engine's dissector.",
+        &[],
+    )
+    .module("protocol/ipv4lua"),
     Object::new("protocol.icmp", "The ICMP dissector.", &[]).module("protocol/icmp"),
     Object::new("protocol.icmpv6", "The ICMPv6 dissector.", &[]).module("protocol/icmpv6"),
     Object::new("protocol.tcp", "The TCP dissector: single segments.", &[]).module("protocol/tcp"),
@@ -364,24 +370,46 @@ pub const OBJECTS: &[Object] = &[
         &[
             property(
                 "helper",
-                "table",
-                "`TcpFlowDissector`, the base of dissectors that read streams.",
+                "tcp_connection.helper",
+                "The base of dissectors that read streams.",
             ),
-            property("console", "table", "Lists and ends connections."),
+            property(
+                "console",
+                "tcp_connection.console",
+                "Lists and ends connections.",
+            ),
         ],
     )
     .module("protocol/tcp_connection"),
+    Object::new(
+        "tcp_connection.helper",
+        "The base of dissectors that read streams.",
+        &[property(
+            "TcpFlowDissector",
+            "dissector_class",
+            "The class; its objects are `tcp_flow_dissector`.",
+        )],
+    ),
     Object::new(
         "protocol.udp_connection",
         "The dissector of UDP flows.",
         &[
             property(
                 "helper",
-                "table",
-                "`UdpFlowDissector`, the base of dissectors that read datagrams.",
+                "udp_connection.helper",
+                "The base of dissectors that read datagrams.",
             ),
-            property("console", "table", "Lists and ends flows."),
+            property("console", "udp_connection.console", "Lists and ends flows."),
         ],
     )
     .module("protocol/udp_connection"),
+    Object::new(
+        "udp_connection.helper",
+        "The base of dissectors that read datagrams.",
+        &[property(
+            "UdpFlowDissector",
+            "dissector_class",
+            "The class; its objects are `udp_flow_dissector`.",
+        )],
+    ),
 ];

@@ -8,12 +8,12 @@ use super::super::conversation::{Conversation, client};
 use super::super::pcap::Recording;
 use super::super::scenario::{Scenario, host, socket};
 use super::super::wire::{self, Segment, TcpOption, flag};
-use super::Capture;
+use super::{Capture, haka_counts};
 
 const CLIENT: &str = "192.168.20.1";
 const SERVER: &str = "192.168.20.50";
 
-type Play = fn(&mut Scenario);
+pub type Play = fn(&mut Scenario);
 
 const SCENARIOS: [(&str, Play); 32] = [
     ("nothing", |_| {}),
@@ -53,6 +53,7 @@ const SCENARIOS: [(&str, Play); 32] = [
 pub fn all() -> Vec<Capture> {
     SCENARIOS
         .iter()
+        .chain(&haka_counts::SCENARIOS)
         .map(|(name, play)| {
             let mut scenario = Scenario::new();
             play(&mut scenario);
@@ -68,14 +69,14 @@ fn capture(name: &str, recording: Recording) -> Capture {
     }
 }
 
-fn connection(port: u16, server_port: u16) -> Conversation {
+pub fn connection(port: u16, server_port: u16) -> Conversation {
     client(
         &format!("{CLIENT}:{port}"),
         &format!("{SERVER}:{server_port}"),
     )
 }
 
-fn says(c: &mut Conversation, from_client: bool, bytes: usize) {
+pub fn says(c: &mut Conversation, from_client: bool, bytes: usize) {
     let text: Vec<u8> = (b'a'..=b'z').cycle().take(bytes).collect();
     if from_client {
         c.client_says(&text)
@@ -85,7 +86,7 @@ fn says(c: &mut Conversation, from_client: bool, bytes: usize) {
 }
 
 /// A frame that is not IPv4: an ARP request.
-fn arp(s: &mut Scenario) {
+pub fn arp(s: &mut Scenario) {
     let mut frame = vec![0xff; 6];
     frame.extend(wire::mac(host(CLIENT)));
     frame.extend([0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);

@@ -2,9 +2,11 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`.
+//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`,
+//! with [`haka_counts`].
 
 mod haka;
+mod haka_counts;
 mod packets;
 mod rules;
 mod samples;

@@ -42,8 +42,10 @@ function create.part(ctx, result, self, part)
   if self.kind == 'token' then return part end
   local set = self.converter and self.converter.set
   if set then value = set(value) end
+  local meter = ctx.iter.meter - #part
   field.store_bytes(part, value)
   ctx.iter:move_to(part:pos('end'))
+  ctx.iter.meter = meter + #part
   return part
 end
 

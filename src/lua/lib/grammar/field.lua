@@ -294,18 +294,31 @@ function field.is_plain(self)
   return not (self.converter or self.validator or self.memo)
 end
 
--- Makes the accessors of a node's value: `prop.get(result)`, `prop.set`. A
--- node without name has them if its checks read it.
+-- Whether a result has the field: its accessors are those of all results of
+-- the rule, be it in a case that was not taken.
+local function presence(slot)
+  return function (object) return rawget(object, slot) and true or false end
+end
+
+-- Makes the accessors of a node's value: `prop.get(result)`, `prop.set`,
+-- `prop.present`. A node without name has them if its checks read it.
 function field.define(grammar, self)
   if self.prop then return end
   self.prop = {}
   grammar.keys = grammar.keys + 1
   self.slot = grammar.keys
   self.memo_key = self.slot
-  if self.kind ~= 'number' then return value_field(self, self.slot) end
-  if self.block then return number_field(self, self.block.key) end
+  if self.kind ~= 'number' then
+    self.prop.present = presence('_s' .. self.slot)
+    return value_field(self, self.slot)
+  end
+  if self.block then
+    self.prop.present = presence('_a' .. self.block.key)
+    return number_field(self, self.block.key)
+  end
   self.first, self.bit = 0, 0
   self.slot = 'd' .. self.slot
+  self.prop.present = presence('_a' .. self.slot)
   number_field(self, self.slot, format("rawget(self, '_b%s')", self.slot))
 end
 

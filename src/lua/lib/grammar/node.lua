@@ -24,6 +24,8 @@ local Node = new_class('DGNode')
 node.Node = Node
 
 local classes = {}
+-- The classes by their names, for `require('grammar_dg')`.
+node.public = { DGNode = Node }
 for kind, name in pairs { number = 'DGNumber', bits = 'DGBits', align = 'DGAlign',
   bytes = 'DGBytes', token = 'DGToken', execute = 'DGExecute', verify = 'DGVerify',
   retain = 'DGRetain', release = 'DGRelease', empty = 'DGEmpty', error = 'DGError',
@@ -33,6 +35,7 @@ for kind, name in pairs { number = 'DGNumber', bits = 'DGBits', align = 'DGAlign
 } do
   classes[name] = classes[name] or new_class(name, Node)
   classes[kind] = classes[name]
+  node.public[name] = classes[name]
 end
 
 -- Following references ------------------------------------------------------------

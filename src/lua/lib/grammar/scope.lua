@@ -26,6 +26,7 @@ local function dispatcher(name)
       if not prop then return rawset(self, name, value) end
       prop.set(self, value)
     end,
+    present = function (self) return rawget(self, slot) ~= nil end,
   }
 end
 

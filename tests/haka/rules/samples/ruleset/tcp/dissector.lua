@@ -1,0 +1,2 @@
+tcp = require('protocol/tcp')
+tcp_connection = require('protocol/tcp_connection')
