@@ -76,7 +76,8 @@ fn man() -> Result<Vec<File>, Failure> {
 
 fn man_page(command: &clap::Command) -> Result<File, Failure> {
     let mut text = Vec::new();
-    let software = |error: &dyn std::fmt::Display| Failure::new(Failure::SOFTWARE, error.to_string());
+    let software =
+        |error: &dyn std::fmt::Display| Failure::new(Failure::SOFTWARE, error.to_string());
     clap_mangen::Man::new(command.clone())
         .render(&mut text)
         .map_err(|error| software(&error))?;
@@ -89,7 +90,9 @@ fn man_page(command: &clap::Command) -> Result<File, Failure> {
 
 fn put(files: &[File], folder: &Folder) -> Result<(), Failure> {
     let Some(folder) = &folder.output else {
-        return files.iter().try_for_each(|file| print(file.text.as_bytes()));
+        return files
+            .iter()
+            .try_for_each(|file| print(file.text.as_bytes()));
     };
     for file in files {
         write(&folder.join(&file.path), &file.text)?;

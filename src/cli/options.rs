@@ -27,7 +27,7 @@ pub struct EngineOptions {
     memory: usize,
     /// A cap of the engine: max_packets, max_flows, reassembly_bytes,
     /// reassembly_segments, hold_bytes, kept_bytes, http_line_bytes,
-    /// http_head_bytes, http_headers or http_requests, as a number;
+    /// http_head_bytes, http_headers, http_requests or http_decoded_bytes, as a number;
     /// hold_policy, as release or drop; probe, as on or off.
     #[arg(long = "set", value_name = "CAP=VALUE", value_parser = parse_cap)]
     caps: Vec<CapSetting>,
@@ -123,6 +123,7 @@ fn cap_of<'a>(settings: &'a mut Settings, name: &str) -> Option<&'a mut u32> {
         "http_head_bytes" => &mut settings.http_head_bytes,
         "http_headers" => &mut settings.http_headers,
         "http_requests" => &mut settings.http_requests,
+        "http_decoded_bytes" => &mut settings.http_decoded_bytes,
         _ => return None,
     })
 }

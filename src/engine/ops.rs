@@ -571,6 +571,7 @@ static TABLE: Ops = Ops {
     http_set_field: http::http_set_field,
     http_set_header: http::http_set_header,
     http_resize: http::http_resize,
+    http_decode: http::http_decode,
     hook,
     extend,
     timer_start,

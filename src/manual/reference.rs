@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use super::types::{CallRow, FieldRow, calls, fields, fields_of_group, function_type, parameters};
 use super::{File, PAGES, Page};
 use crate::event::{EVENTS, profile};
+use crate::proto::PROTOCOLS;
 use crate::proto::api::sandbox::{LIBRARIES, Library};
 use crate::proto::api::{self, Object};
-use crate::proto::PROTOCOLS;
 
 /// Every page, the index first.
 pub fn reference() -> Vec<File> {
@@ -53,9 +53,21 @@ fn index(pages: &[Page]) -> String {
         let first = page.objects.first().and_then(|name| api::object(name));
         let doc = first.map_or("", |object| object.doc);
         let doc = doc.split_once(". ").map_or(doc, |(first, _)| first);
-        row(&mut text, &[&format!("[{}]({}.md)", page.title, page.file), doc.trim_end_matches('.')]);
+        row(
+            &mut text,
+            &[
+                &format!("[{}]({}.md)", page.title, page.file),
+                doc.trim_end_matches('.'),
+            ],
+        );
     }
-    row(&mut text, &["[Profiles](profiles.md)", "In what the profiles `wero` and `haka` differ"]);
+    row(
+        &mut text,
+        &[
+            "[Profiles](profiles.md)",
+            "In what the profiles `wero` and `haka` differ",
+        ],
+    );
     text
 }
 
@@ -144,7 +156,11 @@ fn field_table(text: &mut String, fields: &[FieldRow], written: bool, page: &Pag
     });
     for field in fields {
         let (name, is) = (format!("`{}`", field.name), type_text(&field.is, page));
-        let access = if field.writable { "read, write" } else { "read" };
+        let access = if field.writable {
+            "read, write"
+        } else {
+            "read"
+        };
         match written {
             true => row(text, &[&name, &is, field.doc]),
             false => row(text, &[&name, &is, access, field.doc]),
@@ -158,7 +174,8 @@ fn call_table(text: &mut String, object: &Object, calls: &[CallRow], page: &Page
         return;
     }
     text.push_str("| Function | Gives | Meaning |\n|---|---|---|\n");
-    let is_global = ["lua", "grammar.words", "state_machine.words", "console"].contains(&object.name);
+    let is_global =
+        ["lua", "grammar.words", "state_machine.words", "console"].contains(&object.name);
     let owner = match object.name {
         name if name.starts_with("haka.") || name == "haka" => name,
         name if name.starts_with("lua.") && name != "lua.file" => &name[4..],
@@ -170,7 +187,11 @@ fn call_table(text: &mut String, object: &Object, calls: &[CallRow], page: &Page
             (false, true) => "",
             (false, false) => ".",
         };
-        let name = format!("`{owner}{joint}{}{}`", call.name, parameters(call.call.arguments));
+        let name = format!(
+            "`{owner}{joint}{}{}`",
+            call.name,
+            parameters(call.call.arguments)
+        );
         let gives = match call.call.gives {
             "nil" => String::new(),
             gives => type_text(gives, page),
@@ -215,7 +236,10 @@ fn events(dissector: &str) -> String {
         any = true;
         let listener = |arguments| format!("`{}`", function_type(arguments, "nil"));
         let plain = api::listener(event).map_or(String::new(), listener);
-        row(&mut text, &[&format!("`{}`", event.name), &plain, event.doc]);
+        row(
+            &mut text,
+            &[&format!("`{}`", event.name), &plain, event.doc],
+        );
         let streamed = api::streamed_listener(event);
         if streamed != api::listener(event) {
             let streamed = streamed.map_or(String::new(), listener);
@@ -242,13 +266,23 @@ fn policies(dissector: &str) -> String {
 
 /// What the sandbox leaves of each library, and what it takes out.
 fn sandbox() -> String {
-    let mut text = String::from("## The sandbox\n\n| Library | As in Lua | Not there |\n|---|---|---|\n");
+    let mut text =
+        String::from("## The sandbox\n\n| Library | As in Lua | Not there |\n|---|---|---|\n");
     let list = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         names.join(" ")
     };
-    for Library { name, standard, removed, .. } in LIBRARIES {
-        row(&mut text, &[&format!("`{name}`"), &list(standard), &list(removed)]);
+    for Library {
+        name,
+        standard,
+        removed,
+        ..
+    } in LIBRARIES
+    {
+        row(
+            &mut text,
+            &[&format!("`{name}`"), &list(standard), &list(removed)],
+        );
     }
     text += "| `ffi` | | all of it |\n\n";
     text
@@ -257,7 +291,10 @@ fn sandbox() -> String {
 fn profiles() -> String {
     let mut text = String::from("| setting | `wero` | `haka` | meaning |\n|---|---|---|---|\n");
     for (name, wero, haka, meaning) in profile::differences() {
-        row(&mut text, &[&format!("`{name}`"), &wero, &haka, meaning.trim()]);
+        row(
+            &mut text,
+            &[&format!("`{name}`"), &wero, &haka, meaning.trim()],
+        );
     }
     text
 }
@@ -314,10 +351,14 @@ mod tests {
                 let other = other.unwrap_or_else(|| panic!("{}: {target}", file.path));
                 let plain = |line: &str| -> String {
                     let line = line.trim_start_matches(['#', ' ']).to_lowercase();
-                    let kept = |letter: &char| letter.is_alphanumeric() || ['_', '-'].contains(letter);
+                    let kept =
+                        |letter: &char| letter.is_alphanumeric() || ['_', '-'].contains(letter);
                     line.chars().filter(kept).collect()
                 };
-                let found = other.text.lines().any(|line| line.starts_with("##") && plain(line) == anchor);
+                let found = other
+                    .text
+                    .lines()
+                    .any(|line| line.starts_with("##") && plain(line) == anchor);
                 assert!(anchor.is_empty() || found, "{}: {target}", file.path);
             }
         }

@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::File;
-use super::types::{
-    CallRow, FieldRow, calls, fields, fields_of_group, function_type, variable,
-};
+use super::types::{CallRow, FieldRow, calls, fields, fields_of_group, function_type, variable};
 use crate::event::EVENTS;
 use crate::proto::PROTOCOLS;
 use crate::proto::api::sandbox::{LIBRARIES, Library};
@@ -42,7 +40,9 @@ fn file(path: &str, meta: &str, body: &str) -> File {
     let version = env!("CARGO_PKG_VERSION");
     File {
         path: format!("{path}.lua"),
-        text: format!("---@meta {meta}\n-- Written by `wero doc stubs` (Wero {version}).\n\n{body}"),
+        text: format!(
+            "---@meta {meta}\n-- Written by `wero doc stubs` (Wero {version}).\n\n{body}"
+        ),
     }
 }
 
@@ -53,7 +53,9 @@ fn is_module(object: &Object) -> bool {
 
 /// Objects of the globals of Lua: `globals.lua` has them.
 fn is_lua(object: &Object) -> bool {
-    LIBRARIES.iter().any(|library| library.object == object.name)
+    LIBRARIES
+        .iter()
+        .any(|library| library.object == object.name)
 }
 
 fn objects() -> String {
@@ -179,7 +181,8 @@ fn dissectors() -> String {
     for name in &names {
         writeln!(text, "---@field {name} dissector.{name}").expect("text grows");
     }
-    text += "---@field [string] dissector.entry Dissectors of rules.\nlocal haka_dissectors = {}\n\n";
+    text +=
+        "---@field [string] dissector.entry Dissectors of rules.\nlocal haka_dissectors = {}\n\n";
     for name in names {
         text += &dissector(name);
     }
@@ -206,8 +209,12 @@ fn dissector(name: &str) -> String {
         });
         writeln!(text, "---@field {} event {}{told}", row.name, row.doc).expect("text grows");
         if let Some(is) = listener {
-            writeln!(listeners, "---{}\n---@alias listener.{name}.{} {is}", row.doc, row.name)
-                .expect("text grows");
+            writeln!(
+                listeners,
+                "---{}\n---@alias listener.{name}.{} {is}",
+                row.doc, row.name
+            )
+            .expect("text grows");
         }
         let streamed = api::streamed_listener(row);
         if streamed != api::listener(row)
@@ -238,7 +245,11 @@ fn globals() -> String {
 /// What Wero adds to a library of Lua or does in its own way, and what is
 /// not there, which language servers strike out.
 fn library(library: &Library) -> String {
-    let owner = if library.name == "_G" { "" } else { library.name };
+    let owner = if library.name == "_G" {
+        ""
+    } else {
+        library.name
+    };
     let mut text = String::new();
     if let Some(object) = api::object(library.object) {
         if !owner.is_empty() {
@@ -247,7 +258,11 @@ fn library(library: &Library) -> String {
             for field in fields(object) {
                 text += &field_line(&field, false);
             }
-            let value = if library.standard.is_empty() { "{}" } else { owner };
+            let value = if library.standard.is_empty() {
+                "{}"
+            } else {
+                owner
+            };
             writeln!(text, "{owner} = {value}\n").expect("text grows");
         }
         for call in calls(object) {
@@ -280,7 +295,9 @@ fn words() -> String {
             continue;
         };
         for field in fields(object) {
-            told.entry(field.name).or_default().push((field.is, field.doc));
+            told.entry(field.name)
+                .or_default()
+                .push((field.is, field.doc));
         }
         for row in calls(object) {
             let is = function_type(row.call.arguments, row.call.gives);

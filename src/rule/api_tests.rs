@@ -243,7 +243,8 @@ impl Found {
         let known = api::names(object);
         for name in look.names(value)? {
             if !known.contains(&name.as_str()) && !is_users(object, &name) {
-                self.wrong.push(format!("{}.{name} has no row", object.name));
+                self.wrong
+                    .push(format!("{}.{name} has no row", object.name));
             }
         }
         for member in object.members {
@@ -342,9 +343,12 @@ fn every_row_is_there_and_everything_there_has_a_row() {
             let object = api::object(name).expect("it stands in the table");
             let mut there = BTreeSet::new();
             keys(words, &mut there)?;
-            let told: BTreeSet<String> = api::names(object).into_iter().map(str::to_owned).collect();
+            let told: BTreeSet<String> =
+                api::names(object).into_iter().map(str::to_owned).collect();
             let differ = there.symmetric_difference(&told);
-            found.wrong.extend(differ.map(|word| format!("{name}: {word}")));
+            found
+                .wrong
+                .extend(differ.map(|word| format!("{name}: {word}")));
             found.seen.insert(object.name);
         }
         Ok(found)
@@ -372,7 +376,10 @@ fn the_globals_of_rules_are_those_of_the_table() {
         for library in LIBRARIES {
             let (table, full) = match library.name {
                 "_G" => (globals.clone(), bare.globals()),
-                name => (globals.get::<Table>(name)?, bare.globals().get::<Table>(name)?),
+                name => (
+                    globals.get::<Table>(name)?,
+                    bare.globals().get::<Table>(name)?,
+                ),
             };
             let (mut there, mut bare_names) = (BTreeSet::new(), BTreeSet::new());
             keys(&table, &mut there)?;

@@ -11,25 +11,55 @@ pub const OBJECTS: &[Object] = &[
         "console",
         "Words of interactive sessions; the rule's own variables and globals come before them.",
         &[
-            function("threads", &[], "list_object", "Workers, with their counters."),
+            function(
+                "threads",
+                &[],
+                "list_object",
+                "Workers, with their counters.",
+            ),
             function("rules", &[], "list_object", "Rules and groups."),
             function("events", &[], "list_object", "Events that have listeners."),
             property("tcp", "console.tcp", "TCP connections."),
             property("udp", "console.udp", "UDP flows."),
-            function("setloglevel", &[arg("level", "'fatal'|'error'|'warning'|'warn'|'info'|'debug'|'trace'|'default'"), arg("section", "string?")], "nil", "What is logged, everywhere or in one section."),
+            function(
+                "setloglevel",
+                &[
+                    arg(
+                        "level",
+                        "'fatal'|'error'|'warning'|'warn'|'info'|'debug'|'trace'|'default'",
+                    ),
+                    arg("section", "string?"),
+                ],
+                "nil",
+                "What is logged, everywhere or in one section.",
+            ),
             function("stop", &[], "nil", "Ends the run."),
-            property("console", "console", "These words, where a rule has variables of the same names."),
+            property(
+                "console",
+                "console",
+                "These words, where a rule has variables of the same names.",
+            ),
         ],
     ),
     Object::new(
         "console.tcp",
         "TCP connections in a session.",
-        &[function("connections", DROPPED, "console.tcp_list", "A list of the connections.")],
+        &[function(
+            "connections",
+            DROPPED,
+            "console.tcp_list",
+            "A list of the connections.",
+        )],
     ),
     Object::new(
         "console.udp",
         "UDP flows in a session.",
-        &[function("connections", DROPPED, "console.udp_list", "A list of the flows.")],
+        &[function(
+            "connections",
+            DROPPED,
+            "console.udp_list",
+            "A list of the flows.",
+        )],
     ),
     Object::new(
         "console.tcp_list",
@@ -50,29 +80,63 @@ pub const OBJECTS: &[Object] = &[
         "tcp_connection.console",
         "Lists and ends connections.",
         &[
-            function("list_connections", DROPPED, "table", "Connections: ends, state, packets and bytes."),
-            function("drop_connection", ID, "nil", "Drops a connection by its number."),
-            function("reset_connection", ID, "nil", "Resets a connection by its number."),
+            function(
+                "list_connections",
+                DROPPED,
+                "table",
+                "Connections: ends, state, packets and bytes.",
+            ),
+            function(
+                "drop_connection",
+                ID,
+                "nil",
+                "Drops a connection by its number.",
+            ),
+            function(
+                "reset_connection",
+                ID,
+                "nil",
+                "Resets a connection by its number.",
+            ),
         ],
     ),
     Object::new(
         "udp_connection.console",
         "Lists and ends flows.",
         &[
-            function("list_connections", DROPPED, "table", "Flows: ends, state, packets and bytes."),
+            function(
+                "list_connections",
+                DROPPED,
+                "table",
+                "Flows: ends, state, packets and bytes.",
+            ),
             function("drop_connection", ID, "nil", "Drops a flow by its number."),
         ],
     ),
     Object::new(
         "debug.interactive",
         "Sessions in the middle of a rule.",
-        &[function("enter", &[arg("prompt", "string?"), arg("more", "string?"), arg("message", "string?")], "nil", "Opens a session that sees the variables of the function that calls.")],
+        &[function(
+            "enter",
+            &[
+                arg("prompt", "string?"),
+                arg("more", "string?"),
+                arg("message", "string?"),
+            ],
+            "nil",
+            "Opens a session that sees the variables of the function that calls.",
+        )],
     ),
     Object::new(
         "debug.debugger",
         "The Lua debugger.",
         &[
-            function("start", &[arg("now", "boolean?")], "nil", "Attaches it; with true it stops at the next line."),
+            function(
+                "start",
+                &[arg("now", "boolean?")],
+                "nil",
+                "Attaches it; with true it stops at the next line.",
+            ),
             function("stop", &[], "nil", "Detaches it."),
         ],
     ),
@@ -81,8 +145,16 @@ pub const OBJECTS: &[Object] = &[
         "How `debug.pprint` prints.",
         &[
             writable("indent", "string?", "What lines begin with."),
-            writable("depth", "integer?", "How many levels are opened; -1 for all."),
-            writable("hide", "function|function[]?", "Members to leave out: functions of name and value."),
+            writable(
+                "depth",
+                "integer?",
+                "How many levels are opened; -1 for all.",
+            ),
+            writable(
+                "hide",
+                "function|function[]?",
+                "Members to leave out: functions of name and value.",
+            ),
             writable("out", "function?", "What prints, by default `print`."),
         ],
     )

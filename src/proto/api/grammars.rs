@@ -44,19 +44,93 @@ macro_rules! words {
 
 /// Options give a changed copy.
 const OPTIONS: &[Member] = &[
-    method("convert", &[arg("converter", "grammar.converter"), arg("memoize", "boolean?")], "grammar.entity", "Reads and writes through a converter; `memoize` keeps what was read."),
-    method("memoize", &[], "grammar.entity", "Keeps what was read until the next write."),
-    method("validate", &[arg("fn", "fun(result: grammar.result)")], "grammar.entity", "Makes the field right after it was set to nil: the function writes it before it is read."),
-    method("apply", &[arg("fn", "fun(value: any, result: grammar.result, ctx: grammar.context)")], "grammar.entity", "Calls a function with the value as soon as it is parsed."),
-    method("const", &[arg("value", "any")], "grammar.entity", "Fails the parse unless the value is this one, or the one that a function gives."),
-    method("result", &[arg("class", "class")], "grammar.entity", "On compounds: the class of the result."),
-    method("extra", &[arg("functions", "table")], "grammar.entity", "On records: computed fields, a function or `get` and `set` by name. Changes the record itself."),
-    method("count", COUNT, "grammar.entity", "On arrays and bytes: how many."),
-    method("untilcond", &[arg("fn", "fun(last: any, ctx: grammar.context): any")], "grammar.entity", "On arrays: ends before the next element once the function gives something true."),
-    method("whilecond", &[arg("fn", "fun(last: any, ctx: grammar.context): any")], "grammar.entity", "On arrays: goes on for as long as the function gives something true."),
-    method("creation", &[arg("fn", "fun(entity: any, init: any): vbuffer, any")], "grammar.entity", "On arrays: makes a new element for `append`: its bytes and its result."),
-    method("untiltoken", PATTERN, "grammar.entity", "On bytes: ends before the first match."),
-    method("chunked", &[arg("fn", "fun(result: grammar.result, sub: vbuffer_sub?, last: boolean, ctx: grammar.context)")], "grammar.entity", "On bytes: calls a function with every part as it comes, and does not wait for all."),
+    method(
+        "convert",
+        &[
+            arg("converter", "grammar.converter"),
+            arg("memoize", "boolean?"),
+        ],
+        "grammar.entity",
+        "Reads and writes through a converter; `memoize` keeps what was read.",
+    ),
+    method(
+        "memoize",
+        &[],
+        "grammar.entity",
+        "Keeps what was read until the next write.",
+    ),
+    method(
+        "validate",
+        &[arg("fn", "fun(result: grammar.result)")],
+        "grammar.entity",
+        "Makes the field right after it was set to nil: the function writes it before it is read.",
+    ),
+    method(
+        "apply",
+        &[arg(
+            "fn",
+            "fun(value: any, result: grammar.result, ctx: grammar.context)",
+        )],
+        "grammar.entity",
+        "Calls a function with the value as soon as it is parsed.",
+    ),
+    method(
+        "const",
+        &[arg("value", "any")],
+        "grammar.entity",
+        "Fails the parse unless the value is this one, or the one that a function gives.",
+    ),
+    method(
+        "result",
+        &[arg("class", "class")],
+        "grammar.entity",
+        "On compounds: the class of the result.",
+    ),
+    method(
+        "extra",
+        &[arg("functions", "table")],
+        "grammar.entity",
+        "On records: computed fields, a function or `get` and `set` by name. Changes the record itself.",
+    ),
+    method(
+        "count",
+        COUNT,
+        "grammar.entity",
+        "On arrays and bytes: how many.",
+    ),
+    method(
+        "untilcond",
+        &[arg("fn", "fun(last: any, ctx: grammar.context): any")],
+        "grammar.entity",
+        "On arrays: ends before the next element once the function gives something true.",
+    ),
+    method(
+        "whilecond",
+        &[arg("fn", "fun(last: any, ctx: grammar.context): any")],
+        "grammar.entity",
+        "On arrays: goes on for as long as the function gives something true.",
+    ),
+    method(
+        "creation",
+        &[arg("fn", "fun(entity: any, init: any): vbuffer, any")],
+        "grammar.entity",
+        "On arrays: makes a new element for `append`: its bytes and its result.",
+    ),
+    method(
+        "untiltoken",
+        PATTERN,
+        "grammar.entity",
+        "On bytes: ends before the first match.",
+    ),
+    method(
+        "chunked",
+        &[arg(
+            "fn",
+            "fun(result: grammar.result, sub: vbuffer_sub?, last: boolean, ctx: grammar.context)",
+        )],
+        "grammar.entity",
+        "On bytes: calls a function with every part as it comes, and does not wait for all.",
+    ),
 ];
 
 pub const OBJECTS: &[Object] = &[

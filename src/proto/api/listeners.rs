@@ -140,5 +140,7 @@ pub fn policies_told(dissector: &str) -> Vec<(&'static str, &'static str)> {
     let own = EVENTS.iter().filter(|row| row.dissector == dissector);
     let native = own.filter_map(|row| Some((row.name.strip_prefix("policy:")?, row.doc)));
     let lua = BY_LUA.iter().filter(|(owner, ..)| *owner == dissector);
-    native.chain(lua.map(|(_, name, doc)| (*name, *doc))).collect()
+    native
+        .chain(lua.map(|(_, name, doc)| (*name, *doc)))
+        .collect()
 }

@@ -3,10 +3,7 @@
 use super::{Argument, Object, arg, function, method, property};
 
 const ADDRESS: &[Argument] = &[arg("addr", "addr|string")];
-const CODE: Argument = arg(
-    "code",
-    "string|vbuffer_iterator|vbuffer_iterator_blocking",
-);
+const CODE: Argument = arg("code", "string|vbuffer_iterator|vbuffer_iterator_blocking");
 
 macro_rules! constants {
     ($($name:literal)*) => { &[
@@ -27,16 +24,35 @@ pub const OBJECTS: &[Object] = &[
         "base64",
         "Base64 (RFC 4648, section 4).",
         &[
-            function("encode", &[arg("bytes", "string")], "string", "Bytes as text, in one line."),
-            function("decode", &[arg("text", "string")], "string", "Text as bytes; padding may be missing."),
+            function(
+                "encode",
+                &[arg("bytes", "string")],
+                "string",
+                "Bytes as text, in one line.",
+            ),
+            function(
+                "decode",
+                &[arg("text", "string")],
+                "string",
+                "Text as bytes; padding may be missing.",
+            ),
         ],
     ),
     Object::new(
         "misc.geoip",
         "Countries of addresses, from database files.",
         &[
-            function("open", &[arg("path", "string")], "geoip_handle", "A database: a MaxMind DB file, or a country database in the older format."),
-            property("geoip_handle", "table", "The functions `country` and `lookup` by themselves."),
+            function(
+                "open",
+                &[arg("path", "string")],
+                "geoip_handle",
+                "A database: a MaxMind DB file, or a country database in the older format.",
+            ),
+            property(
+                "geoip_handle",
+                "table",
+                "The functions `country` and `lookup` by themselves.",
+            ),
         ],
     )
     .module("misc/geoip"),
@@ -44,8 +60,18 @@ pub const OBJECTS: &[Object] = &[
         "geoip_handle",
         "A database of addresses.",
         &[
-            method("country", ADDRESS, "string?", "The country's code of two letters."),
-            method("lookup", ADDRESS, "table?", "All that the database has on an address, at most 512 values."),
+            method(
+                "country",
+                ADDRESS,
+                "string?",
+                "The country's code of two letters.",
+            ),
+            method(
+                "lookup",
+                ADDRESS,
+                "table?",
+                "All that the database has on an address, at most 512 values.",
+            ),
         ],
     ),
     Object::new(
@@ -62,9 +88,24 @@ pub const OBJECTS: &[Object] = &[
         "asm_handle",
         "A disassembler for one architecture and mode.",
         &[
-            method("setsyntax", &[arg("syntax", "'intel'|'att'")], "nil", "How x86 is written."),
-            method("disassemble", &[CODE, arg("inst", "asm_instruction")], "boolean", "Puts the next instruction into `inst`; false at the end of the code. An iterator is moved behind it."),
-            method("dump_instructions", &[CODE, arg("count", "integer?")], "nil", "Prints so many instructions, or all."),
+            method(
+                "setsyntax",
+                &[arg("syntax", "'intel'|'att'")],
+                "nil",
+                "How x86 is written.",
+            ),
+            method(
+                "disassemble",
+                &[CODE, arg("inst", "asm_instruction")],
+                "boolean",
+                "Puts the next instruction into `inst`; false at the end of the code. An iterator is moved behind it.",
+            ),
+            method(
+                "dump_instructions",
+                &[CODE, arg("count", "integer?")],
+                "nil",
+                "Prints so many instructions, or all.",
+            ),
         ],
     ),
     Object::new(
@@ -74,7 +115,12 @@ pub const OBJECTS: &[Object] = &[
             property("id", "integer", "Its number in Capstone."),
             property("address", "integer", "Where it stands."),
             property("size", "integer", "Its length in bytes."),
-            method("mnemonic", &[], "string", "What it does; `(bad)` where there is no instruction."),
+            method(
+                "mnemonic",
+                &[],
+                "string",
+                "What it does; `(bad)` where there is no instruction.",
+            ),
             method("op_str", &[], "string", "What it does that to."),
             method("bytes", &[], "string", "Its bytes."),
             method("pprint", &[], "nil", "Prints it."),
@@ -83,18 +129,58 @@ pub const OBJECTS: &[Object] = &[
     Object::new(
         "misc.elasticsearch",
         "Documents into Elasticsearch or OpenSearch, by a thread of its own.",
-        &[function("connector", &[arg("url", "string")], "elasticsearch_connector", "Names a server; nothing is sent yet.")],
+        &[function(
+            "connector",
+            &[arg("url", "string")],
+            "elasticsearch_connector",
+            "Names a server; nothing is sent yet.",
+        )],
     )
     .module("misc/elasticsearch"),
     Object::new(
         "elasticsearch_connector",
         "A server for documents.",
         &[
-            method("newindex", &[arg("index", "string"), arg("settings", "table")], "nil", "Makes an index; one that is there stays as it is."),
-            method("insert", &[arg("index", "string"), arg("type", "string"), arg("id", "string?"), arg("document", "table")], "nil", "Stores a document."),
-            method("update", &[arg("index", "string"), arg("type", "string"), arg("id", "string"), arg("fields", "table")], "nil", "Changes fields of a document."),
-            method("timestamp", &[arg("time", "time?")], "string", "A time as text in UTC, by default that of the packets."),
-            method("genid", &[], "string", "22 characters, different in every run and worker."),
+            method(
+                "newindex",
+                &[arg("index", "string"), arg("settings", "table")],
+                "nil",
+                "Makes an index; one that is there stays as it is.",
+            ),
+            method(
+                "insert",
+                &[
+                    arg("index", "string"),
+                    arg("type", "string"),
+                    arg("id", "string?"),
+                    arg("document", "table"),
+                ],
+                "nil",
+                "Stores a document.",
+            ),
+            method(
+                "update",
+                &[
+                    arg("index", "string"),
+                    arg("type", "string"),
+                    arg("id", "string"),
+                    arg("fields", "table"),
+                ],
+                "nil",
+                "Changes fields of a document.",
+            ),
+            method(
+                "timestamp",
+                &[arg("time", "time?")],
+                "string",
+                "A time as text in UTC, by default that of the packets.",
+            ),
+            method(
+                "genid",
+                &[],
+                "string",
+                "22 characters, different in every run and worker.",
+            ),
         ],
     ),
 ];

@@ -232,7 +232,10 @@ pub fn module(require: &str) -> Option<&'static Object> {
 /// What a name means on an object: its type, or what a call gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    Property { is: String, writable: bool },
+    Property {
+        is: String,
+        writable: bool,
+    },
     /// Called with a dot.
     Function(Call),
     /// Called with a colon.

@@ -176,8 +176,16 @@ pub const OBJECTS: &[Object] = &[
         "alert.node",
         "Somebody who takes part: `haka.alert.address` and `haka.alert.service` make such tables.",
         &[
-            writable("type", "string", "`address`, `service`, or a word of the rule's."),
-            writable("values", "any", "One value or a list; each becomes its text."),
+            writable(
+                "type",
+                "string",
+                "`address`, `service`, or a word of the rule's.",
+            ),
+            writable(
+                "values",
+                "any",
+                "One value or a list; each becomes its text.",
+            ),
         ],
     )
     .written(),
