@@ -59,15 +59,17 @@ pub const PROTOCOLS: &[Protocol] = &[
     Protocol {
         name: "tls",
         proto: "tls",
-        stream: Some(|| Box::<tls::Parser>::default()),
+        searches: true,
+        stream: Some(stream::<tls::Parser>),
         datagrams: None,
     },
     // The same messages, with the version of QUIC that carried them.
     Protocol {
         name: "quic",
         proto: "tls",
+        searches: false,
         stream: None,
-        datagrams: Some(|| Box::<quic::Parser>::default()),
+        datagrams: Some(datagrams::<quic::Parser>),
     },
 ];
 
