@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::Failure;
 use super::views::{self, Files, Selection, end_name, has_ports, ip, protocol_name, written};
 use crate::analysis::{Collector, Flow, Side, Stream, StreamState, Witness};
+use crate::event::profile::Checksums;
 use crate::sink::rfc3339_micros;
 
 /// List the flows of captures.
@@ -38,7 +39,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut list = List::new(arguments);
     list.head()?;
     let files = list.files.clone();
-    views::observe(&arguments.captures, &files, observer, |at_end| {
+    let checksums = Checksums::Auto;
+    views::observe(&arguments.captures, &files, observer, checksums, |at_end| {
         if at_end {
             collector.borrow_mut().end_all();
         }

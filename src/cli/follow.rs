@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::Failure;
 use super::views::{self, Files, end_name, protocol_name, written};
 use crate::analysis::follow::{Follow, Followed, Follower};
+use crate::event::profile::Checksums;
 use crate::flow::Direction;
 
 /// Print the bytes of one flow of a capture.
@@ -46,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let observer = Box::new(Follow::new(arguments.flow, Shared(printer.clone())));
     let captures = [arguments.capture.clone()];
     let files = Files::shared(&captures);
-    let read = views::observe(&captures, &files, observer, |_| {
+    let read = views::observe(&captures, &files, observer, Checksums::Auto, |_| {
         let mut printer = printer.borrow_mut();
         match printer.broken.take() {
             Some(error) => ControlFlow::Break(written(Err(error)).err()),

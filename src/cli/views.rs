@@ -12,6 +12,7 @@ use super::Failure;
 use crate::addr::{Addr, Network};
 use crate::analysis::Endpoint;
 use crate::core::observe::Observer;
+use crate::event::profile::Checksums;
 use crate::event::{Profile, Settings};
 use crate::packet::decode::protocol;
 use crate::worker::captures::Captures;
@@ -78,16 +79,19 @@ fn parse_host(text: &str) -> Result<Network, String> {
 
 /// Runs captures through an engine that nobody but `observer` listens to.
 /// `after` is called behind each frame, and at the end, which it is told.
-/// Breaking off without a failure is success.
+/// `checksums` says whether wrong segments are read. Breaking off without a
+/// failure is success.
 pub fn observe(
     paths: &[PathBuf],
     files: &RefCell<Files>,
     observer: Box<dyn Observer>,
+    checksums: Checksums,
     mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
 ) -> Result<(), Failure> {
     let captures = Captures::open(paths)?;
     let mut settings = Settings::new(Profile::Wero);
     settings.inspect_tunnels = true;
+    settings.checksums = checksums;
     let cannot_start =
         |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
     let engine = shared_engine(settings).map_err(cannot_start)?;

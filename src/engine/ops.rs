@@ -621,6 +621,7 @@ static TABLE: Ops = Ops {
     tls_serial: tls::tls_serial,
     tls_text: tls::tls_text,
     tls_number: tls::tls_number,
+    http_decode: http::http_decode,
     hook,
     extend,
     timer_start,

@@ -184,6 +184,9 @@ ops! {
     tls_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
     /// A part that is a number; not a number if it is not there.
     tls_number(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> f64 = "double";
+    /// Lets listeners see a message's body without its codings: whether it
+    /// has any (0 or 1), or minus a status.
+    http_decode(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether anybody hears an event.
     hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether rules added entries to a policy, named by its event.

@@ -8,6 +8,7 @@
 
 mod buffers;
 mod console;
+mod dialogues;
 mod dissectors;
 mod dns;
 mod events;
@@ -220,6 +221,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         dns::OBJECTS,
         http::OBJECTS,
         tls::OBJECTS,
+        dialogues::OBJECTS,
     ]
     .into_iter()
     .flatten()
