@@ -51,7 +51,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     Protocol {
         name: "tls",
         proto: "tls",
-        stream: Some(|| Box::<tls::Parser>::default()),
+        stream: Some(stream::<tls::Parser>),
         datagrams: None,
     },
     // The same messages, with the version of QUIC that carried them.
@@ -59,7 +59,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         name: "quic",
         proto: "tls",
         stream: None,
-        datagrams: Some(|| Box::<quic::Parser>::default()),
+        datagrams: Some(datagrams::<quic::Parser>),
     },
 ];
 
