@@ -31,6 +31,7 @@ pub mod engine;
 
 pub mod analysis;
 pub mod lint;
+pub mod manual;
 
 // Below this line the outside world is touched: files, clocks, sockets.
 #[allow(clippy::disallowed_methods)]

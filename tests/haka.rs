@@ -8,6 +8,8 @@
 mod core;
 #[path = "haka/counts.rs"]
 mod counts;
+#[path = "haka/dns.rs"]
+mod dns;
 #[path = "haka/grammar.rs"]
 mod grammar;
 #[path = "haka/harness.rs"]

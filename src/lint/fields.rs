@@ -150,7 +150,7 @@ fn dotted(file: &mut File<'_>, callee: &Expr) {
     };
     let types = file.types.of_expr(file.tree, base);
     let is_method = |one: &Type| match one {
-        Type::Object(object) => matches!(api::find(object, name), Some(Found::Method { .. })),
+        Type::Object(object) => matches!(api::find(object, name), Some(Found::Method(_))),
         _ => false,
     };
     if !types.is_empty() && types.iter().all(is_method) {

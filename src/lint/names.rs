@@ -187,7 +187,7 @@ impl Globals<'_, '_> {
 
     fn expr(&mut self, expr: &Expr) {
         match &expr.kind {
-            Kind::Plain | Kind::String(_) => {}
+            Kind::Plain | Kind::Rest | Kind::String(_) => {}
             Kind::Name {
                 name,
                 binding: None,

@@ -63,8 +63,10 @@ pub struct Expr {
 
 #[derive(Debug)]
 pub enum Kind {
-    /// Numbers, `nil`, booleans, `...`.
+    /// Numbers, `nil`, booleans.
     Plain,
+    /// `...`: any number of values.
+    Rest,
     String(Vec<u8>),
     Name {
         name: String,

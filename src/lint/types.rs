@@ -131,7 +131,7 @@ impl Types {
             Kind::MethodCall { base, name, .. } => {
                 each(&self.infer(tree, base, steps), |of| match of {
                     Type::Object(object) => match api::find(object, name) {
-                        Some(Found::Method { gives }) => resolve(gives),
+                        Some(Found::Method(call)) => resolve(call.gives),
                         _ => Vec::new(),
                     },
                     _ => Vec::new(),
@@ -159,10 +159,13 @@ impl Types {
                 .collect(),
             Kind::Index { base, name, .. } => each(&self.infer(tree, base, steps), |of| match of {
                 Type::Object(object) => match api::find(object, name) {
-                    Some(Found::Function { gives }) => resolve(gives),
-                    Some(Found::Property { is, .. }) if is == "haka.alert" => {
-                        resolve("alert_handle")
-                    }
+                    Some(Found::Function(call)) => resolve(call.gives),
+                    Some(Found::Property { is, .. }) => each(&resolve(&is), |of| match of {
+                        Type::Object(Object {
+                            call: Some(call), ..
+                        }) => resolve(call.gives),
+                        _ => Vec::new(),
+                    }),
                     _ => Vec::new(),
                 },
                 _ => Vec::new(),

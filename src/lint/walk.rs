@@ -45,7 +45,7 @@ fn statement<'a>(stat: &'a Stat, see: &mut dyn FnMut(&'a Expr, bool)) {
 fn expression<'a>(expr: &'a Expr, target: bool, see: &mut dyn FnMut(&'a Expr, bool)) {
     see(expr, target);
     match &expr.kind {
-        Kind::Plain | Kind::String(_) | Kind::Name { .. } => {}
+        Kind::Plain | Kind::Rest | Kind::String(_) | Kind::Name { .. } => {}
         Kind::Index { base, .. } => expression(base, false, see),
         Kind::IndexBy { base, key } => {
             expression(base, false, see);

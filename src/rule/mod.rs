@@ -7,6 +7,8 @@
 //! explains or profiles them.
 
 mod alerts;
+#[cfg(test)]
+mod api_tests;
 mod bind;
 mod console;
 mod runtime;

@@ -172,14 +172,14 @@ fn run(packets: &[Vec<u8>], unwanted: Option<u64>) -> Vec<String> {
     };
     for (place, packet) in packets.iter().enumerate() {
         let number = place as u64 + 1;
-        // Whether something is to be done shows in the run.
-        let _ = engine.borrow_mut().handle_packet(
+        let taken = engine.borrow_mut().handle_packet(
             Timestamp::new(number as i64, 0),
             number,
             LinkType::RAW,
             packet,
             packet.len() as u32,
         );
+        assert!(taken, "there is a slot for it");
         drain();
     }
     engine.borrow_mut().shutdown();

@@ -12,6 +12,16 @@ local function copy(module)
   return fresh
 end
 
+-- The module `class`, without what the library keeps for itself.
+local function class_module()
+  local fresh = {}
+  for _, name in pairs { 'class', 'super', 'classof', 'isclass', 'isa', 'isaclass', 'merge',
+    'new_instance', 'BaseObject' } do
+    fresh[name] = lib.class[name]
+  end
+  return fresh
+end
+
 local haka = lib.haka
 for _, module in pairs { lib.vbuffer, lib.stream, lib.iterator } do
   for _, name in pairs { 'vbuffer_from', 'vbuffer_allocate', 'vbuffer', 'vbuffer_sub',
@@ -39,7 +49,7 @@ local function extras()
     tables[name] = utils[name]
   end
   local modules = {
-    class = copy(lib.class), check = copy(lib.check), color = copy(lib.color),
+    class = class_module(), check = copy(lib.check), color = copy(lib.color),
     list = lib.list, parse = lib.grammar.parse, parse_result = lib.grammar.api.result,
     grammar_dg = lib['grammar/node'].public, rule = { rules = lib.rule.rules }, policy = {},
     state = { State = lib.state_type.State, BidirectionalState = lib.state_type.BidirectionalState },

@@ -35,6 +35,7 @@ local CREATE, CREATE_TRACE = { key = 3, create = true }, { key = 4, create = tru
 
 local RESERVED = { export = true, define = true, extend = true }
 for name in pairs(words) do RESERVED[name] = true end
+grammar.reserved = RESERVED
 
 local function new_definition(name)
   return { name = name, rules = {}, declared = {}, exports = {} }

@@ -118,6 +118,11 @@ local function new_builder(name)
   return setmetatable(self, Builder)
 end
 
+-- The words of a definition, for those who describe them.
+function types.words()
+  return new_builder('').words
+end
+
 function Builder:lookup(name)
   local word = self.words[name]
   if word ~= nil then return word end

@@ -1,12 +1,29 @@
 //! What listeners of the engine's events are called with.
 
-use super::{Argument, arg};
+use super::{Argument, arg, http, tls};
 use crate::event::{EVENTS, EventRow};
 
-const DIRECTION: Argument = arg("direction", "'up'|'down'");
+pub(super) const DIRECTION: Argument = arg("direction", "'up'|'down'");
 const FAULT: Argument = arg("fault", "fault");
 const TCP_FLOW: Argument = arg("flow", "tcp_connection");
+const DNS: Argument = arg("dns", "dns");
 const UDP_FLOW: Argument = arg("flow", "udp_connection");
+
+/// What listeners of one event of an application protocol get.
+pub struct Row {
+    pub dissector: &'static str,
+    pub event: &'static str,
+    pub plain: &'static [Argument],
+    /// Where the rule has `options = { streamed = true }`.
+    pub streamed: Option<&'static [Argument]>,
+}
+
+fn application(row: &EventRow) -> Option<&'static Row> {
+    [http::LISTENERS, tls::LISTENERS]
+        .into_iter()
+        .flatten()
+        .find(|one| (one.dissector, one.event) == (row.dissector, row.name))
+}
 
 /// A packet dissector's name is also that of its objects.
 const PACKETS: &[(&str, &[Argument], &[Argument])] = &[
@@ -60,6 +77,16 @@ const FLOWS: &[(&str, &str, &[Argument])] = &[
         &[UDP_FLOW, arg("pkt", "udp"), DIRECTION],
     ),
     ("udp_connection", "end_connection", &[UDP_FLOW]),
+    ("dns", "query", &[DNS, arg("query", "dns_message")]),
+    (
+        "dns",
+        "response",
+        &[
+            DNS,
+            arg("response", "dns_message"),
+            arg("query", "dns_message"),
+        ],
+    ),
 ];
 
 const STREAMED: &[Argument] = &[
@@ -77,6 +104,9 @@ pub fn listener(row: &EventRow) -> Option<&'static [Argument]> {
     if let Some((_, _, arguments)) = of_flow {
         return Some(arguments);
     }
+    if let Some(row) = application(row) {
+        return Some(row.plain);
+    }
     let (_, packet, fault) = PACKETS
         .iter()
         .find(|(dissector, ..)| *dissector == row.dissector)?;
@@ -91,19 +121,37 @@ pub fn listener(row: &EventRow) -> Option<&'static [Argument]> {
 pub fn streamed_listener(row: &EventRow) -> Option<&'static [Argument]> {
     match (row.dissector, row.name) {
         ("tcp_connection", "receive_data") => Some(STREAMED),
-        _ => listener(row),
+        _ => application(row)
+            .and_then(|one| one.streamed)
+            .or_else(|| listener(row)),
     }
 }
 
 /// Names of the policies of a dissector.
 pub fn policies(dissector: &str) -> Vec<&'static str> {
+    let told = policies_told(dissector).into_iter();
+    told.map(|(name, _)| name).collect()
+}
+
+/// The policies of a dissector, and what they decide.
+pub fn policies_told(dissector: &str) -> Vec<(&'static str, &'static str)> {
     // Those that Lua applies by itself have no event of the engine's.
-    const BY_LUA: [(&str, &str); 2] = [
-        ("tcp_connection", "new_connection"),
-        ("tcp_connection", "invalid_handshake"),
+    const BY_LUA: [(&str, &str, &str); 2] = [
+        (
+            "tcp_connection",
+            "new_connection",
+            "What happens to a new connection (`srcip`, `srcport`, `dstip`, `dstport`).",
+        ),
+        (
+            "tcp_connection",
+            "invalid_handshake",
+            "There for Haka's rules; never asked.",
+        ),
     ];
     let own = EVENTS.iter().filter(|row| row.dissector == dissector);
-    let native = own.filter_map(|row| row.name.strip_prefix("policy:"));
-    let lua = BY_LUA.iter().filter(|(owner, _)| *owner == dissector);
-    native.chain(lua.map(|(_, name)| *name)).collect()
+    let native = own.filter_map(|row| Some((row.name.strip_prefix("policy:")?, row.doc)));
+    let lua = BY_LUA.iter().filter(|(owner, ..)| *owner == dissector);
+    native
+        .chain(lua.map(|(_, name, doc)| (*name, *doc)))
+        .collect()
 }

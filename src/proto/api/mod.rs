@@ -4,16 +4,29 @@
 //! Header fields are not written down again: an [`Object`] names the
 //! protocol whose field table it has. Types are written as LuaLS has them
 //! (`vbuffer_sub?`, `'up'|'down'`); a plain name is that of an object here.
-//! `tests/api.rs` holds the rows against the running library.
+//! `rule/api_tests.rs` holds the rows against the running library.
 
 mod buffers;
+mod console;
+mod dissectors;
+mod dns;
+mod events;
+mod grammars;
 mod haka;
+mod http;
+mod library;
 mod listeners;
+mod misc;
 mod packets;
+mod policies;
+mod regexps;
+pub mod sandbox;
+mod states;
 mod suggest;
+mod tls;
 mod values;
 
-pub use listeners::{listener, policies, streamed_listener};
+pub use listeners::{listener, policies, policies_told, streamed_listener};
 pub use suggest::{closest, hint};
 
 use super::PROTOCOLS;
@@ -29,6 +42,10 @@ pub struct Object {
     pub require: &'static str,
     /// Rules may keep fields of their own in it.
     pub open: bool,
+    /// A table that rules write: its members are the keys that it may have.
+    pub written: bool,
+    /// What a call of the object itself takes and gives.
+    pub call: Option<Call>,
     /// The protocol whose header fields it has, or nothing.
     pub protocol: &'static str,
     /// Objects that answer what it does not know itself.
@@ -63,6 +80,13 @@ pub enum MemberKind {
     },
 }
 
+/// What a call takes and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub arguments: &'static [Argument],
+    pub gives: &'static str,
+}
+
 /// An argument of a function or of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argument {
@@ -77,6 +101,8 @@ impl Object {
             name,
             require: "",
             open: false,
+            written: false,
+            call: None,
             protocol: "",
             below: &[],
             members,
@@ -90,6 +116,20 @@ impl Object {
 
     const fn open(self) -> Object {
         Object { open: true, ..self }
+    }
+
+    const fn written(self) -> Object {
+        Object {
+            written: true,
+            ..self
+        }
+    }
+
+    const fn called(self, arguments: &'static [Argument], gives: &'static str) -> Object {
+        Object {
+            call: Some(Call { arguments, gives }),
+            ..self
+        }
     }
 
     const fn fields_of(self, protocol: &'static str) -> Object {
@@ -162,9 +202,22 @@ const fn arg(name: &'static str, is: &'static str) -> Argument {
 pub fn objects() -> impl Iterator<Item = &'static Object> {
     [
         haka::OBJECTS,
+        events::OBJECTS,
+        policies::OBJECTS,
+        dissectors::OBJECTS,
         packets::OBJECTS,
         buffers::OBJECTS,
         values::OBJECTS,
+        regexps::OBJECTS,
+        grammars::OBJECTS,
+        states::OBJECTS,
+        misc::OBJECTS,
+        library::OBJECTS,
+        console::OBJECTS,
+        sandbox::OBJECTS,
+        dns::OBJECTS,
+        http::OBJECTS,
+        tls::OBJECTS,
     ]
     .into_iter()
     .flatten()
@@ -183,9 +236,14 @@ pub fn module(require: &str) -> Option<&'static Object> {
 /// What a name means on an object: its type, or what a call gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    Property { is: String, writable: bool },
-    Function { gives: &'static str },
-    Method { gives: &'static str },
+    Property {
+        is: String,
+        writable: bool,
+    },
+    /// Called with a dot.
+    Function(Call),
+    /// Called with a colon.
+    Method(Call),
 }
 
 /// Looks a name up as the library does: in the object, in its header, then
@@ -197,8 +255,8 @@ pub fn find(object: &Object, name: &str) -> Option<Found> {
                 is: is.to_owned(),
                 writable,
             },
-            MemberKind::Function { gives, .. } => Found::Function { gives },
-            MemberKind::Method { gives, .. } => Found::Method { gives },
+            MemberKind::Function { arguments, gives } => Found::Function(Call { arguments, gives }),
+            MemberKind::Method { arguments, gives } => Found::Method(Call { arguments, gives }),
         });
     }
     let own = object.fields().iter().find_map(|field| {

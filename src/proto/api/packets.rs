@@ -17,7 +17,7 @@ macro_rules! packet_members {
             method("continue", &[], "nil", "Ends the delivery of the event if the packet is gone."),
             method("parent", PARENT, "any", "The layer below: directly, so many deep, or by name."),
             method("trigger", &[arg("event", "string"), arg("...", "any")], "nil", "Raises an event of its dissector."),
-            method("alert", &[arg("alert", "table")], "alert_handle", "Raises an alert."),
+            method("alert", &[arg("fields", "alert.fields")], "alert_handle", "Raises an alert."),
             method("select_next_dissector", &[arg("dissector", "any")], "nil", "Says who reads the payload."),
             method("activate_next_dissector", &[], "any", "Makes the chosen dissector ready and gives it."),
             method("receive", &[], "nil", "Reads the packet; the engine has done so."),
@@ -35,6 +35,17 @@ const VERIFY: Member = method(
 );
 const COMPUTE: Member = method("compute_checksum", &[], "nil", "Writes the right checksum.");
 
+const RELATED: Member = property(
+    "related",
+    "tcp_connection|udp_connection?",
+    "The flow that an error is about, if rules see flows of its protocol; else nil.",
+);
+const RELATED_DIRECTION: Member = property(
+    "related_direction",
+    "'up'|'down'?",
+    "Which way the quoted packet went on its flow; nil where no flow is known.",
+);
+
 /// What all flow objects have.
 macro_rules! flow_members {
     ($($own:expr),* $(,)?) => {
@@ -46,6 +57,8 @@ macro_rules! flow_members {
             property("dstport", "integer", "Port it was opened to."),
             property("id", "integer", "Number of the flow."),
             property("state", "string?", "State of the connection; nil once it is over."),
+            property("label", "string?", "What it is for, where another connection announced it: `ftp-data`."),
+            property("expected_by", "tcp_connection?", "The connection that announced it, while that lasts."),
             property("in_pkts", "integer", "Packets from the opener."),
             property("in_bytes", "integer", "Bytes from the opener."),
             property("out_pkts", "integer", "Packets to the opener."),
@@ -55,7 +68,7 @@ macro_rules! flow_members {
             method("continue", &[], "nil", "Ends the delivery of the event if the flow is over."),
             method("parent", PARENT, "any", "Its entry in the table of connections."),
             method("trigger", &[arg("event", "string"), arg("...", "any")], "nil", "Raises an event of its dissector."),
-            method("alert", &[arg("alert", "table")], "alert_handle", "Raises an alert."),
+            method("alert", &[arg("fields", "alert.fields")], "alert_handle", "Raises an alert."),
             method("select_next_dissector", &[arg("dissector", "any")], "nil", "Says who reads the flow."),
             method("activate_next_dissector", &[], "any", "Makes the chosen dissector ready and gives it."),
             $($own,)*
@@ -150,6 +163,8 @@ pub const OBJECTS: &[Object] = &[
                 "vbuffer_sub",
                 "What follows type, code and checksum."
             ),
+            RELATED,
+            RELATED_DIRECTION,
         ],
     )
     .fields_of("icmp")
@@ -166,6 +181,8 @@ pub const OBJECTS: &[Object] = &[
                 "vbuffer_sub",
                 "What follows type, code and checksum."
             ),
+            RELATED,
+            RELATED_DIRECTION,
         ],
     )
     .fields_of("icmpv6")
@@ -370,24 +387,46 @@ pub const OBJECTS: &[Object] = &[
         &[
             property(
                 "helper",
-                "table",
-                "`TcpFlowDissector`, the base of dissectors that read streams.",
+                "tcp_connection.helper",
+                "The base of dissectors that read streams.",
             ),
-            property("console", "table", "Lists and ends connections."),
+            property(
+                "console",
+                "tcp_connection.console",
+                "Lists and ends connections.",
+            ),
         ],
     )
     .module("protocol/tcp_connection"),
+    Object::new(
+        "tcp_connection.helper",
+        "The base of dissectors that read streams.",
+        &[property(
+            "TcpFlowDissector",
+            "dissector_class",
+            "The class; its objects are `tcp_flow_dissector`.",
+        )],
+    ),
     Object::new(
         "protocol.udp_connection",
         "The dissector of UDP flows.",
         &[
             property(
                 "helper",
-                "table",
-                "`UdpFlowDissector`, the base of dissectors that read datagrams.",
+                "udp_connection.helper",
+                "The base of dissectors that read datagrams.",
             ),
-            property("console", "table", "Lists and ends flows."),
+            property("console", "udp_connection.console", "Lists and ends flows."),
         ],
     )
     .module("protocol/udp_connection"),
+    Object::new(
+        "udp_connection.helper",
+        "The base of dissectors that read datagrams.",
+        &[property(
+            "UdpFlowDissector",
+            "dissector_class",
+            "The class; its objects are `udp_flow_dissector`.",
+        )],
+    ),
 ];

@@ -1,4 +1,4 @@
-//! Small values: addresses, times, alerts; and modules without a protocol.
+//! Small values: addresses, times, alerts; and tables of connections.
 
 use super::{Object, arg, function, method, property, writable};
 
@@ -39,16 +39,6 @@ pub const OBJECTS: &[Object] = &[
         ],
     ),
     Object::new(
-        "alert_handle",
-        "An alert that was raised.",
-        &[method(
-            "update",
-            &[arg("alert", "table")],
-            "nil",
-            "Reports again, with what is known now.",
-        )],
-    ),
-    Object::new(
         "inet_checksum",
         "A checksum over several pieces.",
         &[
@@ -73,7 +63,7 @@ pub const OBJECTS: &[Object] = &[
                     arg("sport", "integer"),
                     arg("dport", "integer"),
                 ],
-                "any",
+                "cnx",
                 "A new entry.",
             ),
             method(
@@ -84,13 +74,13 @@ pub const OBJECTS: &[Object] = &[
                     arg("sport", "integer"),
                     arg("dport", "integer"),
                 ],
-                "any",
-                "The entry of two ends, and the direction.",
+                "cnx?",
+                "The entry of two ends, the direction, and whether it was dropped.",
             ),
             method(
                 "get_byid",
                 &[arg("id", "integer")],
-                "any",
+                "cnx?",
                 "The entry of that number.",
             ),
             method(
@@ -102,111 +92,111 @@ pub const OBJECTS: &[Object] = &[
         ],
     ),
     Object::new(
-        "rule_group",
-        "Rules that run one after the other.",
+        "cnx",
+        "An entry of a table of connections.",
         &[
+            property("id", "integer", "Number of the entry."),
+            property("in_pkts", "integer", "Packets from the one who opened it."),
+            property("in_bytes", "integer", "Bytes from the one who opened it."),
+            property("out_pkts", "integer", "Packets to the one who opened it."),
+            property("out_bytes", "integer", "Bytes to the one who opened it."),
+            writable("data", "any", "Whatever a rule keeps there."),
             method(
-                "rule",
-                &[arg("rule", "table")],
+                "update_stat",
+                &[arg("direction", "'up'|'down'"), arg("size", "integer")],
                 "nil",
-                "Adds a rule: `eval`.",
+                "Counts a packet.",
             ),
-            method("eval", &[arg("...", "any")], "nil", "Runs the rules."),
+            method("drop", &[], "nil", "Marks the entry as dropped."),
+            method("close", &[], "nil", "Takes the entry out of its table."),
         ],
-    )
-    .open(),
+    ),
     Object::new(
-        "policy",
-        "Entries, of which the last that fits decides.",
+        "haka.alert",
+        "Raises alerts: call it with the alert's fields.",
         &[
-            property("name", "string", "Its name in logs."),
-            method(
-                "apply",
-                &[arg("arguments", "table")],
-                "nil",
-                "Decides: `ctx`, `values`, `desc`.",
+            function(
+                "address",
+                &[arg("...", "any")],
+                "alert.node",
+                "A node made of addresses.",
             ),
-            method(
-                "evaluate",
-                &[
-                    arg("ctx", "any"),
-                    arg("values", "table"),
-                    arg("desc", "table"),
-                ],
-                "nil",
-                "As `apply`, without its checks.",
-            ),
-            method(
-                "insert",
-                &[
-                    arg("name", "string"),
-                    arg("criteria", "table"),
-                    arg("actions", "any"),
-                ],
-                "nil",
-                "Adds an entry.",
+            function(
+                "service",
+                &[arg("...", "any")],
+                "alert.node",
+                "A node made of services.",
             ),
         ],
     )
-    .open(),
+    .called(&[arg("fields", "alert.fields")], "alert_handle"),
     Object::new(
-        "event",
-        "Something that can be listened to.",
+        "alert.fields",
+        "What an alert tells. Every field may be left out.",
         &[
-            property("name", "string", "`dissector:event`."),
-            property(
-                "continue",
-                "function",
-                "What is checked after each listener.",
+            writable("description", "any", "What happened, as text."),
+            writable("severity", "'low'|'medium'|'high'?", "How bad it is."),
+            writable(
+                "confidence",
+                "'low'|'medium'|'high'|number?",
+                "How sure the rule is.",
             ),
-            property("signal", "function", "How one listener is called."),
-            method("clone", &[], "event", "A copy."),
+            writable(
+                "completion",
+                "'failed'|'successful'?",
+                "Whether it came to pass.",
+            ),
+            writable("start_time", "time?", "When it began."),
+            writable("end_time", "time?", "When it ended."),
+            writable("method", "alert.method?", "How it was done."),
+            writable("sources", "alert.node|alert.node[]?", "Who did it."),
+            writable("targets", "alert.node|alert.node[]?", "To whom."),
+            writable(
+                "ref",
+                "alert_handle|alert_handle[]?",
+                "Alerts that belong to it.",
+            ),
         ],
     )
-    .open(),
+    .written(),
     Object::new(
-        "check",
-        "Checks of arguments, whose errors point at the caller.",
+        "alert.method",
+        "How something was done.",
         &[
-            function(
-                "error",
-                &[arg("message", "string"), arg("level", "integer?")],
-                "nil",
-                "Raises an error at the caller.",
+            writable("description", "any", "The method, as text."),
+            writable(
+                "ref",
+                "string|string[]?",
+                "Where it is described, such as `cve/2014-0160`.",
             ),
-            function(
-                "assert",
-                &[
-                    arg("condition", "any"),
-                    arg("message", "string"),
-                    arg("level", "integer?"),
-                ],
-                "nil",
-                "Raises an error at the caller if the condition is false.",
-            ),
-            function(
+        ],
+    )
+    .written(),
+    Object::new(
+        "alert.node",
+        "Somebody who takes part: `haka.alert.address` and `haka.alert.service` make such tables.",
+        &[
+            writable(
                 "type",
-                &[
-                    arg("n", "integer"),
-                    arg("value", "any"),
-                    arg("expected", "string"),
-                    arg("level", "integer?"),
-                ],
-                "nil",
-                "Checks the type of an argument.",
+                "string",
+                "`address`, `service`, or a word of the rule's.",
             ),
-            function(
-                "types",
-                &[
-                    arg("n", "integer"),
-                    arg("value", "any"),
-                    arg("expected", "table"),
-                    arg("level", "integer?"),
-                ],
-                "nil",
-                "Checks for one of several types.",
+            writable(
+                "values",
+                "any",
+                "One value or a list; each becomes its text.",
             ),
         ],
     )
-    .module("check"),
+    .written(),
+    Object::new(
+        "alert_handle",
+        "An alert that was raised.",
+        &[method(
+            "update",
+            &[arg("fields", "alert.fields")],
+            "nil",
+            "Reports these fields anew, under the alert's own number.",
+        )],
+    ),
 ];

@@ -45,7 +45,7 @@ pub enum Found {
     Trailers,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Reading {
     Head(Parser),
     Body(u64),
@@ -58,7 +58,7 @@ enum Reading {
     Pass,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Side {
     reading: Reading,
     /// The message under way.
@@ -68,14 +68,14 @@ struct Side {
 }
 
 /// A request and what its answer has to know of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Exchange {
     request: Message,
     asked: Asked,
 }
 
 /// One connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     sides: [Side; 2],
     /// Requests whose answer is not complete, the oldest first.
@@ -89,6 +89,9 @@ pub struct Session {
     /// The response that is complete, until another request is.
     last_response: u32,
     serial: u32,
+    /// Only one side may be there to be seen: answers need no request, and
+    /// requests no answer.
+    watching: bool,
 }
 
 impl Default for Session {
@@ -106,6 +109,7 @@ impl Default for Session {
             last_request: 0,
             last_response: 0,
             serial: 0,
+            watching: false,
         }
     }
 }
@@ -118,6 +122,14 @@ fn kind_of(direction: Direction) -> Kind {
 }
 
 impl Session {
+    /// For who only watches a connection, maybe only one side of it.
+    pub fn watching() -> Session {
+        Session {
+            watching: true,
+            ..Session::default()
+        }
+    }
+
     fn side(&mut self, direction: Direction) -> &mut Side {
         &mut self.sides[direction.index()]
     }
@@ -220,7 +232,7 @@ impl Session {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<(usize, Found), Fault> {
-        if direction == Direction::ToClient && self.pending.is_empty() {
+        if direction == Direction::ToClient && self.pending.is_empty() && !self.watching {
             return Err(Fault {
                 anomaly: Anomaly::DataFromServer,
                 at: 0,
@@ -284,20 +296,34 @@ impl Session {
         limits: &Limits,
     ) -> Result<u32, Fault> {
         let mut open: Anomalies = head.anomalies;
+        let watching = self.watching;
+        // Who only watches goes on without a length that is none.
+        let or_none = |framing: Result<Framing, Fault>, open: &mut Anomalies| match framing {
+            Err(fault) if watching => {
+                open.add(fault.anomaly);
+                Ok(Framing::None)
+            }
+            framing => framing,
+        };
         let framing = match direction {
             Direction::ToServer => {
-                if self.pending.len() >= limits.requests as usize {
+                let full = self.pending.len() >= limits.requests as usize;
+                if full && self.watching {
+                    self.pending.pop_front();
+                } else if full {
                     return Err(Fault {
                         anomaly: Anomaly::TooManyRequests,
                         at: 0,
                         field: "1",
                     });
                 }
-                framing::of_request(&head, &mut open)?
+                let framing = framing::of_request(&head, &mut open);
+                or_none(framing, &mut open)?
             }
             Direction::ToClient => {
                 let asked = self.pending.front().map(|exchange| exchange.asked);
-                framing::of_response(&head, asked.unwrap_or_default(), &mut open)?
+                let framing = framing::of_response(&head, asked.unwrap_or_default(), &mut open);
+                or_none(framing, &mut open)?
             }
         };
         self.serial = self.serial.wrapping_add(1).max(1);
@@ -363,6 +389,18 @@ impl Session {
         Ok(())
     }
 
+    /// Ends the message under way where it is. False if there is none.
+    pub fn cut(&mut self, direction: Direction) -> bool {
+        let side = self.side(direction);
+        match side.reading {
+            Reading::Head(_) | Reading::Answer | Reading::Pass => false,
+            _ => {
+                side.reading = Reading::End;
+                true
+            }
+        }
+    }
+
     /// The message under way in a direction is over. True if the other
     /// direction has waited for that.
     pub fn finish(&mut self, direction: Direction) -> bool {
@@ -395,6 +433,9 @@ impl Session {
             return false;
         }
         let Some(exchange) = self.pending.pop_front() else {
+            if tunnel {
+                self.pass();
+            }
             return false;
         };
         self.last_response = serial;

@@ -6,20 +6,26 @@
 //! changed, `anomaly` names what is wrong. None of these knows the engine.
 //! `reader` reads the streams of a connection, raises the events and writes
 //! the changes back, `body` shows bodies, `judge` decides about anomalies;
-//! `http.lua` shows it all to rules. HTTP/2 is another protocol.
+//! `http.lua` shows it all to rules. `parser` reads without an
+//! engine, `coding` undoes content codings. HTTP/2 is another protocol.
 
 pub mod anomaly;
 mod body;
+pub mod coding;
 pub mod connection;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod head;
 mod judge;
 pub mod message;
+pub mod parser;
 mod reader;
 #[cfg(test)]
 mod tests;
 
 pub use connection::Session;
+pub use parser::Parser;
 pub use reader::Reader;
 
 use super::application::Likeness;

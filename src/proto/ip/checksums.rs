@@ -49,6 +49,25 @@ pub fn transport_is_right(core: &Core, slot: u32) -> bool {
     transport_sum(packet, bytes) == Some(0)
 }
 
+/// Whether the checksum is that of the pseudo header alone, which is what a
+/// sender writes that leaves the rest to its network card.
+pub fn is_left_to_card(core: &Core, slot: u32) -> bool {
+    let packet = core.packet(slot);
+    let bytes = core.bytes(slot);
+    let segment = bytes.get(packet.transport_at as usize..packet.end as usize);
+    let (Some(segment), Some((src, dst)), Some(offset)) =
+        (segment, addresses(packet, bytes), field_offset(packet))
+    else {
+        return false;
+    };
+    let Some(&[high, low]) = segment.get(offset..offset + 2) else {
+        return false;
+    };
+    let length = segment.len() as u32;
+    let sum = checksum::pseudo_header(&src, &dst, packet.protocol, length).finish();
+    u16::from_be_bytes([high, low]) == !sum
+}
+
 /// Writes the transport checksum. Packets cut by the capture keep theirs.
 pub fn write_transport(core: &mut Core, slot: u32) {
     let packet = *core.packet(slot);

@@ -64,6 +64,9 @@ pub struct Connection {
 pub enum Sums {
     #[default]
     Unknown,
+    /// Right so far, in segments without data. Some senders leave only those
+    /// with data to their network card.
+    Empty,
     /// Its first segments were right: wrong ones are damaged or forged.
     Right,
     /// All were wrong so far: the capture was taken before offload.

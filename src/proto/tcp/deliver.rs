@@ -72,7 +72,7 @@ impl Tcp<'_> {
         // The SYN tells already whether the sender's sums are right. A wrong
         // sum must not be made right by a rewrite.
         let verified = renumbered || read && (!bare || segment.syn() && half.sums == Sums::Unknown);
-        if verified && !self.checksum_allows(frame) {
+        if verified && !self.checksum_allows(frame, segment.len > 0) {
             self.core.stats.bad_checksums += 1;
             if renumbered {
                 self.core.stack.pop();
@@ -150,7 +150,7 @@ impl Tcp<'_> {
     }
 
     /// Whether a segment may enter the stream, by its checksum.
-    fn checksum_allows(&mut self, frame: Frame) -> bool {
+    fn checksum_allows(&mut self, frame: Frame, has_data: bool) -> bool {
         let mode = self.core.settings.checksums;
         if mode == Checksums::Ignore {
             return true;
@@ -162,14 +162,21 @@ impl Tcp<'_> {
             return true;
         }
         let right = checksums::transport_is_right(self.core, frame.packet);
-        if known == Sums::Unknown {
-            let found = if right { Sums::Right } else { Sums::Offloaded };
-            if let Some(half) = self.half(frame.flow, frame.direction) {
-                half.sums = found;
+        let found = match known {
+            Sums::Unknown | Sums::Empty if right && has_data => Sums::Right,
+            Sums::Unknown if right => Sums::Empty,
+            Sums::Unknown => Sums::Offloaded,
+            Sums::Empty if !right && checksums::is_left_to_card(self.core, frame.packet) => {
+                Sums::Offloaded
             }
-            return right || mode == Checksums::Auto;
+            known => known,
+        };
+        if found != known
+            && let Some(half) = self.half(frame.flow, frame.direction)
+        {
+            half.sums = found;
         }
-        right
+        right || mode == Checksums::Auto && found == Sums::Offloaded
     }
 
     /// The other side's bytes that this segment acknowledges need not be
