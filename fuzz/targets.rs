@@ -10,6 +10,12 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("pattern", wero::lua::pattern::fuzz_pattern),
     ("buffer", wero::buf::fuzz::fuzz_buffer),
     ("tcp", wero::engine::fuzz::fuzz_tcp),
+    ("icmp", wero::proto::ip::related::fuzz_quotation),
+    ("smtp", wero::proto::smtp::fuzz::fuzz_smtp),
+    ("ftp", wero::proto::ftp::fuzz::fuzz_ftp),
+    ("ssh", wero::proto::ssh::fuzz::fuzz_ssh),
+    ("tls", wero::proto::tls::fuzz::fuzz_tls),
+    ("quic", wero::proto::quic::fuzz::fuzz_quic),
     ("dns", wero::proto::dns::fuzz::fuzz_dns),
     ("http", wero::proto::http::fuzz::fuzz_http),
 ];

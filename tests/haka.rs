@@ -8,10 +8,14 @@
 mod core;
 #[path = "haka/counts.rs"]
 mod counts;
+#[path = "haka/dns.rs"]
+mod dns;
 #[path = "haka/grammar.rs"]
 mod grammar;
 #[path = "haka/harness.rs"]
 mod harness;
+#[path = "haka/http.rs"]
+mod http;
 #[path = "haka/icmp.rs"]
 mod icmp;
 #[path = "haka/ipv4.rs"]

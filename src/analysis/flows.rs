@@ -43,6 +43,8 @@ pub struct Flow {
     /// `fin`, `rst`, `fin_c`, `fin_s`, `timeout`, `evicted` or `open`.
     pub ended: &'static str,
     pub history: String,
+    /// ICMP errors about packets of the flow.
+    pub icmp_errors: u64,
     pub to_server: Side,
     pub to_client: Side,
 }
@@ -254,6 +256,13 @@ impl Collector {
         }
     }
 
+    /// An ICMP error is about a packet of the flow.
+    pub fn icmp_error(&mut self, flow: u64) {
+        if let Some(open) = self.get(flow) {
+            open.icmp_errors += 1;
+        }
+    }
+
     /// An RST ended the flow.
     pub fn reset(&mut self, flow: u64) {
         self.ended(flow, Ending::Reset);
@@ -283,6 +292,7 @@ struct Open {
     reset: bool,
     application: Option<&'static str>,
     history: History,
+    icmp_errors: u64,
     halves: [Half; 2],
     ending: Option<Ending>,
 }
@@ -380,6 +390,7 @@ impl Open {
             reset: false,
             application: None,
             history: History::default(),
+            icmp_errors: 0,
             halves: Default::default(),
             ending: None,
         }
@@ -485,6 +496,7 @@ impl Open {
             application: self.application,
             ended,
             history,
+            icmp_errors: self.icmp_errors,
             to_server,
             to_client,
         }

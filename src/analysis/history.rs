@@ -48,6 +48,12 @@ impl History {
         if self.seen & 1 << code != 0 {
             return;
         }
+        self.repeat(direction, mark);
+    }
+
+    /// Notes a mark whether or not that side has shown it before.
+    pub fn repeat(&mut self, direction: Direction, mark: Mark) {
+        let code = 2 * mark as u8 + direction as u8;
         self.seen |= 1 << code;
         if let Some(place) = self.marks.get_mut(usize::from(self.len)) {
             *place = code;

@@ -8,15 +8,22 @@
 //! `proto`), files (`capture`).
 
 mod application;
+pub mod driver;
 mod endpoint;
 pub mod explain;
+pub mod extract;
 pub mod flows;
 pub mod follow;
 mod history;
 mod opener;
+pub mod reassemble;
 pub mod sessions;
+pub mod tracker;
 pub mod witness;
 
+pub use driver::{DatagramDriver, FlowDriver, SessionDriver, SessionEvent};
 pub use endpoint::Endpoint;
+pub use extract::{FlowExtractor, PacketView};
 pub use flows::{Collector, Flow, Side, Stream, StreamState};
+pub use tracker::{FlowEvent, FlowTracker};
 pub use witness::Witness;

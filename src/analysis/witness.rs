@@ -102,6 +102,10 @@ impl Observer for Witness {
         });
     }
 
+    fn icmp_error(&mut self, core: &Core, flow: u32, _: Direction, _: u32) {
+        self.tell(core, flow, Collector::icmp_error);
+    }
+
     fn reset(&mut self, core: &Core, flow: u32, _: Direction, credible: bool) {
         if credible {
             self.tell(core, flow, Collector::reset);

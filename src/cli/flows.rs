@@ -147,6 +147,8 @@ struct Line<'a> {
     ended: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     history: &'a str,
+    #[serde(skip_serializing_if = "is_zero")]
+    icmp_errors: u64,
     to_server: SideLine,
     to_client: SideLine,
 }
@@ -174,6 +176,10 @@ struct StreamLine {
     missing: Option<u64>,
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl<'a> Line<'a> {
     fn of(flow: &'a Flow, first_frame: u64, capture: Option<&Path>) -> Line<'a> {
         let ports = has_ports(flow.protocol);
@@ -193,6 +199,7 @@ impl<'a> Line<'a> {
             app_proto: flow.application,
             ended: flow.ended,
             history: &flow.history,
+            icmp_errors: flow.icmp_errors,
             to_server: SideLine::of(&flow.to_server),
             to_client: SideLine::of(&flow.to_client),
         }
@@ -278,6 +285,9 @@ fn table_line(flow: &Flow) -> String {
             let _ = write!(line, "  {name} {}", list.join(","));
         }
     }
+    if flow.icmp_errors > 0 {
+        let _ = write!(line, "  icmp-errors {}", flow.icmp_errors);
+    }
     line
 }
 
@@ -331,6 +341,7 @@ mod tests {
             application: Some("http"),
             ended: "fin",
             history: "ShADadFf".to_owned(),
+            icmp_errors: 0,
             to_server: Side {
                 packets: 4,
                 bytes: 5,
@@ -383,6 +394,7 @@ mod tests {
             "tunnel",
             "app_proto",
             "history",
+            "icmp_errors",
             "pcap_filename",
         ] {
             assert!(line.get(absent).is_none(), "{absent}");

@@ -34,6 +34,8 @@ pub enum Op {
     TcpReset,
     /// A UDP datagram at its flow.
     Udp,
+    /// A datagram that a native dissector reads.
+    Datagram,
     UdpEnd,
     /// Timers that are due.
     Timers,

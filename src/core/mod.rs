@@ -5,6 +5,7 @@
 //! Nothing here calls Lua. While a listener runs, no reference into `Core`
 //! may be alive in the caller, because the listener reaches it too.
 
+pub mod expected;
 pub mod flows;
 pub mod frame;
 pub mod observe;
@@ -15,6 +16,7 @@ pub mod tunnels;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+pub use expected::Expected;
 pub use flows::{Flows, flow_state};
 pub use frame::{Frame, Op};
 pub use observe::{Cap, Observer, Span, StreamState};
@@ -104,6 +106,8 @@ pub struct Core {
     /// What rules asked to be woken for.
     pub timers: Timers,
     pub tunnels: Tunnels,
+    /// Connections that others have announced.
+    pub expected: Expected,
     pub stack: Vec<Frame>,
     /// Packets that wait for `Op::SendAll`, the next one last.
     pub departing: Vec<u32>,
@@ -143,6 +147,7 @@ impl Core {
             flows,
             timers: Timers::new(settings.max_timers),
             tunnels: Tunnels::default(),
+            expected: Expected::default(),
             stack: Vec::with_capacity(32),
             departing: Vec::new(),
             outputs: VecDeque::with_capacity(64),

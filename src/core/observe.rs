@@ -86,6 +86,9 @@ pub trait Observer {
     fn gap(&mut self, core: &Core, flow: u32, direction: Direction, beyond: &[Piece]);
     /// An RST; `credible` when it ended the connection.
     fn reset(&mut self, core: &Core, flow: u32, direction: Direction, credible: bool);
+    /// An ICMP error in the slot `packet` is about the flow: it quotes a
+    /// packet that went that way.
+    fn icmp_error(&mut self, _core: &Core, _flow: u32, _direction: Direction, _packet: u32) {}
     /// The flow leaves the table, for a cause of `proto::tcp::Cause`.
     fn closed(&mut self, core: &Core, flow: u32, cause: u8);
 

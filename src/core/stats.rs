@@ -44,6 +44,14 @@ pub struct Stats {
     pub tunnels: u64,
     /// HTTP messages that can be read in two ways, or in none.
     pub http_anomalies: u64,
+    /// What no well-behaved peer sends, of SMTP, FTP and SSH.
+    pub dialogue_anomalies: u64,
+    /// DNS messages that cannot be read, or that nobody waits for.
+    pub dns_anomalies: u64,
+    /// DNS queries whose response did not come in time.
+    pub dns_unanswered: u64,
+    /// Hellos of TLS clients that could not be read.
+    pub tls_anomalies: u64,
     pub packet_cap: u64,
 }
 

@@ -20,7 +20,7 @@ pub mod stage {
     pub const LINK: u8 = 2;
 }
 
-const SEND_EVENTS: u64 = HookSet::mask(&[
+const SEND_EVENTS: u128 = HookSet::mask(&[
     EventKind::PacketSend,
     EventKind::Ipv4Send,
     EventKind::Ipv6Send,

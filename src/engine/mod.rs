@@ -41,6 +41,7 @@ pub type Shared = Rc<RefCell<Engine>>;
 pub struct Engine {
     pub core: Core,
     pub(crate) connections: Connections,
+    pub(crate) common: application::Common,
     pub(crate) reassembler: Reassembler,
     /// Frames below this depth belong to an outer listener.
     floor: usize,
@@ -69,6 +70,7 @@ impl Engine {
     /// When the kernel refuses the address space of the arenas.
     pub fn new(settings: Settings) -> io::Result<Engine> {
         Ok(Engine {
+            common: application::Common::new(&settings)?,
             core: Core::new(settings)?,
             connections: Connections::default(),
             reassembler: Reassembler::new(fragments::LIMITS),
@@ -160,6 +162,7 @@ impl Engine {
                 Op::TcpEnd => tcp::end(self.tcp(), frame),
                 Op::TcpReset => tcp::reset(self.tcp(), frame),
                 Op::Udp => udp::receive(&mut self.core, frame),
+                Op::Datagram => application::datagram(&mut self.core, &mut self.common, frame),
                 Op::UdpEnd => udp::end(&mut self.core, frame),
                 Op::Timers => self.timers(frame),
                 Op::Shutdown => self.shutdown_step(frame),
@@ -174,6 +177,7 @@ impl Engine {
         tcp::Tcp {
             core: &mut self.core,
             connections: &mut self.connections,
+            common: &mut self.common,
         }
     }
 

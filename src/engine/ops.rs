@@ -5,7 +5,10 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+mod dialogue;
+mod dns;
 mod http;
+mod tls;
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -22,6 +25,7 @@ use crate::packet::record::{dirty, flag};
 use crate::proto::application;
 use crate::proto::ip::{self, checksums};
 use crate::proto::tcp::{self, cause};
+use crate::proto::udp;
 
 /// Work frames that rules may stack up: 32 levels of four.
 const MAX_NESTING: usize = 96;
@@ -117,6 +121,20 @@ impl Engine {
         if self.core.stack.len() >= MAX_NESTING || !self.core.push(frame) {
             return Err(Status::Full);
         }
+        Ok(())
+    }
+
+    /// A dissector reads a UDP flow: that with the bit, or 0 for the usual one.
+    fn dissect_datagrams(&mut self, flow: u32, bit: u32) -> Result<(), Status> {
+        if bit == 0 {
+            udp::choose(&mut self.core, flow);
+            return Ok(());
+        }
+        let bit = u16::try_from(bit).map_err(|_| Status::Unsupported)?;
+        if !application::reads_datagrams(&self.core, bit) {
+            return Err(Status::Unsupported);
+        }
+        udp::attach(&mut self.core, flow, bit);
         Ok(())
     }
 
@@ -365,6 +383,18 @@ extern "C" fn compute_checksum(engine: *mut c_void, slot: u32, generation: u32, 
     })
 }
 
+extern "C" fn related(engine: *mut c_void, slot: u32, generation: u32) -> i64 {
+    with(engine, -(Status::Busy as i64), |engine| {
+        if engine.current_packet(slot, generation).is_err() {
+            return -(Status::Stale as i64);
+        }
+        match ip::related::flow_of(&engine.core, slot) {
+            Some((flow, direction)) => i64::from(flow) * 2 + direction as i64,
+            None => -(Status::Unsupported as i64),
+        }
+    })
+}
+
 extern "C" fn choose(engine: *mut c_void, slot: u32, generation: u32, next: u32) -> i32 {
     status(engine, |engine| {
         engine.current_packet(slot, generation)?;
@@ -525,7 +555,10 @@ extern "C" fn load(engine: *mut c_void, bits: u32) -> i32 {
 
 extern "C" fn flow_dissect(engine: *mut c_void, flow: u32, generation: u32, bit: u32) -> i32 {
     status(engine, |engine| {
-        if engine.current_flow(flow, generation)? != protocol::TCP {
+        let transport = engine.current_flow(flow, generation)?;
+        if transport == protocol::UDP {
+            return engine.dissect_datagrams(flow, bit);
+        } else if transport != protocol::TCP {
             return Err(Status::Unsupported);
         }
         let reader = match bit {
@@ -557,6 +590,7 @@ static TABLE: Ops = Ops {
     payload,
     verify_checksum,
     compute_checksum,
+    related,
     choose,
     flow_send,
     flow_drop,
@@ -564,6 +598,9 @@ static TABLE: Ops = Ops {
     flow_stream,
     flow_scripted,
     flow_dissect,
+    flow_parent: dialogue::flow_parent,
+    line_text: dialogue::line_text,
+    line_set: dialogue::line_set,
     http_current: http::http_current,
     http_field: http::http_field,
     http_header: http::http_header,
@@ -572,6 +609,19 @@ static TABLE: Ops = Ops {
     http_set_header: http::http_set_header,
     http_resize: http::http_resize,
     http_decode: http::http_decode,
+    dns_name: dns::dns_name,
+    dns_part: dns::dns_part,
+    dns_data: dns::dns_data,
+    dns_write: dns::dns_write,
+    dns_set_owner: dns::dns_set_owner,
+    dns_set_data: dns::dns_set_data,
+    dns_append: dns::dns_append,
+    dns_remove: dns::dns_remove,
+    dns_drop: dns::dns_drop,
+    dns_reply: dns::dns_reply,
+    tls_serial: tls::tls_serial,
+    tls_text: tls::tls_text,
+    tls_number: tls::tls_number,
     hook,
     extend,
     timer_start,

@@ -8,7 +8,8 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::table::Opening;
 use crate::packet::record::flag;
-use crate::proto::{ip, tcp};
+use crate::proto::ip::{self, related};
+use crate::proto::tcp;
 
 impl Engine {
     /// Counts a packet of a protocol that has no connections as a flow of
@@ -54,7 +55,12 @@ impl Engine {
         if let Some(record) = core.flows.live_mut(flow) {
             record.count(direction, packet.end.saturating_sub(packet.ip_at), now);
         }
-        core.observe(|observer, core| observer.packet(core, flow, direction, slot));
+        core.observe(|observer, core| {
+            observer.packet(core, flow, direction, slot);
+            if let Some((about, way)) = related::flow_of(core, slot) {
+                observer.icmp_error(core, about, way, slot);
+            }
+        });
     }
 
     /// Packets that are still held when all flows are gone.

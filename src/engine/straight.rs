@@ -14,7 +14,7 @@ use crate::packet::record::flag;
 use crate::proto::ip;
 
 /// Events and policies below the transport header.
-const BELOW: u64 = HookSet::mask(&[
+const BELOW: u128 = HookSet::mask(&[
     EventKind::PacketReceive,
     EventKind::PacketNext,
     EventKind::Ipv4Receive,

@@ -91,6 +91,25 @@ events! {
     HttpResponseData = "http" "response_data" Flow "Bytes of a response's body.";
     HttpNext = "http" "policy:next_dissector" Flow "Inherited; never asked.";
     HttpAnomaly = "http" "policy:anomaly" Flow "Decides about a message that cannot be read, or in two ways (`anomaly`, `nature`).";
+    SmtpCommand = "smtp" "command" Flow "A command of the client; it has not left yet.";
+    SmtpResponse = "smtp" "response" Flow "A reply, with all its lines; it has not left yet.";
+    SmtpMailContent = "smtp" "mail_content" Flow "Bytes of a mail, without the line with a dot that ends it.";
+    SmtpAnomaly = "smtp" "anomaly" Flow "Something that no well-behaved peer sends.";
+    FtpCommand = "ftp" "command" Flow "A command of the client; it has not left yet.";
+    FtpResponse = "ftp" "response" Flow "A reply, with all its lines; it has not left yet.";
+    FtpDataFlow = "ftp" "data_flow" Flow "Both sides agreed on a data connection, which is expected from now on.";
+    FtpAnomaly = "ftp" "anomaly" Flow "Something that no well-behaved peer sends.";
+    SshBanner = "ssh" "banner" Flow "The version of one side; it has not left yet.";
+    SshAnomaly = "ssh" "anomaly" Flow "A side sent no version, or too long a one.";
+    DnsQuery = "dns" "query" Flow "A query is there; nothing of it has left yet.";
+    DnsResponse = "dns" "response" Flow "A response is there, with the query that it answers.";
+    DnsNext = "dns" "policy:next_dissector" Flow "Inherited; never asked.";
+    TlsClientHello = "tls" "client_hello" Flow "The client's hello is there; nothing of it has left yet.";
+    TlsServerHello = "tls" "server_hello" Flow "The server's hello is there; nothing of it has left yet.";
+    TlsCertificate = "tls" "certificate" Flow "A certificate message, up to TLS 1.2.";
+    TlsAlert = "tls" "alert" Flow "An alert that is not encrypted.";
+    TlsNext = "tls" "policy:next_dissector" Flow "Inherited; never asked.";
+    TlsAnomaly = "tls" "policy:anomaly" Flow "Decides about a client's hello that cannot be read (`anomaly`).";
     Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 
@@ -108,38 +127,38 @@ impl EventKind {
 
 /// Which events somebody hears: one bit per kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HookSet(u64);
+pub struct HookSet(u128);
 
 impl HookSet {
     pub fn set(&mut self, kind: EventKind, heard: bool) {
-        let bit = 1u64 << kind as u8;
+        let bit = 1u128 << kind as u8;
         if heard { self.0 |= bit } else { self.0 &= !bit }
     }
 
     #[inline(always)]
     pub fn hears(self, kind: EventKind) -> bool {
-        self.0 & (1u64 << kind as u8) != 0
+        self.0 & (1u128 << kind as u8) != 0
     }
 
     /// Whether any of the kinds is heard; `mask` comes from [`HookSet::mask`].
     #[inline(always)]
-    pub fn hears_any(self, mask: u64) -> bool {
+    pub fn hears_any(self, mask: u128) -> bool {
         self.0 & mask != 0
     }
 
     /// The bits of several kinds, for [`HookSet::hears_any`].
-    pub const fn mask(kinds: &[EventKind]) -> u64 {
+    pub const fn mask(kinds: &[EventKind]) -> u128 {
         let mut bits = 0;
         let mut i = 0;
         while i < kinds.len() {
-            bits |= 1u64 << kinds[i] as u8;
+            bits |= 1u128 << kinds[i] as u8;
             i += 1;
         }
         bits
     }
 }
 
-const _: () = assert!(EVENTS.len() <= 64, "HookSet holds one bit per event");
+const _: () = assert!(EVENTS.len() <= 128, "HookSet holds one bit per event");
 
 #[cfg(test)]
 mod tests {

@@ -101,6 +101,9 @@ ops! {
     verify_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
     /// Writes the right checksum into the layer now.
     compute_checksum(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The flow that an ICMP error is about: its slot times two, plus one if
+    /// the quoted packet went to the client; negative for none.
+    related(slot: u32 = "uint32_t", generation: u32 = "uint32_t") -> i64 = "int64_t";
     /// What a next_dissector policy chose for a packet: 0 none, 1 native,
     /// 2 a dissector in Lua.
     choose(slot: u32 = "uint32_t", generation: u32 = "uint32_t", next: u32 = "uint32_t") -> i32 = "int32_t";
@@ -120,6 +123,15 @@ ops! {
     /// A dissector of the engine reads the flow from now on, by its bit of
     /// `core::dissector`.
     flow_dissect(flow: u32 = "uint32_t", generation: u32 = "uint32_t", bit: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The slot of the connection that announced a connection; -1 if none
+    /// did, -2 if it is gone.
+    flow_parent(flow: u32 = "uint32_t", generation: u32 = "uint32_t") -> i64 = "int64_t";
+    /// A line of the message of a dialogue with that number, from 0, or null.
+    /// Texts are as long as `current.length` says and stay until the next
+    /// operation.
+    line_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", index: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Changes such a line.
+    line_set(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", index: u32 = "uint32_t", line: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
     /// The number of the request (0) or response (1) that belongs to the
     /// event under way, `of_body` if that is one about a body; what comes
     /// next (2) on the connection. 0 if there is none.
@@ -141,6 +153,40 @@ ops! {
     /// Lets listeners see a message's body without its codings: whether it
     /// has any (0 or 1), or minus a status.
     http_decode(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The name at an offset of a message, as text, or null. Texts are as
+    /// long as `current.length` says and stay until the next operation.
+    dns_name(slot: u32 = "uint32_t", generation: u32 = "uint32_t", at: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// One part of a record's data, as text, or null: texts raw, anything
+    /// else as in master files.
+    dns_part(slot: u32 = "uint32_t", generation: u32 = "uint32_t", item: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// All data of a record in master-file form, or null.
+    dns_data(slot: u32 = "uint32_t", generation: u32 = "uint32_t", item: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Writes `width` (1 to 4) bytes, big endian, keeping the bits outside
+    /// `mask`.
+    dns_write(slot: u32 = "uint32_t", generation: u32 = "uint32_t", at: u32 = "uint32_t", width: u32 = "uint32_t", mask: u32 = "uint32_t", value: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Gives an entry another owner, from its text.
+    dns_set_owner(slot: u32 = "uint32_t", generation: u32 = "uint32_t", item: u32 = "uint32_t", name: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Gives a record other data, in master-file form. What is wrong with
+    /// the text is then a text of its own, `current.length` long.
+    dns_set_data(slot: u32 = "uint32_t", generation: u32 = "uint32_t", item: u32 = "uint32_t", data: *const u8 = "const char *", len: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Adds a record at the end of a section; answers as `dns_set_data`.
+    /// Without a name it is that of the question.
+    dns_append(slot: u32 = "uint32_t", generation: u32 = "uint32_t", section: u32 = "uint32_t", kind: u32 = "uint32_t", class_ttl: u64 = "uint64_t", name: *const u8 = "const char *", name_len: u32 = "uint32_t", data: *const u8 = "const char *", len: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// Removes a record, or with `item` -1 all of a section.
+    dns_remove(slot: u32 = "uint32_t", generation: u32 = "uint32_t", section: u32 = "uint32_t", item: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Drops the message. `listener` is as in `packet_drop`.
+    dns_drop(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Answers a query in the server's place: the slot of the response, or
+    /// a negative status.
+    dns_reply(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i64 = "int64_t";
+    /// The serial number of a handshake message: a client's (0) or server's
+    /// (1) hello, a certificate (2), an alert (3). 0 if there was none.
+    tls_serial(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t") -> u32 = "uint32_t";
+    /// A part of a handshake message, or null. Texts are as long as
+    /// `current.length` says and stay until the next operation.
+    tls_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// A part that is a number; not a number if it is not there.
+    tls_number(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> f64 = "double";
     /// Whether anybody hears an event.
     hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether rules added entries to a policy, named by its event.
@@ -175,6 +221,12 @@ typedef struct {
   uint32_t packets[2]; uint64_t bytes[2];
   uint64_t id; uint64_t first_frame; uint32_t timer_next; uint32_t timer_prev;
 } wero_flow;
+typedef struct { uint16_t name; uint16_t fixed; uint16_t data_len; uint16_t section; } wero_dns_item;
+typedef struct {
+  uint32_t generation; uint8_t state; uint8_t writable; uint8_t over_tcp; uint8_t reserved;
+  const uint8_t *data; const wero_dns_item *items;
+  uint32_t len; uint32_t first[5]; uint32_t packet; uint32_t next_free;
+} wero_dns;
 typedef struct {
   uint32_t packet; uint32_t flow; uint32_t direction; uint32_t stream; uint32_t stream_generation;
   uint32_t fresh; uint32_t finished; uint32_t detail; uint32_t piece; uint32_t length;

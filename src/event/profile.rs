@@ -90,6 +90,12 @@ settings! {
         "A repeated TCP segment is logged as a warning; otherwise at level debug.";
     http_lenient: bool = false, true,
         "HTTP whose framing is ambiguous is read as Haka reads it; otherwise its connection is dropped.";
+    strict_dns: bool = false, true,
+        "What the opener of a flow sends is a DNS query whatever it says of itself, and a response that no remembered query waits for is dropped with an alert; otherwise messages say what they are, and such a response is shown to rules without a query.";
+    dns_udp_53_only: bool = false, true,
+        "DNS is looked for on UDP port 53 alone; otherwise on TCP port 53, multicast DNS (5353) and LLMNR (5355) too.";
+    dns_few_type_names: bool = false, true,
+        "Types of DNS records that Haka had no name for are numbers in rules.";
     probe: bool = true, false,
         "On a port that no dissector is known for, one that a rule file asked for takes a connection whose first bytes it knows.";
     log_location: bool = true, false,
@@ -127,6 +133,8 @@ pub struct Settings {
     pub kept_bytes: u32,
     /// Timers that rules may run at a time.
     pub max_timers: u32,
+    /// DNS queries that wait for their response; the oldest is given up.
+    pub max_dns_queries: u32,
     /// Write the graphs of grammars and state machines as they are defined.
     pub dump_graphs: bool,
     /// Seeds the flow hash and the rules' random numbers.
@@ -158,6 +166,7 @@ impl Settings {
             kept_bytes: 1 << 20,
             dump_graphs: false,
             max_timers: 1 << 18,
+            max_dns_queries: 10_000,
             seed: 0x5765_726f,
         }
     }

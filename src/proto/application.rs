@@ -11,12 +11,14 @@
 //! protocol says (its folder).
 
 use std::any::Any;
+use std::io;
 
 use super::tcp::{self, Tcp, cause};
-use super::{PROTOCOLS, Protocol};
+use super::{PROTOCOLS, Protocol, dns};
 use crate::buf::{BufError, BufId, Pos, Span, Store};
-use crate::core::{Core, Frame, Op, Step, flow_state};
-use crate::event::EventKind;
+use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
+use crate::event::profile::Defaults;
+use crate::event::{EventKind, Settings};
 use crate::flow::Direction;
 use crate::packet::decode::protocol::TCP;
 
@@ -42,6 +44,29 @@ pub enum Likeness {
     No,
     /// More bytes would tell.
     Open,
+}
+
+impl Over {
+    /// Whether the engine looks there for the dissector with that bit.
+    pub fn is_usual(self, bit: u16, defaults: &Defaults) -> bool {
+        let first = matches!(self, Over::UdpPort(dns::PORT));
+        bit != dissector::DNS || first || !defaults.dns_udp_53_only
+    }
+}
+
+/// What dissectors keep for all flows of a worker.
+pub struct Common {
+    pub dns: dns::Dns,
+}
+
+impl Common {
+    /// # Errors
+    /// When the kernel refuses the address space.
+    pub fn new(settings: &Settings) -> io::Result<Common> {
+        Ok(Common {
+            dns: dns::Dns::new(settings)?,
+        })
+    }
 }
 
 /// Makes the reader of one connection.
@@ -176,14 +201,49 @@ pub fn reads_streams(bits: u16) -> bool {
 /// The reader of a connection to that port, by the ports that protocols have
 /// by default; else one that probes, if rules want that.
 pub fn by_port(core: &Core, port: u16) -> Option<Box<dyn Application>> {
-    let is_there = |over: &Over| matches!(over, Over::TcpPort(own) if *own == port);
-    let found = PROTOCOLS
-        .iter()
-        .find(|row| core.has(row.bit) && row.over.iter().any(is_there));
+    let defaults = &core.settings.defaults;
+    let found = PROTOCOLS.iter().find(|row| {
+        let is_there = |over: &Over| {
+            matches!(over, Over::TcpPort(own) if *own == port) && over.is_usual(row.bit, defaults)
+        };
+        core.has(row.bit) && row.over.iter().any(is_there)
+    });
     match found {
         Some(row) => row.application.map(|make| make()),
         None => prober(core),
     }
+}
+
+/// The dissector of a UDP flow by the ports of its opener and its server: 0
+/// for none. The opener's counts only where messages say themselves what
+/// they are, since a flow may be seen from its middle.
+pub fn by_udp_ports(core: &Core, [opener, server]: [u16; 2]) -> u16 {
+    let defaults = &core.settings.defaults;
+    let of = |port: u16| {
+        PROTOCOLS.iter().find(|row| {
+            let is_there = |over: &Over| {
+                matches!(over, Over::UdpPort(own) if *own == port)
+                    && over.is_usual(row.bit, defaults)
+            };
+            core.has(row.bit) && row.over.iter().any(is_there)
+        })
+    };
+    let found = of(server).or_else(|| of(opener).filter(|_| !defaults.strict_dns));
+    found.map_or(0, |row| row.bit)
+}
+
+/// Whether datagrams can be given to the dissector with that bit.
+pub fn reads_datagrams(core: &Core, bit: u16) -> bool {
+    let has_port = |row: &Protocol| row.over.iter().any(|o| matches!(o, Over::UdpPort(_)));
+    PROTOCOLS
+        .iter()
+        .any(|row| row.bit == bit && core.has(bit) && has_port(row))
+}
+
+/// Takes a datagram of a flow that a native dissector reads one stage
+/// further.
+pub fn datagram(core: &mut Core, common: &mut Common, frame: Frame) -> Option<Step> {
+    dns::datagram::step(core, &mut common.dns, frame)
 }
 
 /// The reader that a rule chose by its dissector's bit.
@@ -376,6 +436,11 @@ impl Seat<'_> {
         self.tcp.core
     }
 
+    /// The engine's data, and what dissectors keep for all flows.
+    pub fn common(&mut self) -> (&mut Core, &mut Common) {
+        (self.tcp.core, self.tcp.common)
+    }
+
     pub fn flow(&self) -> u32 {
         self.frame.flow
     }
@@ -428,6 +493,21 @@ impl Seat<'_> {
         }
         let at = self.place(0)?;
         self.tcp.core.bufs.bytes(Span::Counted(at, left.min(LOOK)))
+    }
+
+    /// Gives `read` as many of the next bytes as are asked for, which must
+    /// be there.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn look<R>(
+        &mut self,
+        bytes: u64,
+        read: impl FnOnce(&[u8], &mut Common) -> R,
+    ) -> Result<R, BufError> {
+        let at = self.place(0)?;
+        let bytes = self.tcp.core.bufs.bytes(Span::Counted(at, bytes))?;
+        Ok(read(bytes, self.tcp.common))
     }
 
     /// Goes on by so many bytes.

@@ -6,17 +6,29 @@
 
 pub mod api;
 pub mod application;
+pub mod dialogue;
 pub mod dns;
 pub mod field;
+pub mod ftp;
 pub mod http;
 pub mod ip;
+pub mod line;
 pub mod parser;
+pub mod quic;
+pub mod smtp;
+pub mod ssh;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 
 use crate::core::dissector;
 use application::{Factory, Over};
 use field::Field;
+
+/// The outline in the guide for new protocols compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../doc/develop/add-a-protocol.md")]
+pub struct AddAProtocol;
 
 /// A module that rule files can `require`, mostly a dissector.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +57,9 @@ const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
+const TCP_CONNECTION: &str = "protocol/tcp_connection";
 const HTTP_UTILS: &str = "protocol/http_utils";
+const UDP_CONNECTION: &str = "protocol/udp_connection";
 
 /// Every module, dependencies before those that need them.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -194,8 +208,60 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: Some(|| Box::<http::Reader>::default()),
     },
     Protocol {
+        name: "smtp",
+        require: "protocol/smtp",
+        bit: dissector::SMTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/smtp/smtp",
+        source: include_str!("smtp/smtp.lua"),
+        fields: &[],
+        over: &[
+            Over::TcpPort(25),
+            Over::TcpPort(587),
+            Over::TcpProbe(smtp::probe),
+        ],
+        application: Some(|| Box::new(smtp::reader())),
+    },
+    Protocol {
+        name: "ftp",
+        require: "protocol/ftp",
+        bit: dissector::FTP,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ftp/ftp",
+        source: include_str!("ftp/ftp.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(21), Over::TcpProbe(ftp::probe)],
+        application: Some(|| Box::new(ftp::reader())),
+    },
+    Protocol {
+        name: "ssh",
+        require: "protocol/ssh",
+        bit: dissector::SSH,
+        needs: &[TCP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/ssh/ssh",
+        source: include_str!("ssh/ssh.lua"),
+        fields: &[],
+        over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
+        application: Some(|| Box::new(ssh::reader())),
+    },
+    Protocol {
+        name: "tls",
+        require: "protocol/tls",
+        bit: dissector::TLS,
+        needs: &["protocol/tcp_connection"],
+        needs_with_ipv6: &[],
+        chunk: "proto/tls/tls",
+        source: include_str!("tls/tls.lua"),
+        fields: &[],
+        over: tls::OVER,
+        application: Some(|| Box::<tls::Session>::default()),
+    },
+    Protocol {
         name: "udp_connection",
-        require: "protocol/udp_connection",
+        require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
         needs: &[UDP],
         needs_with_ipv6: &[],
@@ -204,6 +270,24 @@ pub const PROTOCOLS: &[Protocol] = &[
         fields: &[],
         over: &[],
         application: None,
+    },
+    Protocol {
+        name: "dns",
+        require: "protocol/dns",
+        bit: dissector::DNS,
+        needs: &[UDP_CONNECTION],
+        // Haka's DNS was that of UDP; the other profile reads it over TCP too.
+        needs_with_ipv6: &["protocol/tcp_connection"],
+        chunk: "proto/dns/dns",
+        source: include_str!("dns/dns.lua"),
+        fields: &[],
+        over: &[
+            Over::UdpPort(dns::PORT),
+            Over::TcpPort(dns::PORT),
+            Over::UdpPort(dns::MULTICAST_PORT),
+            Over::UdpPort(dns::LINK_LOCAL_PORT),
+        ],
+        application: Some(|| Box::<dns::Reader>::default()),
     },
 ];
 

@@ -68,3 +68,43 @@ pub trait DatagramParser {
     /// The payload of one datagram, whole.
     fn parse(&mut self, payload: &[u8], direction: Direction) -> Vec<Self::Message>;
 }
+
+/// The fuzz body of any session parser. The input is pieces: a byte whose top
+/// bit says which side sends, and whose lower bits, with the byte behind it,
+/// say how much. The top values of the length are events: a gap, an end.
+///
+/// # Panics
+/// When the messages depend on how the bytes of a piece are cut, or there are
+/// more of them than bytes and events: that is what it is for.
+#[doc(hidden)]
+pub fn fuzz_session<P>(data: &[u8])
+where
+    P: SessionParser + Default,
+    P::Message: PartialEq + std::fmt::Debug,
+{
+    let (mut whole, mut cut) = (P::default(), P::default());
+    let mut rest = data;
+    while let Some((&[head, tail], behind)) = rest.split_first_chunk::<2>() {
+        let direction = Direction::BOTH[usize::from(head >> 7)];
+        let len = usize::from(head & 0x7f) << 8 | usize::from(tail);
+        let (expected, got) = match len {
+            0x7fff => (whole.fin(direction), cut.fin(direction)),
+            0x7f00..=0x7ffe => {
+                let bytes = u64::from(tail);
+                (whole.gap(direction, bytes), cut.gap(direction, bytes))
+            }
+            _ => {
+                let (piece, after) = behind.split_at(len.min(behind.len()));
+                rest = after;
+                let step = 1 + usize::from(tail % 7);
+                let parts = piece.chunks(step);
+                let got: Vec<_> = parts.flat_map(|part| cut.feed(direction, part)).collect();
+                (whole.feed(direction, piece), got)
+            }
+        };
+        if len >= 0x7f00 {
+            rest = behind;
+        }
+        assert_eq!(got, expected, "the same however it is cut");
+    }
+}

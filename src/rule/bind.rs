@@ -5,9 +5,11 @@
 
 use mlua::{Lua, Table};
 
+use crate::event::profile::Defaults;
 use crate::event::{EVENTS, Subject};
 use crate::misc;
 use crate::proto::application::Over;
+use crate::proto::dns::RecordType;
 use crate::proto::field::{Field, Shape};
 use crate::proto::http::anomaly::{ANOMALIES, Nature};
 use crate::proto::{PROTOCOLS, Protocol};
@@ -104,12 +106,11 @@ pub fn http_anomalies(lua: &Lua, lenient: bool) -> mlua::Result<Table> {
     Ok(all)
 }
 
-/// `require name -> {name, chunk, bit, ports, needs}`. `ipv6` says whether IPv6
-/// comes along with the transports.
+/// `require name -> {name, chunk, bit, ports, udp_ports, needs}`.
 ///
 /// # Errors
 /// When Lua is out of memory.
-pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
+pub fn modules(lua: &Lua, defaults: &Defaults) -> mlua::Result<Table> {
     let all = lua.create_table()?;
     for protocol in PROTOCOLS
         .iter()
@@ -119,8 +120,10 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
         row.set("name", protocol.name)?;
         row.set("chunk", protocol.chunk)?;
         row.set("bit", protocol.bit)?;
-        row.set("ports", tcp_ports(protocol))?;
-        row.set("needs", needs(protocol, ipv6))?;
+        let (tcp, udp) = ports(protocol, defaults);
+        row.set("ports", tcp)?;
+        row.set("udp_ports", udp)?;
+        row.set("needs", needs(protocol, defaults.network_ipv6))?;
         all.set(protocol.require, row)?;
     }
     for module in misc::MODULES {
@@ -134,12 +137,33 @@ pub fn modules(lua: &Lua, ipv6: bool) -> mlua::Result<Table> {
     Ok(all)
 }
 
-fn tcp_ports(protocol: &Protocol) -> Vec<u16> {
-    let port = |over: &Over| match over {
-        Over::TcpPort(port) => Some(*port),
-        _ => None,
-    };
-    protocol.over.iter().filter_map(port).collect()
+/// The ports on which a dissector is the default, of TCP and of UDP.
+fn ports(protocol: &Protocol, defaults: &Defaults) -> (Vec<u16>, Vec<u16>) {
+    let (mut tcp, mut udp) = (Vec::new(), Vec::new());
+    for over in protocol.over {
+        match *over {
+            _ if !over.is_usual(protocol.bit, defaults) => {}
+            Over::TcpPort(port) => tcp.push(port),
+            Over::UdpPort(port) => udp.push(port),
+            Over::TcpProbe(_) => {}
+        }
+    }
+    (tcp, udp)
+}
+
+/// Names of the types of DNS records by number; `few` for those that Haka
+/// knew.
+///
+/// # Errors
+/// When Lua is out of memory.
+pub fn dns_types(lua: &Lua, few: bool) -> mlua::Result<Table> {
+    let all = lua.create_table()?;
+    for (RecordType(number), name) in RecordType::all() {
+        if !few || matches!(number, 1..=16 | 28) {
+            all.set(number, name)?;
+        }
+    }
+    Ok(all)
 }
 
 fn needs(protocol: &Protocol, ipv6: bool) -> Vec<&'static str> {
@@ -150,6 +174,7 @@ fn needs(protocol: &Protocol, ipv6: bool) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Profile, Settings};
 
     #[test]
     fn rows_arrive_in_lua_with_their_numbers() {
@@ -180,7 +205,12 @@ mod tests {
     fn ipv6_comes_with_the_transports_only_where_it_is_a_default() {
         let lua = Lua::new();
         for (ipv6, expected) in [(true, 2), (false, 1)] {
-            let modules = modules(&lua, ipv6).expect("tables can be made");
+            let settings = Settings::new(Profile::Wero);
+            let defaults = Defaults {
+                network_ipv6: ipv6,
+                ..settings.defaults
+            };
+            let modules = modules(&lua, &defaults).expect("tables can be made");
             let tcp: Table = modules.get("protocol/tcp").expect("it can be required");
             assert_eq!(
                 tcp.get::<Table>("needs").expect("a list").raw_len(),

@@ -28,6 +28,7 @@ use crate::lua::pattern::{self, PATTERN_API};
 use crate::lua::profile::{self, Abort, Sampler};
 use crate::lua::{Entry, Failure, Host, Limits, Module, buf_api, embed, regexp_api};
 use crate::misc::{self, Surroundings};
+use crate::packet::decode::protocol;
 use crate::proto::{PROTOCOLS, api};
 use crate::time::Timestamp;
 
@@ -324,6 +325,8 @@ impl Runtime {
         let (section, mut text) = match (row.subject, row.dissector) {
             (_, "tcp_connection") => ("tcp", message.to_owned()),
             (_, "udp_connection") => ("udp", message.to_owned()),
+            (_, "dns") if self.is_over_udp() => ("udp", message.to_owned()),
+            (_, "dns") => ("tcp", message.to_owned()),
             (Subject::Script, _) => ("lua", format!("state machine: {message}")),
             (Subject::Packet, "packet") => ("lua", format!("receive: {message}")),
             (_, dissector) => ("lua", format!("{dissector}: {message}")),
@@ -337,6 +340,13 @@ impl Runtime {
         {
             self.services.log(Level::Error, section, &hint);
         }
+    }
+
+    /// Whether the flow of the event under way is one of datagrams.
+    fn is_over_udp(&self) -> bool {
+        let engine = self.engine.borrow();
+        let flow = engine.core.flows.live(engine.core.current.flow);
+        flow.is_some_and(|record| record.protocol == protocol::UDP)
     }
 
     /// The rule, packet and flow in which something failed, in brackets.
@@ -474,9 +484,11 @@ fn prepare(
     table.set("fields", bind::fields(lua)?)?;
     let lenient = defaults.http_lenient;
     table.set("http_anomalies", bind::http_anomalies(lua, lenient)?)?;
+    let few = defaults.dns_few_type_names;
+    table.set("dns_types", bind::dns_types(lua, few)?)?;
     let surroundings: Rc<dyn Surroundings> = services.clone();
     table.set("misc", misc::natives(lua, &surroundings)?)?;
-    table.set("modules", bind::modules(lua, defaults.network_ipv6)?)?;
+    table.set("modules", bind::modules(lua, defaults)?)?;
     let (events, kinds) = bind::events(lua)?;
     table.set("events", events)?;
     table.set("kinds", kinds)?;
@@ -569,12 +581,14 @@ fn describe_engine(
     let (current, store) = unsafe { (&raw const (*core).core.current, &raw mut (*core).core.bufs) };
     let (packets, packet_mask) = engine.borrow().core.packets.base();
     let (flows, flow_mask) = engine.borrow().core.flows.base();
+    let (dns, dns_mask) = engine.borrow().common.dns.messages.base();
     let addresses = lua.create_table()?;
     let address = |name: &str, at: *const c_void| addresses.set(name, LightUserData(at.cast_mut()));
     address("engine", ops::pointer(engine))?;
     address("ops", std::ptr::from_ref(ops::table()).cast())?;
     address("packets", packets.cast())?;
     address("flows", flows.cast())?;
+    address("dns", dns.cast())?;
     address("current", current.cast())?;
     address("store", store.cast_const().cast())?;
     address("buf_api", (&raw const buf_api::BUF_API).cast())?;
@@ -595,6 +609,7 @@ fn describe_engine(
     )?;
     host.set("packet_mask", packet_mask)?;
     host.set("flow_mask", flow_mask)?;
+    host.set("dns_mask", dns_mask)?;
     host.set(
         "buffer_scale",
         crate::buf::Key {

@@ -112,6 +112,17 @@ pub fn dns(capture: &Path, flows: &str, rounds: usize) {
     compare(&format!("DNS, {flows} flows"), capture, rounds, cases);
 }
 
+/// A rule that reads name and answers of every message.
+pub fn dns_rule(capture: &Path, rounds: usize) {
+    let cases = vec![
+        Case::new("libpcap, read loop", Runner::Libpcap, Goal::None),
+        Case::rules("no rule", "none.lua", Goal::None),
+        Case::rules("receive_data", "udp-events.lua", Goal::None),
+        Case::rules("names and answers", "dns-names.lua", Goal::Nanos(900.0)),
+    ];
+    compare("DNS messages, 1,000 flows", capture, rounds, cases);
+}
+
 fn compare(title: &str, capture: &Path, rounds: usize, mut cases: Vec<Case>) {
     if let Ok(wanted) = std::env::var("WERO_BENCH_CASE") {
         cases.retain(|case| {

@@ -140,6 +140,21 @@ pub fn echo(src: IpAddr, dst: IpAddr, reply: bool, sequence: u16, payload: &[u8]
     (protocol, bytes)
 }
 
+/// An error message of the family of the addresses with that type and code;
+/// gives the protocol number along with the bytes.
+pub fn icmp_error(
+    src: IpAddr,
+    dst: IpAddr,
+    (kind, code): (u8, u8),
+    quoted: &[u8],
+) -> (u8, Vec<u8>) {
+    let protocol = if src.is_ipv4() { ICMP } else { ICMPV6 };
+    let mut bytes = vec![kind, code, 0, 0, 0, 0, 0, 0];
+    bytes.extend(quoted);
+    seal(src, dst, protocol, &mut bytes, 2);
+    (protocol, bytes)
+}
+
 /// A whole, unfragmentable IP packet; `id` is the IPv4 identification.
 pub fn packet(src: IpAddr, dst: IpAddr, id: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
     const DONT_FRAGMENT: u16 = 0x4000;

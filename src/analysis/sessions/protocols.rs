@@ -1,7 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader, stream};
-use crate::proto::http;
+use super::reader::{DatagramReader, StreamReader, datagrams, stream};
+use crate::proto::{dns, ftp, http, quic, smtp, ssh, tls};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -17,12 +17,51 @@ pub struct Protocol {
 }
 
 /// Every protocol with a parser.
-pub const PROTOCOLS: &[Protocol] = &[Protocol {
-    name: "http",
-    proto: "http",
-    stream: Some(stream::<http::Parser>),
-    datagrams: None,
-}];
+pub const PROTOCOLS: &[Protocol] = &[
+    Protocol {
+        name: "http",
+        proto: "http",
+        stream: Some(stream::<http::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "dns",
+        proto: "dns",
+        stream: Some(stream::<dns::parser::StreamParser>),
+        datagrams: Some(datagrams::<dns::parser::Parser>),
+    },
+    Protocol {
+        name: "smtp",
+        proto: "smtp",
+        stream: Some(stream::<smtp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ftp",
+        proto: "ftp",
+        stream: Some(stream::<ftp::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "ssh",
+        proto: "ssh",
+        stream: Some(stream::<ssh::Parser>),
+        datagrams: None,
+    },
+    Protocol {
+        name: "tls",
+        proto: "tls",
+        stream: Some(|| Box::<tls::Parser>::default()),
+        datagrams: None,
+    },
+    // The same messages, with the version of QUIC that carried them.
+    Protocol {
+        name: "quic",
+        proto: "tls",
+        stream: None,
+        datagrams: Some(|| Box::<quic::Parser>::default()),
+    },
+];
 
 /// The row of a protocol.
 pub fn find(table: &'static [Protocol], name: &str) -> Option<&'static Protocol> {

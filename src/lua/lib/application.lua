@@ -54,7 +54,7 @@ end
 
 -- Completes a kind: `name`, `getters` and `methods` (name -> function of the
 -- object), `attributes` (what can be printed), `fresh(o)` for new objects.
--- Gives it `object(slot)`.
+-- Gives it `object(slot)`. `flow_object(slot)` where not all are of TCP.
 function application.kind(kind)
   local name, getters, methods = kind.name, kind.getters, kind.methods
   function getters.name() return name end
@@ -89,8 +89,18 @@ function application.kind(kind)
   meta.__metatable = { __name = name, __class = true, __attributes = kind.attributes }
   local announced = meta.__metatable
 
-  function kind.object(slot)
+  local own_flow = kind.flow_object
+  local function flow_object(slot)
+    if own_flow then
+      local flow = own_flow(slot)
+      return flow
+    end
     local flow = lib.tcp_flow.object(slot)
+    return flow
+  end
+
+  function kind.object(slot)
+    local flow = flow_object(slot)
     local o = rawget(flow, '_application')
     if o and getmetatable(o) == announced then return o end
     -- Another dissector went before, on a connection that was handed over.
@@ -116,8 +126,9 @@ function application.announce(kind, definition)
       native.check(ops.flow_dissect(E, flow._s, flow._g, module.bit), kind.name)
     end,
   })
-  local chosen = rawget(lib.dissector.dissectors, 'tcp_connection').policies.next_dissector
+  local connection = rawget(lib.dissector.dissectors, 'tcp_connection')
   for i = 1, #module.ports do
+    local chosen = connection.policies.next_dissector
     protocol.builtin { { on = chosen, name = kind.name, port = module.ports[i],
       action = entry.install } }
   end

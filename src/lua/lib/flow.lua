@@ -28,6 +28,7 @@ local STATES = {
   [9] = 'reset', [10] = 'drop',
 }
 local UNTRACKED, RESET = 0, 9
+local NO_PARENT = -1
 
 local flow = {}
 
@@ -196,8 +197,12 @@ function flow.script(o, next)
   return object
 end
 
--- The kind of flow objects of a protocol: `name`, `methods`.
+-- Kinds by the number of their protocol, once they are loaded.
+flow.kinds = {}
+
+-- The kind of flow objects of a protocol: `name`, `number`, `methods`.
 function flow.kind(kind)
+  flow.kinds[kind.number] = kind
   local methods, name = kind.methods, kind.name
   local getters = {}
   for key, read in pairs(READ) do
@@ -208,6 +213,19 @@ function flow.kind(kind)
   end
   function getters.name() return name end
   function getters._parent(o) return entry_of(o, name) end
+  -- A connection that another one announced, such as FTP's for files.
+  function getters.label(o)
+    record(o, name)
+    if ops.flow_parent(E, o._s, o._g) ~= NO_PARENT then return 'ftp-data' end
+  end
+  function getters.expected_by(o)
+    record(o, name)
+    local slot = tonumber(ops.flow_parent(E, o._s, o._g))
+    if slot >= 0 then
+      local parent = kind.object(slot)
+      return parent
+    end
+  end
   -- A flow that is over has no state any more.
   function getters.state(o)
     local r = F[band(o._s, FLOW_MASK)]

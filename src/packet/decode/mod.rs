@@ -32,7 +32,7 @@ pub use transport::{
     IcmpHeader, SackBlocks, TcpHeader, TcpOption, TcpOptions, UdpHeader, icmp, icmpv6, tcp,
     tcp_options, udp,
 };
-pub use tunnel::{Inner, TunnelKind, tunnel};
+pub use tunnel::{Inner, TunnelKind, tunnel, udp_tunnel};
 
 use super::malformed::{Fault, Layer, Malformed};
 

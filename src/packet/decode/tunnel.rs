@@ -112,7 +112,6 @@ fn by_protocol(bytes: &[u8], ip: &IpHeader) -> Option<Inner> {
 
 #[inline]
 fn by_udp_port(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader) -> Option<Inner> {
-    type Reader = fn(&[u8], usize, usize) -> Option<Inner>;
     let read: Reader = match (udp.dst_port, udp.src_port) {
         // 8472 is what Linux used before there was a number.
         (4789 | 8472, _) => vxlan,
@@ -123,6 +122,28 @@ fn by_udp_port(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader) -> Option<Inner> {
         (3544, _) | (_, 3544) => teredo,
         _ => return None,
     };
+    in_udp(bytes, ip, udp, read)
+}
+
+/// Looks for a tunnel of one kind in UDP, whatever the ports: for networks
+/// that run one elsewhere. `None` also for kinds that do not run over UDP.
+pub fn udp_tunnel(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader, kind: TunnelKind) -> Option<Inner> {
+    let read = match kind {
+        TunnelKind::Vxlan => vxlan,
+        TunnelKind::Gre => gre_in_udp,
+        TunnelKind::Geneve => geneve,
+        TunnelKind::Gtpu => gtpu,
+        TunnelKind::Teredo => teredo,
+        _ => return None,
+    };
+    in_udp(bytes, ip, udp, read)
+}
+
+/// Finds a packet in bytes that begin at an offset and end at another.
+type Reader = fn(&[u8], usize, usize) -> Option<Inner>;
+
+#[inline]
+fn in_udp(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader, read: Reader) -> Option<Inner> {
     if ip.is_fragment() {
         return None;
     }

@@ -1,11 +1,12 @@
 //! What listeners of the engine's events are called with.
 
-use super::{Argument, arg, http};
+use super::{Argument, arg, http, tls};
 use crate::event::{EVENTS, EventRow};
 
 pub(super) const DIRECTION: Argument = arg("direction", "'up'|'down'");
 const FAULT: Argument = arg("fault", "fault");
 const TCP_FLOW: Argument = arg("flow", "tcp_connection");
+const DNS: Argument = arg("dns", "dns");
 const UDP_FLOW: Argument = arg("flow", "udp_connection");
 
 /// What listeners of one event of an application protocol get.
@@ -18,7 +19,7 @@ pub struct Row {
 }
 
 fn application(row: &EventRow) -> Option<&'static Row> {
-    [http::LISTENERS]
+    [http::LISTENERS, tls::LISTENERS]
         .into_iter()
         .flatten()
         .find(|one| (one.dissector, one.event) == (row.dissector, row.name))
@@ -76,6 +77,16 @@ const FLOWS: &[(&str, &str, &[Argument])] = &[
         &[UDP_FLOW, arg("pkt", "udp"), DIRECTION],
     ),
     ("udp_connection", "end_connection", &[UDP_FLOW]),
+    ("dns", "query", &[DNS, arg("query", "dns_message")]),
+    (
+        "dns",
+        "response",
+        &[
+            DNS,
+            arg("response", "dns_message"),
+            arg("query", "dns_message"),
+        ],
+    ),
 ];
 
 const STREAMED: &[Argument] = &[

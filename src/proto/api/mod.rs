@@ -9,6 +9,7 @@
 mod buffers;
 mod console;
 mod dissectors;
+mod dns;
 mod events;
 mod grammars;
 mod haka;
@@ -22,6 +23,7 @@ mod regexps;
 pub mod sandbox;
 mod states;
 mod suggest;
+mod tls;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
@@ -206,7 +208,6 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         packets::OBJECTS,
         buffers::OBJECTS,
         values::OBJECTS,
-        http::OBJECTS,
         regexps::OBJECTS,
         grammars::OBJECTS,
         states::OBJECTS,
@@ -214,6 +215,9 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         library::OBJECTS,
         console::OBJECTS,
         sandbox::OBJECTS,
+        dns::OBJECTS,
+        http::OBJECTS,
+        tls::OBJECTS,
     ]
     .into_iter()
     .flatten()

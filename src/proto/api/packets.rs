@@ -35,6 +35,17 @@ const VERIFY: Member = method(
 );
 const COMPUTE: Member = method("compute_checksum", &[], "nil", "Writes the right checksum.");
 
+const RELATED: Member = property(
+    "related",
+    "tcp_connection|udp_connection?",
+    "The flow that an error is about, if rules see flows of its protocol; else nil.",
+);
+const RELATED_DIRECTION: Member = property(
+    "related_direction",
+    "'up'|'down'?",
+    "Which way the quoted packet went on its flow; nil where no flow is known.",
+);
+
 /// What all flow objects have.
 macro_rules! flow_members {
     ($($own:expr),* $(,)?) => {
@@ -46,6 +57,8 @@ macro_rules! flow_members {
             property("dstport", "integer", "Port it was opened to."),
             property("id", "integer", "Number of the flow."),
             property("state", "string?", "State of the connection; nil once it is over."),
+            property("label", "string?", "What it is for, where another connection announced it: `ftp-data`."),
+            property("expected_by", "tcp_connection?", "The connection that announced it, while that lasts."),
             property("in_pkts", "integer", "Packets from the opener."),
             property("in_bytes", "integer", "Bytes from the opener."),
             property("out_pkts", "integer", "Packets to the opener."),
@@ -150,6 +163,8 @@ pub const OBJECTS: &[Object] = &[
                 "vbuffer_sub",
                 "What follows type, code and checksum."
             ),
+            RELATED,
+            RELATED_DIRECTION,
         ],
     )
     .fields_of("icmp")
@@ -166,6 +181,8 @@ pub const OBJECTS: &[Object] = &[
                 "vbuffer_sub",
                 "What follows type, code and checksum."
             ),
+            RELATED,
+            RELATED_DIRECTION,
         ],
     )
     .fields_of("icmpv6")

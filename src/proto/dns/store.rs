@@ -91,6 +91,8 @@ pub struct Body {
     pub dropped: bool,
     /// Rules changed it.
     pub changed: bool,
+    /// Slot and generation of its flow.
+    pub flow: (u32, u32),
 }
 
 impl Body {
@@ -259,6 +261,27 @@ impl Messages {
             first += u32::from(found);
         }
         scan.fault.map_or(Ok(()), Err)
+    }
+
+    /// Whether few slots are free.
+    pub fn is_crowded(&self) -> bool {
+        self.arena.len() >= self.arena.capacity() - self.arena.capacity() / 16
+    }
+
+    /// Lets go messages whose listeners ended the flow itself, so that
+    /// nobody came back to them.
+    pub fn close_orphans(&mut self, is_live: impl Fn(u32, u32) -> bool) {
+        for slot in 0..self.bodies.len() as u32 {
+            let open = self
+                .record(slot)
+                .is_some_and(|record| record.state == standing::OPEN);
+            let orphan = self
+                .body(slot)
+                .is_some_and(|body| !is_live(body.flow.0, body.flow.1));
+            if open && orphan {
+                self.close(slot);
+            }
+        }
     }
 
     /// Messages in hand.

@@ -6,6 +6,7 @@
 
 pub mod checksums;
 pub mod fields;
+pub mod related;
 
 use crate::addr::Addr;
 use crate::core::Core;

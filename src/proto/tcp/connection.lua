@@ -19,7 +19,7 @@ local DIRECTIONS = { [0] = 'up', [1] = 'down' }
 local MASKS = { up = TO_SERVER, down = TO_CLIENT }
 
 local methods = {}
-local kind = { name = NAME, methods = methods }
+local kind = { name = NAME, number = NUMBER, methods = methods }
 -- For dissectors of the engine that read the streams.
 lib.tcp_flow = kind
 

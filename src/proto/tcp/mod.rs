@@ -33,12 +33,13 @@ use crate::core::{Core, Step, StreamState};
 use crate::event::EventKind;
 use crate::flow::Direction;
 use crate::flow::record::flags;
-use crate::proto::application::{Application, Attached};
+use crate::proto::application::{Application, Attached, Common};
 
 /// What the TCP code works on.
 pub struct Tcp<'a> {
     pub core: &'a mut Core,
     pub connections: &'a mut Connections,
+    pub common: &'a mut Common,
 }
 
 /// The connection to which a held packet belongs.
@@ -130,6 +131,7 @@ impl Tcp<'_> {
         Tcp {
             core: self.core,
             connections: self.connections,
+            common: self.common,
         }
     }
 

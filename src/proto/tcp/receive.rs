@@ -6,6 +6,7 @@ use super::segment::{Announced, Segment};
 use super::state::{self, Move, Side, Unexpected};
 use super::{Tcp, cause, stream_states};
 use crate::addr::Addr;
+use crate::core::expected::{Expectation, FlowName};
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind, Level};
 use crate::flow::Direction;
@@ -223,6 +224,9 @@ impl Tcp<'_> {
             self.core
                 .debug("conn", || format!("opening connection {}", ends(&record)));
         }
+        if !self.core.expected.is_empty() {
+            self.note_expected(flow);
+        }
         // The table's key is the client's; a SYN/ACK picked up comes from the server.
         let direction = match self::key(self.core, frame.packet) {
             Some(own) if own == *key => Direction::ToServer,
@@ -232,6 +236,31 @@ impl Tcp<'_> {
             .observe(|observer, core| observer.opened(core, flow));
         self.enter(flow, direction, stage::ANNOUNCED);
         self.event(EventKind::TcpNewConnection, flow, frame.packet, direction)
+    }
+
+    /// Ties a new connection to the one that announced it.
+    fn note_expected(&mut self, flow: u32) {
+        let Core {
+            flows,
+            expected,
+            now,
+            ..
+        } = &mut *self.core;
+        let Some(record) = flows.live(flow) else {
+            return;
+        };
+        let expectation = Expectation {
+            to: Addr::from_record(&record.server, record.family),
+            port: record.server_port,
+            vlan: record.vlan,
+            tunnel: record.tunnel,
+        };
+        let is_live = |(slot, generation): FlowName| {
+            flows
+                .live(slot)
+                .is_some_and(|record| record.generation() == generation)
+        };
+        expected.opened(&expectation, (flow, record.generation()), *now, is_live);
     }
 
     fn no_room(&mut self, frame: Frame, opening: Opening) -> Option<Step> {

@@ -5,7 +5,7 @@ local host, lib = ...
 
 local native, protocol, flows = lib.native, lib.protocol, lib.flow
 local dispatch = lib.dispatch
-local current = host.current
+local ops, E, current = host.ops, host.engine, host.current
 local error, rawget, rawset, type = error, rawget, rawset, type
 local new_class, super = lib.class.class, lib.class.super
 local check_error = lib.check.error
@@ -14,7 +14,8 @@ local NAME, NUMBER = 'udp_connection', 17
 local DIRECTIONS = { [0] = 'up', [1] = 'down' }
 
 local methods = {}
-local kind = { name = NAME, methods = methods }
+local kind = { name = NAME, number = NUMBER, methods = methods }
+lib.udp_flow = kind
 
 -- Drops the flow, or just the given packet.
 function methods.drop(flow, pkt)
@@ -114,7 +115,12 @@ return function ()
   })
   dispatch.define(host.kinds[NAME]['policy:next_dissector'], { subject = 'flow',
     decide = function (slot)
-      protocol.decide_flow(kind.object(slot), entry.policies.next_dissector, script)
+      local flow = kind.object(slot)
+      local decided = protocol.decide_flow(flow, entry.policies.next_dissector, script)
+      -- Left to the ports that the engine knows.
+      if not decided and flow:can_continue() then
+        native.check(ops.flow_dissect(E, flow._s, flow._g, 0), NAME)
+      end
     end })
   protocol.builtin { { on = lib.dissector.dissectors.udp.policies.next_dissector,
     name = 'udp connection', action = entry.install } }

@@ -5,7 +5,9 @@ pub mod fields;
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
+use crate::flow::record::NO_SIDE;
 use crate::flow::table::Opening;
+use crate::proto::application;
 use crate::proto::tcp::{cause, ends, key};
 
 mod stage {
@@ -142,12 +144,33 @@ fn announced(core: &mut Core, frame: Frame) -> Option<Step> {
         core.debug("conn", || format!("opening connection {}", ends(&record)));
     }
     go(core, frame.flow, frame.direction, stage::CHOSEN);
-    if core.extended.hears(EventKind::UdpFlowNext) {
+    if !core.extended.hears(EventKind::UdpFlowNext) {
+        choose(core, frame.flow);
+    } else {
         core.current.flow = frame.flow;
         core.current.packet = frame.packet;
         return Some(Step::Event(EventKind::UdpFlowNext, frame.flow));
     }
     None
+}
+
+/// What the policy `next_dissector` chooses with its built-in entries.
+pub fn choose(core: &mut Core, flow: u32) {
+    let ports = core
+        .flows
+        .live(flow)
+        .map(|record| [record.client_port, record.server_port]);
+    let bit = ports.map_or(0, |ports| application::by_udp_ports(core, ports));
+    if bit != 0 {
+        attach(core, flow, bit);
+    }
+}
+
+/// The dissector with that bit reads the datagrams of a flow from now on.
+pub fn attach(core: &mut Core, flow: u32, bit: u16) {
+    if let Some(record) = core.flows.live_mut(flow) {
+        record.side = u32::from(bit);
+    }
 }
 
 fn known(core: &mut Core, frame: Frame) -> Option<Step> {
@@ -196,7 +219,28 @@ fn read(core: &mut Core, frame: Frame) -> Option<Step> {
         }
         return None;
     }
+    if core
+        .flows
+        .live(frame.flow)
+        .is_some_and(|record| record.side != NO_SIDE)
+    {
+        let work = Frame::flow(Op::Datagram, frame.flow, frame.direction);
+        if let Some(top) = core.stack.last_mut() {
+            *top = Frame {
+                packet: frame.packet,
+                ..work
+            };
+        }
+        return None;
+    }
     forward(core, frame.packet)
+}
+
+/// Whether a flow is over, or was dropped.
+pub fn is_gone(core: &Core, flow: u32) -> bool {
+    core.flows
+        .live(flow)
+        .is_none_or(|record| record.state == flow_state::DROP)
 }
 
 /// Ends the datagram's way if a listener dropped it or its flow.
@@ -205,11 +249,7 @@ fn gone(core: &mut Core, frame: Frame) -> Option<Option<Step>> {
         core.stack.pop();
         return Some(None);
     }
-    if core
-        .flows
-        .live(frame.flow)
-        .is_none_or(|record| record.state == flow_state::DROP)
-    {
+    if is_gone(core, frame.flow) {
         return Some(refuse(core, frame.packet, DropReason::FlowDropped));
     }
     None

@@ -2,14 +2,19 @@
 //!
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
-//! traffic of `sample/`, [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`,
-//! with [`haka_counts`].
+//! traffic of `sample/`, [`services`]: that of its mail and file transfer,
+//! [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`, with
+//! [`haka_counts`]. [`dns`], [`http`]: those protocols
+//! wherever they are needed.
 
+mod dns;
 mod haka;
 mod haka_counts;
+mod http;
 mod packets;
 mod rules;
 mod samples;
+mod services;
 mod streams;
 
 use super::pcap::Recording;
@@ -24,8 +29,11 @@ pub fn all() -> Vec<Capture> {
     let mut captures = streams::all();
     captures.extend(packets::all());
     captures.extend(samples::all());
+    captures.extend(services::all());
     captures.extend(rules::all());
     captures.extend(haka::all());
+    captures.extend(dns::all());
+    captures.extend(http::all());
     captures
 }
 

@@ -8,12 +8,13 @@ use super::{Capture, Family, fixture};
 
 type Play = fn(&mut Scenario, Family);
 
-const SCENARIOS: [(&str, Play); 8] = [
+const SCENARIOS: [(&str, Play); 9] = [
     ("fragments-in-order", fragments_in_order),
     ("fragments-reversed", fragments_reversed),
     ("fragments-overlapping", fragments_overlapping),
     ("fragments-incomplete", fragments_incomplete),
     ("datagrams", datagrams),
+    ("icmp-errors", icmp_errors),
     ("checksums-wrong", checksums_wrong),
     ("frames-odd", frames_odd),
     ("connections-on-two-vlans", connections_on_two_vlans),
@@ -65,6 +66,60 @@ fn datagrams(s: &mut Scenario, family: Family) {
     s.udp(&client, &server, b"");
     let (src, dst) = (socket(&client).ip(), socket(&server).ip());
     s.ping(&src.to_string(), &dst.to_string(), 1, b"abcdefgh");
+}
+
+/// A datagram that nobody takes, with the error that says so; within a
+/// connection, an error of a router about a segment of the server; an error
+/// about a datagram that was never seen.
+fn icmp_errors(s: &mut Scenario, family: Family) {
+    let Ends {
+        client: from,
+        server: to,
+    } = ends(family);
+    let (src, dst) = (socket(&from), socket(&to));
+    let (unreachable, too_big) = match family {
+        Family::V4 => ((3, 3), (3, 4)),
+        Family::V6 => ((1, 4), (2, 0)),
+    };
+    let datagram = wire::udp(src, dst, b"anybody there?");
+    s.udp(&from, &to, b"anybody there?");
+    let quoted = wire::packet(src.ip(), dst.ip(), 1, wire::UDP, &datagram);
+    let (protocol, error) = wire::icmp_error(dst.ip(), src.ip(), unreachable, &quoted);
+    s.packet(dst.ip(), src.ip(), protocol, &error);
+
+    let mut c = client(&from, &to);
+    c.handshake();
+    c.server_says(b"a line that is too long for some link\n");
+    s.plays(c);
+    let segment = Segment {
+        seq: 7_000_001,
+        flags: flag::ACK,
+        ..Segment::default()
+    };
+    let mut quoted = wire::packet(
+        dst.ip(),
+        src.ip(),
+        2,
+        wire::TCP,
+        &wire::tcp(dst, src, &segment),
+    );
+    // Routers need not quote more than eight bytes of the segment (RFC 792).
+    quoted.truncate(quoted.len() - 12);
+    let router = router(family);
+    let (protocol, error) = wire::icmp_error(router, dst.ip(), too_big, &quoted);
+    s.packet(router, dst.ip(), protocol, &error);
+
+    let stray = wire::udp(dst, src, b"never seen");
+    let quoted = wire::packet(src.ip(), dst.ip(), 3, wire::UDP, &stray);
+    let (protocol, error) = wire::icmp_error(dst.ip(), src.ip(), unreachable, &quoted);
+    s.packet(dst.ip(), src.ip(), protocol, &error);
+}
+
+fn router(family: Family) -> std::net::IpAddr {
+    host(match family {
+        Family::V4 => "10.9.0.1",
+        Family::V6 => "2001:db8:9::1",
+    })
 }
 
 /// One right segment, one datagram and one echo request, then each of them

@@ -1,0 +1,428 @@
+//! The messages of a connection, for whoever follows it without an engine.
+
+use serde::Serialize;
+
+use super::WAITING_BYTES;
+use super::command::{Command, Response};
+use super::session::{Found, Session};
+use crate::flow::Direction;
+use crate::proto::line::Anomaly;
+use crate::proto::parser::SessionParser;
+
+/// What a connection consists of. Mail and credentials are no messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Message {
+    /// The client's.
+    Command(Command),
+    /// The server's.
+    Response(Response),
+    Anomaly(Anomaly),
+}
+
+/// Reads both directions of a connection.
+///
+/// ```
+/// use wero::proto::parser::SessionParser;
+/// use wero::proto::smtp::{Message, Parser};
+///
+/// let mut parser = Parser::default();
+/// parser.feed_responder(b"220 mail.example ESMTP\r\n");
+/// let messages = parser.feed_initiator(b"EHLO client.example\r\n");
+/// let Message::Command(command) = &messages[0] else { panic!() };
+/// assert_eq!(command.command, "EHLO");
+/// assert_eq!(command.parameter.as_deref(), Some("client.example"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Parser {
+    session: Session,
+    /// Bytes of the client that wait for a reply.
+    waiting: Vec<u8>,
+}
+
+impl Parser {
+    /// Whether TLS was begun: the bytes fed from now on are a TLS parser's.
+    pub fn is_tls(&self) -> bool {
+        self.session.is_tls()
+    }
+
+    /// The keywords of the answer to `EHLO`, in capitals.
+    pub fn extensions(&self) -> &[String] {
+        self.session.extensions()
+    }
+
+    /// Reads until the bytes are used or wait: how many are used.
+    fn read(&mut self, direction: Direction, bytes: &[u8], messages: &mut Vec<Message>) -> usize {
+        let mut used = 0;
+        loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let (taken, found) = self.session.read(direction, rest);
+            used += taken;
+            while let Some(anomaly) = self.session.take_anomaly() {
+                messages.push(Message::Anomaly(anomaly));
+            }
+            match found {
+                Found::Command(command) => {
+                    messages.push(Message::Command(command));
+                    // A chunk may have no bytes: it ends without any more.
+                    continue;
+                }
+                Found::Response(response) => {
+                    messages.push(Message::Response(response));
+                    self.release(messages);
+                }
+                Found::Wait | Found::Tls => return used,
+                _ => {}
+            }
+            if used == bytes.len() {
+                return used;
+            }
+        }
+    }
+
+    fn release(&mut self, messages: &mut Vec<Message>) {
+        if self.waiting.is_empty() || self.session.waits() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let used = self.read(Direction::ToServer, &waiting, messages);
+        if !self.session.is_tls() {
+            self.waiting = waiting.get(used..).unwrap_or_default().to_vec();
+        }
+    }
+
+    /// What waited is read without the reply.
+    fn give_up_waiting(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while self.session.waits() {
+            self.session.stop_waiting();
+            self.release(&mut messages);
+        }
+        messages
+    }
+}
+
+impl SessionParser for Parser {
+    type Message = Message;
+
+    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let mut rest = bytes;
+        // What is kept is kept because the session waits.
+        while !rest.is_empty() {
+            let used = self.read(Direction::ToServer, rest, &mut messages);
+            rest = rest.get(used..).unwrap_or_default();
+            if self.session.is_tls() {
+                break;
+            }
+            let room = WAITING_BYTES.saturating_sub(self.waiting.len());
+            let (kept, more) = rest.split_at(room.min(rest.len()));
+            self.waiting.extend_from_slice(kept);
+            rest = more;
+            if !rest.is_empty() {
+                self.session.not_awaited();
+                self.release(&mut messages);
+            }
+        }
+        messages
+    }
+
+    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        self.read(Direction::ToClient, bytes, &mut messages);
+        messages
+    }
+
+    fn fin_responder(&mut self) -> Vec<Message> {
+        self.give_up_waiting()
+    }
+
+    fn gap(&mut self, direction: Direction, bytes: u64) -> Vec<Message> {
+        let messages = self.give_up_waiting();
+        self.session.gap(direction, bytes);
+        messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `>` and `<` say who sends a line of the script; line ends are added.
+    fn talk(script: &[&str]) -> Vec<String> {
+        let mut parser = Parser::default();
+        let mut told = Vec::new();
+        for line in script {
+            let (from, text) = line.split_at(1);
+            let bytes = format!("{text}\r\n");
+            let messages = match from {
+                ">" => parser.feed_initiator(bytes.as_bytes()),
+                _ => parser.feed_responder(bytes.as_bytes()),
+            };
+            told.extend(messages.iter().map(short));
+        }
+        told
+    }
+
+    fn short(message: &Message) -> String {
+        match message {
+            Message::Command(command) => match &command.parameter {
+                Some(parameter) => format!("{} {parameter}", command.command),
+                None => command.command.clone(),
+            },
+            Message::Response(response) => {
+                format!("{} {}", response.code, response.lines.join("|"))
+            }
+            Message::Anomaly(anomaly) => format!("! {}", anomaly.event),
+        }
+    }
+
+    #[test]
+    fn mail_is_not_taken_for_commands() {
+        let told = talk(&[
+            "<220 hi",
+            ">EHLO a",
+            "<250-b",
+            "<250 PIPELINING",
+            ">MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA",
+            "<250 ok\r\n250 ok\r\n354 go",
+            ">QUIT\r\n..\r\n.",
+            "<250 queued",
+            ">QUIT",
+            "<221 bye",
+        ]);
+        assert_eq!(
+            told,
+            [
+                "220 hi",
+                "EHLO a",
+                "250 b|PIPELINING",
+                "MAIL FROM:<a>",
+                "RCPT TO:<b>",
+                "DATA",
+                "250 ok",
+                "250 ok",
+                "354 go",
+                "250 queued",
+                "QUIT",
+                "221 bye"
+            ]
+        );
+    }
+
+    #[test]
+    fn commands_follow_a_refused_data() {
+        let told = talk(&[
+            "<220 hi",
+            ">HELO a",
+            "<250 b",
+            ">DATA\r\nRSET",
+            "<503 no",
+            "<250 ok",
+        ]);
+        assert_eq!(
+            told,
+            [
+                "220 hi", "HELO a", "250 b", "DATA", "503 no", "RSET", "250 ok"
+            ]
+        );
+    }
+
+    #[test]
+    fn chunks_are_mail() {
+        let told = talk(&[
+            "<220 hi",
+            ">EHLO a",
+            "<250 CHUNKING",
+            ">MAIL FROM:<a>\r\nBDAT 6\r\nQUIT\r\nBDAT 0 LAST",
+            "<250 a\r\n250 b\r\n250 c",
+            ">BDAT x",
+        ]);
+        assert_eq!(
+            told,
+            [
+                "220 hi",
+                "EHLO a",
+                "250 CHUNKING",
+                "MAIL FROM:<a>",
+                "BDAT 6",
+                "BDAT 0 LAST",
+                "250 a",
+                "250 b",
+                "250 c",
+                "! invalid-chunk-size",
+                "BDAT x"
+            ]
+        );
+    }
+
+    #[test]
+    fn credentials_are_no_commands() {
+        let told = talk(&[
+            "<220 hi",
+            ">EHLO a",
+            "<250 AUTH LOGIN",
+            ">AUTH LOGIN",
+            "<334 VXNl",
+            ">dXNlcg==",
+            "<334 UGFz",
+            ">c2VjcmV0",
+            "<235 ok",
+            ">QUIT",
+        ]);
+        assert_eq!(
+            told,
+            [
+                "220 hi",
+                "EHLO a",
+                "250 AUTH LOGIN",
+                "AUTH LOGIN",
+                "334 VXNl",
+                "334 UGFz",
+                "235 ok",
+                "QUIT"
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_read_once_tls_has_begun() {
+        let told = talk(&[
+            "<220 hi",
+            ">EHLO a",
+            "<250 STARTTLS",
+            ">STARTTLS",
+            "<220 ready",
+            ">\x16\x03\x01",
+            "<xx",
+        ]);
+        assert_eq!(
+            told,
+            ["220 hi", "EHLO a", "250 STARTTLS", "STARTTLS", "220 ready"]
+        );
+        let told = talk(&[
+            "<220 hi",
+            ">EHLO a",
+            "<250 STARTTLS",
+            ">STARTTLS\r\nRCPT TO:<x>",
+            "<220 ready",
+        ]);
+        assert_eq!(told[3..], ["STARTTLS", "! bytes-before-tls", "220 ready"]);
+    }
+
+    #[test]
+    fn one_direction_alone_is_read() {
+        let told = talk(&[
+            ">EHLO a",
+            ">AUTH LOGIN",
+            ">dXNlcg==",
+            ">MAIL FROM:<a>",
+            ">DATA",
+            ">QUIT\r\n.",
+            ">QUIT",
+        ]);
+        assert_eq!(
+            told,
+            [
+                "EHLO a",
+                "AUTH LOGIN",
+                "dXNlcg==",
+                "MAIL FROM:<a>",
+                "DATA",
+                "QUIT"
+            ]
+        );
+    }
+
+    #[test]
+    fn lmtp_answers_a_mail_for_each_recipient() {
+        let told = talk(&[
+            "<220 hi",
+            ">LHLO a",
+            "<250 b",
+            ">MAIL FROM:<a>\r\nRCPT TO:<b>\r\nRCPT TO:<c>\r\nDATA",
+            "<250 1\r\n250 2\r\n250 3\r\n354 go",
+            ">x\r\n.",
+            "<250 for b\r\n250 for c",
+            ">QUIT",
+            "<221 bye",
+        ]);
+        assert!(told.iter().all(|line| !line.starts_with('!')), "{told:?}");
+    }
+
+    #[test]
+    fn what_is_out_of_order_is_told_once() {
+        let long = format!("<250 {}", "x".repeat(5000));
+        let told = talk(&[
+            "<220 hi", ">\x01", ">\x02", "<hm", &long, &long, "<250 c", "<250 d",
+        ]);
+        let anomalies: Vec<_> = told.iter().filter(|line| line.starts_with('!')).collect();
+        assert_eq!(
+            anomalies,
+            [
+                "! invalid-command",
+                "! invalid-reply",
+                "! line-too-long",
+                "! unexpected-reply"
+            ]
+        );
+    }
+
+    #[test]
+    fn messages_have_the_documented_names() {
+        let json = |message: &Message| serde_json::to_string(message).expect("it serialises");
+        let command = Message::Command(Command::of(b"MAIL FROM:<a>"));
+        assert_eq!(
+            json(&command),
+            r#"{"type":"command","command":"MAIL","parameter":"FROM:<a>"}"#
+        );
+        assert_eq!(
+            json(&Message::Command(Command::of(b"QUIT"))),
+            r#"{"type":"command","command":"QUIT"}"#
+        );
+        let response = Response {
+            code: 250,
+            lines: vec!["a".into(), "b".into()],
+        };
+        assert_eq!(
+            json(&Message::Response(response)),
+            r#"{"type":"response","code":250,"lines":["a","b"]}"#
+        );
+    }
+
+    const SEED: &[&str] = &[
+        "<220 hi\r\n",
+        ">EHLO a\r\n",
+        "<250-b\r\n250 CHUNKING\r\n",
+        ">MAIL FROM:<a>\r\nDATA\r\nRSET\r\n",
+        "<250 ok\r\n503 no\r\n250 ok\r\n",
+        ">DATA\n",
+        "<354 go\r\n",
+        ">a\n.\nb\r\n.\r\nBDAT 3\r\n\r\n.NOOP\r\n",
+        "<250 a\r\n250 b\r\n",
+        ">AUTH PLAIN\r\n",
+        "<334 x\r\n",
+        ">abc\r\n",
+        "<235\r\n",
+        ">STARTTLS\r\nx",
+        "<220 go\r\nabc",
+    ];
+
+    proptest! {
+        #[test]
+        fn however_the_bytes_are_cut(
+            order in proptest::collection::vec(0..SEED.len(), 0..20),
+            step in 1usize..9,
+        ) {
+            let (mut whole, mut cut) = (Parser::default(), Parser::default());
+            for text in SEED.iter().copied().chain(order.iter().map(|&at| SEED[at])) {
+                let (from, bytes) = text.as_bytes().split_at(1);
+                let direction = if from == b">" { Direction::ToServer } else { Direction::ToClient };
+                let expected = whole.feed(direction, bytes);
+                let got: Vec<_> = bytes.chunks(step).flat_map(|part| cut.feed(direction, part)).collect();
+                prop_assert_eq!(got, expected);
+            }
+        }
+    }
+}
