@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Failure;
+use super::options::ChecksumMode;
 use crate::addr::{Addr, Network};
 use crate::analysis::Endpoint;
 use crate::core::observe::Observer;
@@ -82,12 +83,14 @@ fn parse_host(text: &str) -> Result<Network, String> {
 pub fn observe(
     paths: &[PathBuf],
     files: &RefCell<Files>,
+    checksums: ChecksumMode,
     observer: Box<dyn Observer>,
     mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
 ) -> Result<(), Failure> {
     let captures = Captures::open(paths)?;
     let mut settings = Settings::new(Profile::Wero);
     settings.inspect_tunnels = true;
+    settings.checksums = checksums.setting();
     let cannot_start =
         |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
     let engine = shared_engine(settings).map_err(cannot_start)?;

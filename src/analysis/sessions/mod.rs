@@ -69,6 +69,9 @@ pub struct Sessions<L> {
     /// A flow that the packet under way reset: what is queued of it comes
     /// before its end.
     reset: Option<u64>,
+    /// The slot of a datagram put together just now, and the moment of the
+    /// fragment that completed it.
+    assembled: Option<(u32, Moment)>,
     listener: L,
 }
 
@@ -84,6 +87,7 @@ impl<L: Listener> Sessions<L> {
             table,
             flows: HashMap::default(),
             reset: None,
+            assembled: None,
             listener,
         }
     }
@@ -158,9 +162,9 @@ impl<L: Listener> Observer for Sessions<L> {
         }
         let record = core.packet(packet);
         let frame = core.bytes(packet);
-        let moment = Moment {
-            frame: record.id,
-            timestamp: Timestamp(record.timestamp),
+        let moment = match self.assembled.take() {
+            Some((whole, completed)) if whole == packet => completed,
+            _ => moment_of(core, packet),
         };
         let listener = &mut self.listener;
         let session = self.flows.entry(flow.id).or_insert_with(|| {
@@ -206,15 +210,18 @@ impl<L: Listener> Observer for Sessions<L> {
 
     fn conflict(&mut self, _: &Core, _: u32, _: Direction) {}
 
+    /// The datagram itself bears the number of its first fragment.
+    fn assembled(&mut self, core: &Core, whole: u32, fragments: &[u32]) {
+        let moments = fragments.iter().map(|&slot| moment_of(core, slot));
+        let last = moments.max_by_key(|moment| moment.frame);
+        self.assembled = last.map(|moment| (whole, moment));
+    }
+
     fn gap(&mut self, core: &Core, flow: u32, direction: Direction, beyond: &[Piece]) {
         self.with(core, flow, |session, table, told| {
             let last = session.moment;
             for piece in beyond {
-                let record = core.packet(piece.token);
-                session.moment = Moment {
-                    frame: record.id,
-                    timestamp: Timestamp(record.timestamp),
-                };
+                session.moment = moment_of(core, piece.token);
                 session.gap(direction, piece.offset, told);
                 let bytes = bytes_of(core, piece);
                 session.bytes(table, direction, bytes, piece.len as usize, told);
@@ -236,6 +243,15 @@ impl<L: Listener> Observer for Sessions<L> {
         if let Some(record) = core.flows.live(flow) {
             self.flows.remove(&record.id);
         }
+    }
+}
+
+/// When the packet in a slot came.
+pub(super) fn moment_of(core: &Core, packet: u32) -> Moment {
+    let record = core.packet(packet);
+    Moment {
+        frame: record.id,
+        timestamp: Timestamp(record.timestamp),
     }
 }
 
