@@ -364,8 +364,10 @@ fn holes_across_four_gigabytes_are_filled() {
     const WRAP: u64 = 1 << 32;
     let next = WRAP - 5;
     let mut assembler = roomy();
-    assembler.insert(next, WRAP + 5, 10, 3);
-    assembler.insert(next, WRAP, 5, 2);
+    for (offset, len, token) in [(WRAP + 5, 10, 3), (WRAP, 5, 2)] {
+        let waits = assembler.insert(next, offset, len, token);
+        assert!(matches!(waits, Inserted::Accepted { ready: None, .. }));
+    }
     assert_eq!(assembler.first_gap(next), Some(next..WRAP));
     assert!(assembler.pop_ready(next).is_none());
     let Inserted::Accepted {
