@@ -207,11 +207,7 @@ impl<L: Listener> Observer for Sessions<L> {
         self.with(core, flow, |session, table, told| {
             let last = session.moment;
             for piece in beyond {
-                let record = core.packet(piece.token);
-                session.moment = Moment {
-                    frame: record.id,
-                    timestamp: Timestamp(record.timestamp),
-                };
+                session.moment = moment_of(core, piece.token);
                 session.gap(direction, piece.offset, told);
                 let bytes = bytes_of(core, piece);
                 session.bytes(table, direction, bytes, piece.len as usize, told);
@@ -246,7 +242,7 @@ pub(super) fn bytes_of<'a>(core: &'a Core, piece: &Piece) -> &'a [u8] {
 
 /// When a packet was complete: for a datagram that came in fragments, with
 /// the last of them.
-fn moment_of(core: &Core, packet: u32) -> Moment {
+pub(super) fn moment_of(core: &Core, packet: u32) -> Moment {
     let fragments = core.datagrams.get(&packet).into_iter().flatten();
     let last = fragments
         .map(|part| core.packet(part.token))
