@@ -267,5 +267,6 @@ fn lint_leaves_good_rules_alone() {
     }
     serious.retain(|line| !line.ends_with("'payload' cannot be assigned to"));
     serious.retain(|line| !line.ends_with("there is no dissector 'zz'"));
+    serious.retain(|line| !line.ends_with("there is no global 'unknown'"));
     assert!(serious.is_empty(), "{serious:#?}");
 }

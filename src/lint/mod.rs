@@ -85,7 +85,7 @@ struct Facts {
     globals: BTreeSet<String>,
     /// Dissectors that some file defines.
     dissectors: BTreeSet<String>,
-    /// Names that files give to `require` which bring in others' files, too.
+    /// Names that all files give to `require`, where some of them name files.
     shared: Vec<(String, usize)>,
     /// Dissectors that some file installs; `None` once one is chosen in a
     /// way that cannot be followed.
@@ -131,10 +131,15 @@ pub fn lint(sources: &[Source], resolves: &dyn Fn(&str, &str) -> bool) -> Vec<Fi
     };
     for tree in trees.iter().flatten() {
         names::collect(tree, &mut facts);
-        let requires = requires::of(tree);
-        if requires.iter().any(|(name, _)| !requires::is_builtin(name)) {
-            facts.shared.extend(requires);
-        }
+        facts.shared.extend(requires::of(tree));
+    }
+    // Files that do not name each other are rules of their own.
+    if facts
+        .shared
+        .iter()
+        .all(|(name, _)| requires::is_builtin(name))
+    {
+        facts.shared.clear();
     }
     let mut findings = Vec::new();
     for (source, tree) in sources.iter().zip(&trees) {
