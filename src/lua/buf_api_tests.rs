@@ -86,7 +86,9 @@ const PRELUDE: &str = r#"
         host.parked = host.parked + change
     end
     -- Errors are not told here.
-    lib = { pprint = { format_coroutine_error = function (_, err) return err end } }
+    lib = { pprint = {
+        format_coroutine_error = function (_, err) return err end, register_named = function () end,
+    } }
     for _, library in ipairs(libraries) do
         lib[library[1]] = assert(loadstring(library[2], '@' .. library[1] .. '.lua'))(host, lib)
     end
