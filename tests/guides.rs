@@ -1,6 +1,7 @@
 //! The guides in `doc/guide/` do what they say: each Lua block is a rule file
 //! under the name in its first line, each console block is run from the root
-//! of the repository and must print what follows it.
+//! of the repository and must print what follows it. Rust blocks are parts of
+//! the files in `examples/`.
 //!
 //! `UPDATE_GOLDEN=1` writes what the commands print into the guides; read the
 //! difference as carefully as code.
@@ -92,6 +93,13 @@ fn check(file: &PathBuf) {
                 runs += 1;
                 desk.transcript(body)
             }
+            "rust" => {
+                assert!(
+                    is_example(body),
+                    "{guide}: no file in examples/ has\n{body}"
+                );
+                body.to_owned()
+            }
             other => panic!("{guide}: a block of kind `{other}` cannot be run"),
         };
         write!(fresh, "```{kind}\n{body}```{after}").expect("room");
@@ -105,6 +113,13 @@ fn check(file: &PathBuf) {
         assert_eq!(is, said, "{guide}:{}", number + 1);
     }
     assert_eq!(fresh, text, "{guide}");
+}
+
+fn is_example(block: &str) -> bool {
+    let files = fs::read_dir(root().join("examples")).expect("there are examples");
+    files
+        .filter_map(|file| fs::read_to_string(file.ok()?.path()).ok())
+        .any(|text| text.contains(block))
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Failure;
+use super::options::ChecksumMode;
 use crate::addr::{Addr, Network};
 use crate::analysis::Endpoint;
 use crate::core::observe::Observer;
-use crate::event::profile::Checksums;
 use crate::event::{Profile, Settings};
 use crate::packet::decode::protocol;
 use crate::worker::captures::Captures;
@@ -84,14 +84,14 @@ fn parse_host(text: &str) -> Result<Network, String> {
 pub fn observe(
     paths: &[PathBuf],
     files: &RefCell<Files>,
+    checksums: ChecksumMode,
     observer: Box<dyn Observer>,
-    checksums: Checksums,
     mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
 ) -> Result<(), Failure> {
     let captures = Captures::open(paths)?;
     let mut settings = Settings::new(Profile::Wero);
     settings.inspect_tunnels = true;
-    settings.checksums = checksums;
+    settings.checksums = checksums.setting();
     let cannot_start =
         |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
     let engine = shared_engine(settings).map_err(cannot_start)?;

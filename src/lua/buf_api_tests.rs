@@ -85,7 +85,8 @@ const PRELUDE: &str = r#"
         if change > 0 and host.parked_cap and host.parked >= host.parked_cap then return false end
         host.parked = host.parked + change
     end
-    lib = {}
+    -- Errors are not told here.
+    lib = { pprint = { format_coroutine_error = function (_, err) return err end } }
     for _, library in ipairs(libraries) do
         lib[library[1]] = assert(loadstring(library[2], '@' .. library[1] .. '.lua'))(host, lib)
     end

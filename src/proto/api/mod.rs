@@ -24,11 +24,13 @@ mod regexps;
 pub mod sandbox;
 mod states;
 mod suggest;
+mod text;
 mod tls;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
 pub use suggest::{closest, hint};
+pub use text::{function_type, parameters};
 
 use super::PROTOCOLS;
 use super::field::{Field, Shape};
