@@ -7,7 +7,7 @@ use crate::proto::api::hint;
 use crate::proto::{PROTOCOLS, api};
 
 /// Names of Haka's modules that give nothing, or that others stand for.
-const LIBRARY: [&str; 14] = [
+const LIBRARY: [&str; 11] = [
     "utils",
     "events",
     "context",
@@ -17,9 +17,6 @@ const LIBRARY: [&str; 14] = [
     "interactive",
     "rule_group",
     "policy",
-    "parse_result",
-    "grammar_dg",
-    "state",
     "protocol/http_utils",
     "luaunit",
 ];

@@ -221,7 +221,9 @@ pages! {
         "is not a valid key" => "There is no such column.";
     }
     "rule" "`rule`" "" ["rule_module"] {}
-    "parse" "`parse`" "" ["parse_module"] {}
+    "parse" "`parse`, and Haka's other modules of grammars and states" "" [
+        "parse_module" "parse_result_module" "state_module" "grammar_dg_module"
+    ] {}
     "console" "Sessions, the console and the debugger" "" [
         "console" "console.tcp" "console.udp" "console.tcp_list" "console.udp_list" "debug.interactive" "debug.debugger"
         "pprint.options"

@@ -38,7 +38,7 @@ macro_rules! stream_members {
     ($pushed:literal) => {
         &[
             property("isfinished", "boolean", "Nothing more will be pushed."),
-            property("data", $pushed, "What was pushed last."),
+            property("data", "vbuffer", "The bytes of the stream."),
             method(
                 "push",
                 &[arg("data", $pushed)],

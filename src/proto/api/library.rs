@@ -126,6 +126,35 @@ pub const OBJECTS: &[Object] = &[
     )
     .module("rule"),
     Object::new(
+        "parse_result_module",
+        "Haka's module of the classes of results: `haka.grammar.result`.",
+        &[
+            property("Result", "class", "The class of results."),
+            property("ArrayResult", "class", "The class of results of arrays."),
+        ],
+    )
+    .module("parse_result"),
+    Object::new(
+        "state_module",
+        "Haka's module of the kinds of states: those of `haka.state_machine`.",
+        &[
+            property("State", "class", "States without events of their own."),
+            property(
+                "BidirectionalState",
+                "class",
+                "States that parse what either end sends.",
+            ),
+        ],
+    )
+    .module("state"),
+    Object::new(
+        "grammar_dg_module",
+        "Haka's module of the classes of compiled grammars, by their names in Haka.",
+        &[],
+    )
+    .module("grammar_dg")
+    .open(),
+    Object::new(
         "parse_module",
         "Limits of grammars.",
         &[writable("max_recursion", "integer", "How deep a rule may contain itself.")],

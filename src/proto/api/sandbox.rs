@@ -140,7 +140,7 @@ pub const LIBRARIES: &[Library] = &[
         name: "jit",
         object: "lua.jit",
         standard: &[],
-        removed: &["attach", "flush", "off", "on", "opt", "security", "util"],
+        removed: &["attach", "flush", "off", "on", "opt", "security"],
     },
     Library {
         name: "package",
