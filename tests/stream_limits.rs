@@ -113,3 +113,31 @@ fn resets_keep_the_tags_of_their_connection() {
         }
     }
 }
+
+/// Coroutines that wait for data have a cap of their own; the rule that wants
+/// one more fails, and those that wait go on.
+#[test]
+fn coroutines_that_wait_are_capped() {
+    let rules = "
+        local waiting, refused, finished = 0, nil, 0
+        local manager = haka.vbuffer_stream_comanager:new()
+        local stream = haka.vbuffer_stream()
+        local current = stream:push(haka.vbuffer_from('x'))
+        for id = 1, 32769 do
+          manager:start(id, function (iter) iter:sub(2) finished = finished + 1 end)
+          local ok, why = pcall(manager.process, manager, id, current:copy())
+          if ok then waiting = waiting + 1 else refused = why end
+        end
+        print(waiting, refused)
+        local more = stream:push(haka.vbuffer_from('y'))
+        manager:process(1, more:copy())
+        manager:process(32768, more:copy())
+        print(finished)";
+    let limits = Limits {
+        load_time: std::time::Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let rig = Rig::load(rules, &[], Settings::new(Profile::Wero), limits)
+        .unwrap_or_else(|(error, _)| panic!("{error}"));
+    assert_eq!(rig.said().printed, "32768 too many waiting rules\n2\n");
+}
