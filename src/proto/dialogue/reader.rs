@@ -346,7 +346,7 @@ impl Reader {
             return Ok(());
         }
         let side = self.side(Direction::ToServer);
-        let len = side.shown.len();
+        let len = side.shown.size();
         let text = side.shown.lines().next_back().unwrap_or_default().to_vec();
         let ending = len.saturating_sub(text.len() as u64);
         let held = size <= CHUNK_HELD;

@@ -114,7 +114,7 @@ impl Shown {
     }
 
     /// Bytes of the message as it leaves.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         let of = |line: &Line| line.text.len() as u64 + u64::from(line.ending);
         self.lines.iter().map(of).sum()
     }
@@ -153,7 +153,7 @@ mod tests {
             .map(|edit| (edit.back, edit.len, edit.text))
             .collect();
         assert_eq!(edits, [(11, 9, &b"250 3"[..]), (24, 7, b"250-first")]);
-        assert_eq!(shown.len(), 11 + 8 + 7);
+        assert_eq!(shown.size(), 11 + 8 + 7);
     }
 
     #[test]

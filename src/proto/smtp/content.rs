@@ -113,7 +113,7 @@ impl End {
 
     /// Bytes of the end itself, once it was found; a mail without any lines
     /// has no line break of its own before the dot.
-    pub fn len(&self) -> u8 {
+    pub fn size(&self) -> u8 {
         match self.at {
             At::DotCr(Break::Begin) => 3,
             _ => 5,
@@ -144,7 +144,7 @@ mod tests {
             let (taken, ended) = end.read(chunk);
             used += taken;
             if ended {
-                return (used - usize::from(end.len()), true, end.ambiguous);
+                return (used - usize::from(end.size()), true, end.ambiguous);
             }
         }
         (used - usize::from(end.undecided()), false, end.ambiguous)
@@ -183,7 +183,7 @@ mod tests {
             to = (to + step).min(bytes.len());
             let (taken, ended) = end.read(&bytes[from..to]);
             if ended {
-                return (from + taken - usize::from(end.len()), true, end.ambiguous);
+                return (from + taken - usize::from(end.size()), true, end.ambiguous);
             }
             from = to - usize::from(end.undecided());
             end.rewind();

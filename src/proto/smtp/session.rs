@@ -225,7 +225,7 @@ impl Session {
             }
             Client::Mail(end) => {
                 let (mut used, ended) = end.read(bytes);
-                let len = end.len();
+                let len = end.size();
                 if !ended && self.strict {
                     used -= usize::from(end.undecided()).min(used);
                     end.rewind();
