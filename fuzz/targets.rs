@@ -14,6 +14,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("smtp", wero::proto::smtp::fuzz::fuzz_smtp),
     ("ftp", wero::proto::ftp::fuzz::fuzz_ftp),
     ("ssh", wero::proto::ssh::fuzz::fuzz_ssh),
+    ("tls", wero::proto::tls::fuzz::fuzz_tls),
+    ("quic", wero::proto::quic::fuzz::fuzz_quic),
     ("dns", wero::proto::dns::fuzz::fuzz_dns),
     ("http", wero::proto::http::fuzz::fuzz_http),
 ];

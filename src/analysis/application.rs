@@ -68,6 +68,9 @@ const HTTP_METHODS: &[&str] = &[
     "SOURCE",
 ];
 
+/// Bytes of the shortest DNS message.
+const DNS_HEADER: usize = 12;
+
 /// Ports on which unknown words before a path are methods.
 const HTTP_PORTS: [u16; 4] = [80, 8000, 8080, 3128];
 
@@ -91,6 +94,10 @@ pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
         // A handshake record of SSL 3.0 to TLS 1.3 with a hello in it.
         [0x16, 3, 0..=4, _, _, 1, ..] => ("tls", Speaker::Client),
         [0x16, 3, 0..=4, _, _, 2, ..] => ("tls", Speaker::Server),
+        // The hello of SSL 2.0 (RFC 5246, E.2).
+        [0x80..=0xff, _, 1, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 0, 2, ..] => {
+            ("tls", Speaker::Client)
+        }
         [b'P', b'R', b'I', b' ', b'*', ..] => ("http2", Speaker::Client),
         // A reply (RFC 959, 4.2; RFC 5321, 4.2): its code says no more.
         [b'1'..=b'5', tens, units, b' ' | b'-', ..]
@@ -113,7 +120,8 @@ pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
 /// Names the protocol of a UDP flow by a datagram.
 pub fn of_datagram(payload: &[u8], ports: [u16; 2]) -> Option<Application> {
     const DNS: [u16; 3] = [53, 5353, 5355];
-    if DNS.iter().any(|port| ports.contains(port)) && is_dns(payload) {
+    // Damaged messages are DNS too: nothing else is at home on these ports.
+    if DNS.iter().any(|port| ports.contains(port)) && payload.len() >= DNS_HEADER {
         return Some(Application {
             name: "dns",
             speaker: dns_speaker(payload),
@@ -251,10 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn dns_needs_its_port_and_a_plausible_header() {
-        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00";
+    fn dns_needs_its_port_and_a_header() {
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00";
         assert_eq!(datagram(query, [4000, 53]), Some("dns"));
         assert_eq!(datagram(b"\x12\x34\x79\x00\x00\x01", [4000, 53]), None);
+        assert_eq!(datagram(query, [4000, 54]), None);
         assert_eq!(
             stream(b"\x00\x1c\x12\x34\x81\x00\x00\x01", [53, 4000]),
             Some(("dns", Speaker::Server))

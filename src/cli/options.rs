@@ -27,8 +27,8 @@ pub struct EngineOptions {
     memory: usize,
     /// A cap of the engine: max_packets, max_flows, reassembly_bytes,
     /// reassembly_segments, hold_bytes, kept_bytes, http_line_bytes,
-    /// http_head_bytes, http_headers, http_requests or max_dns_queries,
-    /// as a number;
+    /// http_head_bytes, http_headers, http_requests, http_decoded_bytes or
+    /// max_dns_queries, as a number;
     /// hold_policy, as release or drop; probe, as on or off.
     #[arg(long = "set", value_name = "CAP=VALUE", value_parser = parse_cap)]
     caps: Vec<CapSetting>,
@@ -131,6 +131,7 @@ fn cap_of<'a>(settings: &'a mut Settings, name: &str) -> Option<&'a mut u32> {
         "http_headers" => &mut settings.http_headers,
         "http_requests" => &mut settings.http_requests,
         "max_dns_queries" => &mut settings.max_dns_queries,
+        "http_decoded_bytes" => &mut settings.http_decoded_bytes,
         _ => return None,
     })
 }

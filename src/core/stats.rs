@@ -50,6 +50,8 @@ pub struct Stats {
     pub dns_anomalies: u64,
     /// DNS queries whose response did not come in time.
     pub dns_unanswered: u64,
+    /// Hellos of TLS clients that could not be read.
+    pub tls_anomalies: u64,
     pub packet_cap: u64,
 }
 

@@ -8,6 +8,7 @@
 mod dialogue;
 mod dns;
 mod http;
+mod tls;
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -617,6 +618,10 @@ static TABLE: Ops = Ops {
     dns_remove: dns::dns_remove,
     dns_drop: dns::dns_drop,
     dns_reply: dns::dns_reply,
+    tls_serial: tls::tls_serial,
+    tls_text: tls::tls_text,
+    tls_number: tls::tls_number,
+    http_decode: http::http_decode,
     hook,
     extend,
     timer_start,

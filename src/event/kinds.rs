@@ -104,6 +104,14 @@ events! {
     DnsQuery = "dns" "query" Flow "A query is there; nothing of it has left yet.";
     DnsResponse = "dns" "response" Flow "A response is there, with the query that it answers.";
     DnsNext = "dns" "policy:next_dissector" Flow "Inherited; never asked.";
+    TlsClientHello = "tls" "client_hello" Flow "The client's hello is there; nothing of it has left yet.";
+    TlsServerHello = "tls" "server_hello" Flow "The server's hello is there; nothing of it has left yet.";
+    TlsCertificate = "tls" "certificate" Flow "A certificate message, up to TLS 1.2.";
+    TlsAlert = "tls" "alert" Flow "An alert that is not encrypted.";
+    TlsNext = "tls" "policy:next_dissector" Flow "Inherited; never asked.";
+    TlsAnomaly = "tls" "policy:anomaly" Flow "Decides about a client's hello that cannot be read (`anomaly`).";
+    QuicClientHello = "quic" "client_hello" Flow "The client's hello is whole; the datagram that completed it has not left yet.";
+    QuicNext = "quic" "policy:next_dissector" Flow "Inherited; never asked.";
     Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 

@@ -176,6 +176,17 @@ ops! {
     /// Answers a query in the server's place: the slot of the response, or
     /// a negative status.
     dns_reply(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i64 = "int64_t";
+    /// The serial number of a handshake message: a client's (0) or server's
+    /// (1) hello, a certificate (2), an alert (3). 0 if there was none.
+    tls_serial(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t") -> u32 = "uint32_t";
+    /// A part of a handshake message, or null. Texts are as long as
+    /// `current.length` says and stay until the next operation.
+    tls_text(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> *const u8 = "const char *";
+    /// A part that is a number; not a number if it is not there.
+    tls_number(flow: u32 = "uint32_t", generation: u32 = "uint32_t", which: u32 = "uint32_t", part: u32 = "uint32_t") -> f64 = "double";
+    /// Lets listeners see a message's body without its codings: whether it
+    /// has any (0 or 1), or minus a status.
+    http_decode(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether anybody hears an event.
     hook(kind: u32 = "uint32_t", on: u32 = "uint32_t") -> i32 = "int32_t";
     /// Whether rules added entries to a policy, named by its event.

@@ -103,6 +103,22 @@ fn member(file: &mut File<'_>, types: &[Type], name: &str, at: usize, what: &str
                 known.extend(fields.iter().map(|(field, _)| *field));
                 kinds.push(group.clone());
             }
+            Type::Library(library) => {
+                if library.has(name) || file.facts.written.contains(name) {
+                    return;
+                }
+                if library.removed.contains(&name) {
+                    let text = format!(
+                        "rules have no '{}.{name}': it is not in the sandbox",
+                        library.name
+                    );
+                    file.add(at, Severity::Error, "not-in-sandbox", text, None);
+                    return;
+                }
+                known.extend(library.standard);
+                known.extend(library.own());
+                kinds.push(library.name.to_owned());
+            }
             _ => return,
         }
     }

@@ -7,6 +7,8 @@
 //! known for certain is taken to be right. A parser of our own, because
 //! sources may be no UTF-8, and to limit how deep it nests.
 
+mod calls;
+mod definition;
 mod fields;
 mod names;
 mod parse;
@@ -168,6 +170,7 @@ fn check(
     requires::check(&mut file, &|module| resolves(name, module));
     fields::check(&mut file);
     rules::check(&mut file);
+    calls::check(&mut file);
     names::check(&mut file);
     patterns::check(&mut file);
     file.found

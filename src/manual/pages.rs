@@ -241,6 +241,7 @@ mod tests {
         let sources = [
             include_str!("../lua/watchdog.rs"),
             include_str!("../regexp/mod.rs"),
+            include_str!("../regexp/store.rs"),
             include_str!("../lua/regexp_api.rs"),
             include_str!("../misc/asm/capstone.rs"),
             include_str!("../buf/mod.rs"),

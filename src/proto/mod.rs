@@ -14,9 +14,11 @@ pub mod http;
 pub mod ip;
 pub mod line;
 pub mod parser;
+pub mod quic;
 pub mod smtp;
 pub mod ssh;
 pub mod tcp;
+pub mod tls;
 pub mod udp;
 
 use crate::core::dissector;
@@ -246,6 +248,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: Some(|| Box::new(ssh::reader())),
     },
     Protocol {
+        name: "tls",
+        require: "protocol/tls",
+        bit: dissector::TLS,
+        needs: &["protocol/tcp_connection"],
+        needs_with_ipv6: &[],
+        chunk: "proto/tls/tls",
+        source: include_str!("tls/tls.lua"),
+        fields: &[],
+        over: tls::OVER,
+        application: Some(|| Box::<tls::Session>::default()),
+    },
+    Protocol {
         name: "udp_connection",
         require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
@@ -255,6 +269,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         source: include_str!("udp/connection.lua"),
         fields: &[],
         over: &[],
+        application: None,
+    },
+    Protocol {
+        name: "quic",
+        require: "protocol/quic",
+        bit: dissector::QUIC,
+        needs: &[UDP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/quic/quic",
+        source: include_str!("quic/quic.lua"),
+        fields: &[],
+        over: &[Over::UdpPort(443)],
         application: None,
     },
     Protocol {

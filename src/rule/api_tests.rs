@@ -86,6 +86,20 @@ haka.rule { on = haka.events.started, eval = function ()
   kept.packet_dissector = kept.packet_dissector_class:new(kept.icmpv6)
   kept.dissector = kept.packet_dissector
 end }
+for _, name in ipairs { 'smtp', 'ftp', 'ssh' } do require('protocol/' .. name) end
+local smtp, ftp, ssh = haka.dissectors.smtp, haka.dissectors.ftp, haka.dissectors.ssh
+haka.rule { on = smtp.events.command, eval = function (flow, command)
+  kept.smtp, kept['dialogue.command'] = flow, command
+end }
+haka.rule { on = smtp.events.response, eval = function (flow, response)
+  kept['dialogue.response'], kept['dialogue.line'] = response, response.lines[1]
+end }
+haka.rule { on = ftp.events.data_flow, eval = function (flow, data)
+  kept.ftp, kept['ftp.data_flow'] = flow, data
+end }
+haka.rule { on = ssh.events.banner, eval = function (flow, banner)
+  kept.ssh, kept['ssh.banner'] = flow, banner
+end }
 haka.rule { on = connections.events.new_connection, eval = function (flow)
   kept.tcp_connection, kept.tcp_flow_dissector = flow, kept.dissector_class:new(flow)
 end }
@@ -95,7 +109,7 @@ end }
 ";
 
 /// Objects that are no values of Lua, or of which there is none to look at.
-const ABSENT: [&str; 3] = ["policy.action", "fault", "state.event"];
+const ABSENT: [&str; 4] = ["policy.action", "fault", "state.event", "dialogue.anomaly"];
 
 struct Files;
 
@@ -146,6 +160,9 @@ fn runtime() -> (Runtime, Shared) {
         "sample/hello-packet/input.pcap",
         "sample/port-filter/input.pcap",
         "tests/captures/datagrams-v4.pcap",
+        "sample/smtp-spam-filter/input.pcap",
+        "sample/ftp-policy/rule/input.pcap",
+        "sample/group-filter/input.pcap",
     ];
     let mut id = 0;
     for capture in captures {
@@ -213,7 +230,7 @@ impl Look {
                 names.extend(attributes);
             }
         }
-        names.retain(|name| !name.starts_with('_'));
+        names.retain(|name| !name.starts_with(['_', ' ']));
         Ok(names)
     }
 }

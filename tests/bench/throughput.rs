@@ -3,7 +3,7 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `dns`, `dnsrule`, `states`, `scale`, `regexp`,
+//! case is. Arguments choose among `http`, `dns`, `dnsrule`, `tls`, `states`, `scale`, `regexp`,
 //! `grammar`, `sessions` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
@@ -12,6 +12,9 @@
 mod captures;
 mod clock;
 mod grammar;
+#[allow(dead_code)] // Shared with the generator of the test captures.
+#[path = "../captures/hello.rs"]
+mod hello;
 mod memory;
 mod regexp;
 mod rig;
@@ -19,6 +22,7 @@ mod scale;
 mod sessions;
 mod speed;
 mod synthetic;
+mod tls;
 #[allow(dead_code)] // Shared with the generator of the test captures.
 #[path = "../captures/wire.rs"]
 mod wire;
@@ -47,6 +51,9 @@ fn main() {
     }
     if wants("dnsrule") {
         speed::dns_rule(&Captures::find().dns_few_flows, rounds());
+    }
+    if wants("tls") {
+        tls::table();
     }
     if wants("scale") {
         scale::table();

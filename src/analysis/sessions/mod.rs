@@ -69,9 +69,6 @@ pub struct Sessions<L> {
     /// A flow that the packet under way reset: what is queued of it comes
     /// before its end.
     reset: Option<u64>,
-    /// The slot of a datagram put together just now, and the moment of the
-    /// fragment that completed it.
-    assembled: Option<(u32, Moment)>,
     listener: L,
 }
 
@@ -87,7 +84,6 @@ impl<L: Listener> Sessions<L> {
             table,
             flows: HashMap::default(),
             reset: None,
-            assembled: None,
             listener,
         }
     }
@@ -162,10 +158,7 @@ impl<L: Listener> Observer for Sessions<L> {
         }
         let record = core.packet(packet);
         let frame = core.bytes(packet);
-        let moment = match self.assembled.take() {
-            Some((whole, completed)) if whole == packet => completed,
-            _ => moment_of(core, packet),
-        };
+        let moment = moment_of(core, packet);
         let listener = &mut self.listener;
         let session = self.flows.entry(flow.id).or_insert_with(|| {
             let (client, server) = ends(flow);
@@ -210,13 +203,6 @@ impl<L: Listener> Observer for Sessions<L> {
 
     fn conflict(&mut self, _: &Core, _: u32, _: Direction) {}
 
-    /// The datagram itself bears the number of its first fragment.
-    fn assembled(&mut self, core: &Core, whole: u32, fragments: &[u32]) {
-        let moments = fragments.iter().map(|&slot| moment_of(core, slot));
-        let last = moments.max_by_key(|moment| moment.frame);
-        self.assembled = last.map(|moment| (whole, moment));
-    }
-
     fn gap(&mut self, core: &Core, flow: u32, direction: Direction, beyond: &[Piece]) {
         self.with(core, flow, |session, table, told| {
             let last = session.moment;
@@ -246,19 +232,24 @@ impl<L: Listener> Observer for Sessions<L> {
     }
 }
 
-/// When the packet in a slot came.
-pub(super) fn moment_of(core: &Core, packet: u32) -> Moment {
-    let record = core.packet(packet);
-    Moment {
-        frame: record.id,
-        timestamp: Timestamp(record.timestamp),
-    }
-}
-
 /// What the capture has of a piece that waits behind a hole.
 pub(super) fn bytes_of<'a>(core: &'a Core, piece: &Piece) -> &'a [u8] {
     let record = core.packet(piece.token);
     let from = (record.payload_at + piece.skip) as usize;
     let to = (from + piece.len as usize).min(record.end as usize);
     core.bytes(piece.token).get(from..to).unwrap_or_default()
+}
+
+/// When a packet was complete: for a datagram that came in fragments, with
+/// the last of them.
+pub(super) fn moment_of(core: &Core, packet: u32) -> Moment {
+    let fragments = core.datagrams.get(&packet).into_iter().flatten();
+    let last = fragments
+        .map(|part| core.packet(part.token))
+        .max_by_key(|record| record.id)
+        .unwrap_or_else(|| core.packet(packet));
+    Moment {
+        frame: last.id,
+        timestamp: Timestamp(last.timestamp),
+    }
 }

@@ -1,7 +1,7 @@
 //! Which parser reads which application protocol: one row each.
 
 use super::reader::{DatagramReader, StreamReader, datagrams, stream};
-use crate::proto::{dns, ftp, http, smtp, ssh};
+use crate::proto::{dns, ftp, http, quic, smtp, ssh, tls};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -55,6 +55,21 @@ pub const PROTOCOLS: &[Protocol] = &[
         searches: false,
         stream: Some(stream::<ssh::Parser>),
         datagrams: None,
+    },
+    Protocol {
+        name: "tls",
+        proto: "tls",
+        searches: true,
+        stream: Some(stream::<tls::Parser>),
+        datagrams: None,
+    },
+    // The same messages, with the version of QUIC that carried them.
+    Protocol {
+        name: "quic",
+        proto: "tls",
+        searches: false,
+        stream: None,
+        datagrams: Some(datagrams::<quic::Parser>),
     },
 ];
 
