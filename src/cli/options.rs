@@ -130,8 +130,8 @@ fn cap_of<'a>(settings: &'a mut Settings, name: &str) -> Option<&'a mut u32> {
         "http_head_bytes" => &mut settings.http_head_bytes,
         "http_headers" => &mut settings.http_headers,
         "http_requests" => &mut settings.http_requests,
-        "max_dns_queries" => &mut settings.max_dns_queries,
         "http_decoded_bytes" => &mut settings.http_decoded_bytes,
+        "max_dns_queries" => &mut settings.max_dns_queries,
         _ => return None,
     })
 }

@@ -153,7 +153,12 @@ fn count(file: &mut File<'_>, name: &str, at: usize, calls: &[Call], arguments: 
     let plural = if wanted == "1" { "" } else { "s" };
     let text = format!("'{name}' takes {wanted} argument{plural}, not {sure}");
     let hint = format!("{name}{}", parameters(call.arguments));
-    file.add(at, Severity::Warning, "argument-count", text, Some(hint));
+    // What is too much is ignored.
+    let severity = match most {
+        Some(most) if sure > most => Severity::Hint,
+        _ => Severity::Warning,
+    };
+    file.add(at, severity, "argument-count", text, Some(hint));
 }
 
 /// The keys of a table that is written as an argument.

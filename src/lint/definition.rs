@@ -31,11 +31,18 @@ impl Definitions {
     pub fn of(tree: &Tree) -> Definitions {
         let mut definitions = Definitions::default();
         walk::expressions(&tree.body, &mut |expr, _| {
-            if let Kind::Call { callee, arguments } = &expr.kind
-                && let Some(words) = words_of(callee)
-                && let Some(function) = arguments.get(1).and_then(|one| function_of(tree, one))
-            {
-                definitions.add(words, &function);
+            let Kind::Call { callee, arguments } = &expr.kind else {
+                return;
+            };
+            // `pcall(haka.grammar.new, 'name', function …)` defines as well.
+            let told = std::iter::once(&**callee).chain(arguments.iter().map(|one| &**one));
+            let Some(words) = told.into_iter().find_map(words_of) else {
+                return;
+            };
+            for argument in arguments {
+                if let Some(function) = function_of(tree, argument) {
+                    definitions.add(words, &function);
+                }
             }
         });
         definitions

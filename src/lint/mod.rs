@@ -85,6 +85,8 @@ struct Facts {
     globals: BTreeSet<String>,
     /// Dissectors that some file defines.
     dissectors: BTreeSet<String>,
+    /// Names that files give to `require` which bring in others' files, too.
+    shared: Vec<(String, usize)>,
     /// Dissectors that some file installs; `None` once one is chosen in a
     /// way that cannot be followed.
     installed: Option<BTreeSet<String>>,
@@ -129,6 +131,10 @@ pub fn lint(sources: &[Source], resolves: &dyn Fn(&str, &str) -> bool) -> Vec<Fi
     };
     for tree in trees.iter().flatten() {
         names::collect(tree, &mut facts);
+        let requires = requires::of(tree);
+        if requires.iter().any(|(name, _)| !requires::is_builtin(name)) {
+            facts.shared.extend(requires);
+        }
     }
     let mut findings = Vec::new();
     for (source, tree) in sources.iter().zip(&trees) {
@@ -164,7 +170,7 @@ fn check(
         facts,
         requires,
         foreign,
-        types: types::Types::of(tree),
+        types: types::Types::of(tree, &facts.dissectors),
         found: Vec::new(),
     };
     requires::check(&mut file, &|module| resolves(name, module));

@@ -4,7 +4,6 @@
 use super::tree::{Expr, Field, Kind, Stat};
 use super::types::{self, Type, event_of, field, local_function, rule_tables};
 use super::{File, Severity, walk};
-use crate::proto::PROTOCOLS;
 use crate::proto::api;
 
 /// Methods that copy each segment's bytes into a Lua string.
@@ -157,8 +156,7 @@ fn never_installed(file: &mut File<'_>) {
             return;
         };
         if let [types::Type::Events(name)] = file.types.of_expr(file.tree, base).as_slice() {
-            let native = PROTOCOLS.iter().any(|protocol| protocol.name == name);
-            if !native && file.facts.dissectors.contains(name) && !installed.contains(name) {
+            if file.facts.dissectors.contains(name) && !installed.contains(name) {
                 found.push((expr.at, name.clone()));
             }
         }

@@ -5,7 +5,7 @@
 //! called by its name only. No type means that nothing is known.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::definition::Definitions;
@@ -45,11 +45,15 @@ pub struct Types {
     escaped: HashSet<usize>,
     running: RefCell<HashSet<usize>>,
     pub definitions: Definitions,
+    /// Dissectors that rule files define: the engine's of those names, if
+    /// there are any, are not meant.
+    own_dissectors: BTreeSet<String>,
 }
 
 impl Types {
-    pub fn of(tree: &Tree) -> Types {
+    pub fn of(tree: &Tree, own_dissectors: &BTreeSet<String>) -> Types {
         let mut types = Types {
+            own_dissectors: own_dissectors.clone(),
             definitions: Definitions::of(tree),
             ..Types::default()
         };
@@ -130,9 +134,10 @@ impl Types {
                 ..
             } => self.of_binding(tree, *binding, steps),
             Kind::Name { name, .. } => self.of_global(name, expr.at),
-            Kind::Index { base, name, .. } => {
-                each(&self.infer(tree, base, steps), |of| field_type(of, name))
-            }
+            Kind::Index { base, name, .. } => each(&self.infer(tree, base, steps), |of| match of {
+                Type::Events(dissector) if self.own_dissectors.contains(dissector) => Vec::new(),
+                _ => field_type(of, name),
+            }),
             Kind::Call { callee, arguments } => self.of_call(tree, callee, arguments, steps),
             Kind::MethodCall { base, name, .. } => {
                 each(&self.infer(tree, base, steps), |of| match of {

@@ -127,7 +127,8 @@ function Headers.__members(h)
 end
 
 local function guard(meta)
-  meta.__metatable = { __name = meta.__name, __class = true, __members = meta.__members }
+  meta.__metatable = { __name = meta.__name, __class = true, __members = meta.__members,
+    __pairs = meta.__pairs }
   return meta
 end
 guard(Headers)
