@@ -79,8 +79,7 @@ fn parse_host(text: &str) -> Result<Network, String> {
 
 /// Runs captures through an engine that nobody but `observer` listens to.
 /// `after` is called behind each frame, and at the end, which it is told.
-/// `checksums` says whether wrong segments are read. Breaking off without a
-/// failure is success.
+/// Breaking off without a failure is success.
 pub fn observe(
     paths: &[PathBuf],
     files: &RefCell<Files>,
