@@ -29,6 +29,17 @@ const NOT_JUDGED: [(&str, &str); 2] = [
     ),
 ];
 
+/// Frames of a capture that was damaged on purpose: their IP or UDP lengths
+/// or their ports are wrong, so that they carry no datagram on a port of
+/// DNS. tshark reads them all the same.
+const DAMAGED: (&str, [u64; 21]) = (
+    "nDPI--default_fuzz-2006-06-26-2594.pcap",
+    [
+        7, 8, 21, 29, 104, 109, 136, 269, 311, 350, 352, 355, 423, 511, 522, 528, 555, 571, 601,
+        612, 678,
+    ],
+);
+
 /// What tshark shows of a label of an unknown kind. It goes on behind its
 /// first byte and reads the rest of the name as type and class: no answer.
 const INVENTED: &str = "<Unknown extended label>";
@@ -63,7 +74,7 @@ fn messages_are_what_the_answers_say() {
         judged += expected.values().sum::<usize>();
         for (message, &count) in &expected {
             let have = found.get(message).copied().unwrap_or(0);
-            if message.contains(INVENTED) {
+            if message.contains(INVENTED) || is_damaged(&name, message) {
                 judged -= count;
                 continue;
             }
@@ -90,6 +101,11 @@ fn messages_are_what_the_answers_say() {
     println!("{equal} of {judged} messages equal, {extra} more: {percent:.2} %");
     assert!(judged > 2000, "the corpus has more DNS than that");
     assert!(percent >= LEAST_EQUAL_PERCENT, "{percent:.2} %");
+}
+
+fn is_damaged(capture: &str, message: &str) -> bool {
+    let frame = message.split(' ').next().and_then(|word| word.parse().ok());
+    capture == DAMAGED.0 && frame.is_some_and(|frame| DAMAGED.1.contains(&frame))
 }
 
 fn stands_for_another(message: &str, expected: &BTreeMap<Shown, usize>) -> bool {
@@ -182,11 +198,15 @@ fn shown(line: &Value) -> Shown {
         line["frame"],
         line["id"],
         line["opcode"],
-        list("questions", |q| format!(
-            "{}/{}",
-            name(&q["name"]),
-            number(&q["type"])
-        )),
+        // Updates have a zone there, which tshark shows elsewhere.
+        match line["opcode"] == 5 {
+            true => "-".to_owned(),
+            false => list("questions", |q| format!(
+                "{}/{}",
+                name(&q["name"]),
+                number(&q["type"])
+            )),
+        },
         list("answers", |a| format!(
             "{}/{}/{}",
             name(&a["name"]),
@@ -200,8 +220,36 @@ fn shown(line: &Value) -> Shown {
 fn name(value: &Value) -> String {
     match value.as_str().unwrap_or_default() {
         "." | "" => "<Root>".to_owned(),
-        text => escaped(text.trim_end_matches('.')),
+        text => escaped(&as_tshark(text.trim_end_matches('.'))),
     }
+}
+
+/// Control bytes as tshark shows them, in octal digits or as C does, and a
+/// backslash as itself.
+fn as_tshark(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text.chars();
+    while let Some(letter) = rest.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        let digits: String = rest.clone().take(3).collect();
+        match digits.parse::<u8>() {
+            Ok(byte) if digits.len() == 3 => {
+                rest.nth(2);
+                match byte {
+                    b'\r' => out.push_str("\\r"),
+                    b'\n' => out.push_str("\\n"),
+                    b'\t' => out.push_str("\\t"),
+                    b' ' => out.push(' '),
+                    _ => out.push_str(&format!("\\{byte:03o}")),
+                }
+            }
+            _ => out.extend(rest.next()),
+        }
+    }
+    out
 }
 
 fn escaped(text: &str) -> String {

@@ -33,6 +33,7 @@ use crate::core::{Core, Step, StreamState};
 use crate::event::EventKind;
 use crate::flow::Direction;
 use crate::flow::record::flags;
+use crate::packet::decode::protocol::TCP;
 use crate::proto::application::{Application, Attached, Common};
 
 /// What the TCP code works on.
@@ -116,7 +117,11 @@ pub fn stream_states(
     connections: &Connections,
     flow: u32,
 ) -> Option<[StreamState; 2]> {
-    let record = core.flows.live(flow)?;
+    // Other protocols keep other things under that number.
+    let record = core
+        .flows
+        .live(flow)
+        .filter(|record| record.protocol == TCP)?;
     Some(connections.get(record.side)?.states())
 }
 
