@@ -14,6 +14,8 @@ mod dns;
 mod grammar;
 #[path = "haka/harness.rs"]
 mod harness;
+#[path = "haka/http.rs"]
+mod http;
 #[path = "haka/icmp.rs"]
 mod icmp;
 #[path = "haka/ipv4.rs"]

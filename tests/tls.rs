@@ -204,12 +204,12 @@ fn rules_read_every_part_of_a_handshake() {
     assert_eq!(
         lines,
         [
-            "client\ttls\t443\twww.example.com\th2,http/1.1\t771\t772,771\t4865,4866,4867,49195,49199,49196,49200\t0,10,11,13,16,43\t29,23\t1027,2052,1025\t0\t0\t32\t0\t769\tnil\tfalse",
-            "true\t32\t771,4865-4866-4867-49195-49199-49196-49200,0-10-11-13-16-43,29-23,0\tt13d0706h2_04ca88ad2b9b_0d385148b956",
+            "client tls 443 www.example.com h2,http/1.1 771 772,771 4865,4866,4867,49195,49199,49196,49200 0,10,11,13,16,43 29,23 1027,2052,1025 0 0 32 0 769 nil false",
+            "true 32 771,4865-4866-4867-49195-49199-49196-49200,0-10-11-13-16-43,29-23,0 t13d0706h2_04ca88ad2b9b_0d385148b956",
             "true",
-            "false\tThis variable is immutable",
-            "server\t771\t772\t4865\tnil\t43\tfalse\t32\t1\twww.example.com",
-            "alert\tfatal\t46\tcertificate_unknown\tup",
+            "false This variable is immutable",
+            "server 771 772 4865 nil 43 false 32 1 www.example.com",
+            "alert fatal 46 certificate_unknown up",
         ]
     );
 }
@@ -239,9 +239,9 @@ fn certificates_are_shown_from_both_sides() {
     let (said, _) = run(rules, one(c));
     assert_eq!(
         said.printed,
-        "C=DE, O=Example, CN=www.example.org\tO=Example, CN=Example Root\t1704164645\t2019783845\t\
-         www.example.org *.example.org 192.0.2.1 2001:db8::1 root@example.org https://www.example.org/\t\
-         64\t1234abcd\t1\tdown\n"
+        "C=DE, O=Example, CN=www.example.org O=Example, CN=Example Root 1704164645 2019783845 \
+         www.example.org *.example.org 192.0.2.1 2001:db8::1 root@example.org https://www.example.org/ \
+         64 1234abcd 1 down\n"
     );
 }
 

@@ -27,8 +27,8 @@ pub struct EngineOptions {
     memory: usize,
     /// A cap of the engine: max_packets, max_flows, reassembly_bytes,
     /// reassembly_segments, hold_bytes, kept_bytes, http_line_bytes,
-    /// http_head_bytes, http_headers, http_requests or max_dns_queries,
-    /// as a number;
+    /// http_head_bytes, http_headers, http_requests, http_decoded_bytes or
+    /// max_dns_queries, as a number;
     /// hold_policy, as release or drop; probe, as on or off.
     #[arg(long = "set", value_name = "CAP=VALUE", value_parser = parse_cap)]
     caps: Vec<CapSetting>,
@@ -41,13 +41,23 @@ enum ProfileName {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ChecksumMode {
+pub(super) enum ChecksumMode {
     /// Wrong segments are left out, unless a sender's first ones all are.
     Auto,
     /// Wrong segments are left out.
     Verify,
     /// Nobody looks.
     Ignore,
+}
+
+impl ChecksumMode {
+    pub(super) fn setting(self) -> Checksums {
+        match self {
+            ChecksumMode::Auto => Checksums::Auto,
+            ChecksumMode::Verify => Checksums::Verify,
+            ChecksumMode::Ignore => Checksums::Ignore,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -81,11 +91,7 @@ impl EngineOptions {
             ProfileName::Haka => Profile::Haka,
         });
         if let Some(mode) = self.checksums {
-            settings.checksums = match mode {
-                ChecksumMode::Auto => Checksums::Auto,
-                ChecksumMode::Verify => Checksums::Verify,
-                ChecksumMode::Ignore => Checksums::Ignore,
-            };
+            settings.checksums = mode.setting();
         }
         settings.inspect_tunnels = self.tunnels == Tunnels::Inspect;
         for cap in &self.caps {
@@ -124,6 +130,7 @@ fn cap_of<'a>(settings: &'a mut Settings, name: &str) -> Option<&'a mut u32> {
         "http_head_bytes" => &mut settings.http_head_bytes,
         "http_headers" => &mut settings.http_headers,
         "http_requests" => &mut settings.http_requests,
+        "http_decoded_bytes" => &mut settings.http_decoded_bytes,
         "max_dns_queries" => &mut settings.max_dns_queries,
         _ => return None,
     })

@@ -608,6 +608,7 @@ static TABLE: Ops = Ops {
     http_set_field: http::http_set_field,
     http_set_header: http::http_set_header,
     http_resize: http::http_resize,
+    http_decode: http::http_decode,
     dns_name: dns::dns_name,
     dns_part: dns::dns_part,
     dns_data: dns::dns_data,

@@ -150,6 +150,9 @@ ops! {
     http_set_header(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t", how: u32 = "uint32_t", name: *const u8 = "const char *", name_len: u32 = "uint32_t", value: *const u8 = "const char *", len: u32 = "uint32_t") -> i32 = "int32_t";
     /// Lets rules change the size of a message's body.
     http_resize(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Lets listeners see a message's body without its codings: whether it
+    /// has any (0 or 1), or minus a status.
+    http_decode(flow: u32 = "uint32_t", generation: u32 = "uint32_t", message: u32 = "uint32_t") -> i32 = "int32_t";
     /// The name at an offset of a message, as text, or null. Texts are as
     /// long as `current.length` says and stay until the next operation.
     dns_name(slot: u32 = "uint32_t", generation: u32 = "uint32_t", at: u32 = "uint32_t") -> *const u8 = "const char *";

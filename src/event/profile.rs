@@ -125,6 +125,8 @@ pub struct Settings {
     pub http_head_bytes: u32,
     /// Headers of one message.
     pub http_headers: u32,
+    /// Bytes that one body may have once its codings are undone.
+    pub http_decoded_bytes: u32,
     /// Requests of one connection that wait for their answer.
     pub http_requests: u32,
     /// Judged bytes of one direction kept until they are acknowledged.
@@ -160,6 +162,7 @@ impl Settings {
             http_head_bytes: 64 << 10,
             http_headers: 200,
             http_requests: 64,
+            http_decoded_bytes: 64 << 20,
             kept_bytes: 1 << 20,
             dump_graphs: false,
             max_timers: 1 << 18,

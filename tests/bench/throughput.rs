@@ -4,7 +4,7 @@
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
 //! case is. Arguments choose among `http`, `dns`, `dnsrule`, `tls`, `states`, `scale`, `regexp`,
-//! `grammar` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! `grammar`, `sessions` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
@@ -19,6 +19,7 @@ mod memory;
 mod regexp;
 mod rig;
 mod scale;
+mod sessions;
 mod speed;
 mod synthetic;
 mod tls;
@@ -62,6 +63,9 @@ fn main() {
     }
     if wants("grammar") {
         grammar::table();
+    }
+    if wants("sessions") {
+        sessions::table(rounds());
     }
     if wants("memory") {
         memory::table();

@@ -32,6 +32,7 @@ impl From<Refusal> for Status {
             Refusal::HeaderValue => Status::BadValue,
             Refusal::Sent => Status::ReadOnly,
             Refusal::Full => Status::Full,
+            Refusal::Decoded => Status::Unsupported,
         }
     }
 }
@@ -219,5 +220,22 @@ pub extern "C" fn http_resize(
 ) -> i32 {
     status(engine, |engine| {
         Ok(engine.open_message(flow, generation, message)?.resize()?)
+    })
+}
+
+pub extern "C" fn http_decode(
+    engine: *mut c_void,
+    flow: u32,
+    generation: u32,
+    message: u32,
+) -> i32 {
+    with(engine, -(Status::Busy as i32), |engine| {
+        let decoded = engine
+            .message(flow, generation, message)
+            .and_then(|message| Ok(message.decode()?));
+        match decoded {
+            Ok(decoded) => i32::from(decoded),
+            Err(status) => -(status as i32),
+        }
     })
 }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use super::anomaly::Fault;
+use super::coding::Decoder;
 use super::reader::{Outcome, Reader, stage, unreadable};
 use crate::buf::{BufId, Selection, Span, Store};
 use crate::core::Core;
@@ -33,6 +34,8 @@ struct Body {
     places: VecDeque<Selection>,
     /// Each piece goes out as a chunk.
     chunked: bool,
+    /// Makes the pieces; what they were made of leaves by itself.
+    decoder: Option<Decoder>,
     finished: bool,
 }
 
@@ -64,7 +67,11 @@ impl Reader {
     pub(super) fn data(&mut self, seat: &mut Seat<'_>, bytes: u64) -> Result<Option<Turn>, Fault> {
         let direction = seat.direction();
         let resized = self.is_resized(direction);
-        if !resized && !is_shown(seat) {
+        let shown = is_shown(seat);
+        if shown && self.is_decoded(direction) {
+            return self.decode(seat, bytes);
+        }
+        if !resized && !shown {
             self.session.take(direction, bytes);
             seat.advance(bytes);
             return Ok(None);
@@ -86,18 +93,75 @@ impl Reader {
         self.show(seat, stream, piece, bytes, false).map(Some)
     }
 
+    fn is_decoded(&self, direction: Direction) -> bool {
+        self.session
+            .message(self.session.message_under_way(direction))
+            .is_some_and(|message| message.decoded)
+    }
+
+    /// Passes bytes of a body, and shows what they stand for.
+    fn decode(&mut self, seat: &mut Seat<'_>, bytes: u64) -> Result<Option<Turn>, Fault> {
+        let direction = seat.direction();
+        let stream = self.body(seat, false)?;
+        let coded = seat.unread().map_err(unreadable)?;
+        let len = bytes.min(coded.len() as u64);
+        let coded = coded.get(..len as usize).unwrap_or_default();
+        let mut plain = Vec::new();
+        if let Some(body) = &mut self.side(direction).body
+            && let Some(decoder) = &mut body.decoder
+        {
+            match decoder.feed(coded) {
+                Ok(out) => plain = out,
+                Err(_) => body.decoder = None,
+            }
+        }
+        self.session.take(direction, len);
+        seat.advance(len);
+        self.show_plain(seat, stream, &plain)
+    }
+
+    fn show_plain(
+        &mut self,
+        seat: &mut Seat<'_>,
+        stream: BufId,
+        plain: &[u8],
+    ) -> Result<Option<Turn>, Fault> {
+        if plain.is_empty() {
+            return Ok(None);
+        }
+        let bufs = &mut seat.core().bufs;
+        let extent = bufs.extents.alloc_packet(plain);
+        let pushed = bufs.stream_push(stream, extent, 0, plain.len(), false);
+        bufs.extents.release(extent);
+        let piece = pushed.map_err(unreadable)?;
+        if let Some(body) = &mut self.side(seat.direction()).body {
+            body.pieces += 1;
+        }
+        self.show(seat, stream, piece, plain.len() as u64, false)
+            .map(Some)
+    }
+
     /// The stream of the body under way.
     fn body(&mut self, seat: &mut Seat<'_>, chunked: bool) -> Result<BufId, Fault> {
-        let side = self.side(seat.direction());
-        if let Some(open) = &side.body {
+        let direction = seat.direction();
+        if let Some(open) = &self.side(direction).body {
             return Ok(open.stream);
         }
+        let cap = u64::from(seat.core().settings.http_decoded_bytes);
+        let message = self
+            .session
+            .message(self.session.message_under_way(direction));
+        let decoder = message
+            .filter(|message| message.decoded)
+            .and_then(|message| Decoder::of(&message.head, cap));
+        let side = self.side(direction);
         let stream = seat.core().bufs.stream_new().map_err(unreadable)?;
         side.body = Some(Body {
             stream,
             pieces: 0,
             places: VecDeque::new(),
             chunked,
+            decoder,
             finished: false,
         });
         Ok(stream)
@@ -160,6 +224,16 @@ impl Reader {
         let Some(body) = &mut self.side(seat.direction()).body else {
             return Ok(None);
         };
+        if let Some(mut decoder) = body.decoder.take() {
+            // What it still had inside comes before the end.
+            let (stream, rest) = (body.stream, decoder.finish().unwrap_or_default());
+            if let Some(turn) = self.show_plain(seat, stream, &rest)? {
+                return Ok(Some(turn));
+            }
+        }
+        let Some(body) = &mut self.side(seat.direction()).body else {
+            return Ok(None);
+        };
         if std::mem::replace(&mut body.finished, true) {
             return Ok(None);
         }
@@ -201,6 +275,8 @@ fn note(core: &mut Core, stream: BufId, piece: u64, fresh: u64, finished: bool) 
 
 /// Puts back what no listener holds, as a chunk where sizes may change.
 fn settle(body: &mut Body, bufs: &mut Store) -> Result<(), Fault> {
+    // Decoded bytes stand for none that leave.
+    while body.places.is_empty() && bufs.stream_pop(body.stream).is_some() {}
     while let Some(&taken) = body.places.front() {
         let Some(piece) = bufs.stream_pop_buffer(body.stream).map_err(unreadable)? else {
             break;

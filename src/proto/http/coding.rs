@@ -68,6 +68,15 @@ enum Stage {
     Brotli(Box<DecompressorWriter<Sink>>),
 }
 
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder")
+            .field("stages", &self.stages.len())
+            .field("left", &self.left)
+            .finish()
+    }
+}
+
 impl Decoder {
     /// For the body behind a head; `None` where there is no coding, or one
     /// that is not known.

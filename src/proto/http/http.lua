@@ -127,7 +127,8 @@ function Headers.__members(h)
 end
 
 local function guard(meta)
-  meta.__metatable = { __name = meta.__name, __class = true, __members = meta.__members }
+  meta.__metatable = { __name = meta.__name, __class = true, __members = meta.__members,
+    __pairs = meta.__pairs }
   return meta
 end
 guard(Headers)
@@ -245,15 +246,37 @@ function getters.response(o)
   if serial ~= 0 then return message(o, serial, Response, ' response') end
 end
 
--- Rules may change the size of the body that follows the head of this event.
-function methods.enable_data_modification(o)
-  local flow = o[' f']
+local UNSUPPORTED = 3
+
+-- The message whose head the event is about.
+local function head_of(o, what)
   local serial = o[' head']
   if not serial or serial ~= current.detail then
-    error('enable_data_modification can only be called in the events request and response', 0)
+    error(format('%s can only be called in the events request and response', what), 0)
   end
-  local status = ops.http_resize(E, flow._s, flow._g, serial)
-  if status ~= 0 then refuse(status) end
+  return serial
+end
+
+local function settle(status)
+  if status == UNSUPPORTED then
+    error('a body is either decoded or modified, not both', 0)
+  elseif status ~= 0 then
+    refuse(status)
+  end
+end
+
+-- Rules may change the size of the body that follows the head of this event.
+function methods.enable_data_modification(o)
+  local flow, serial = o[' f'], head_of(o, 'enable_data_modification')
+  settle(ops.http_resize(E, flow._s, flow._g, serial))
+end
+
+-- Listeners get that body without its content codings, to read.
+function methods.enable_data_decoding(o)
+  local flow, serial = o[' f'], head_of(o, 'enable_data_decoding')
+  local decoded = ops.http_decode(E, flow._s, flow._g, serial)
+  if decoded < 0 then settle(-decoded) end
+  return decoded == 1
 end
 
 -- The object of a connection. ` b` tells whether the event is about a body,

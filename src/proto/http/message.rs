@@ -6,6 +6,7 @@
 //! a rule writes is checked here, so that no value can end its line.
 
 use super::anomaly::Anomalies;
+use super::coding::Decoder;
 use super::framing::Framing;
 use super::head::{Head, Kind, ends_method, is_blank};
 
@@ -20,6 +21,8 @@ pub enum Refusal {
     Sent,
     /// There are more headers than a message may have.
     Full,
+    /// What listeners get of the body is not what leaves.
+    Decoded,
 }
 
 /// Bytes of the head that become others.
@@ -54,6 +57,8 @@ pub struct Message {
     pub trailers: Option<Head>,
     /// Rules may change the size of the body.
     pub resized: bool,
+    /// Listeners get the body without its codings.
+    pub decoded: bool,
     /// The head was judged: it cannot change any more.
     pub sent: bool,
     fields: [Option<Box<[u8]>>; 3],
@@ -70,6 +75,7 @@ impl Message {
             open,
             trailers: None,
             resized: false,
+            decoded: false,
             sent: false,
             fields: [None, None, None],
             changes: Vec::new(),
@@ -218,6 +224,9 @@ impl Message {
     /// When the head has left already.
     pub fn resize(&mut self) -> Result<(), Refusal> {
         self.check_open()?;
+        if self.decoded {
+            return Err(Refusal::Decoded);
+        }
         match self.framing {
             Framing::Length(_) => {
                 while self.remove(b"Content-Length")? {}
@@ -229,6 +238,20 @@ impl Message {
         }
         self.resized = true;
         Ok(())
+    }
+
+    /// Lets listeners see the body without its codings. False where it has
+    /// none, or one that is not known.
+    ///
+    /// # Errors
+    /// When the head has left already, or the body's size may change.
+    pub fn decode(&mut self) -> Result<bool, Refusal> {
+        self.check_open()?;
+        if self.resized {
+            return Err(Refusal::Decoded);
+        }
+        self.decoded = Decoder::of(&self.head, 0).is_some();
+        Ok(self.decoded)
     }
 
     fn change(&mut self, at: usize, change: Change) {

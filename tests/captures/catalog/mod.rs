@@ -5,11 +5,13 @@
 //! traffic of `sample/`, [`services`]: that of its mail and file transfer,
 //! [`tls`]: that of its folders about TLS,
 //! [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`, with
-//! [`haka_counts`]. [`dns`]: DNS wherever it is needed.
+//! [`haka_counts`]. [`dns`], [`http`]: those protocols
+//! wherever they are needed.
 
 mod dns;
 mod haka;
 mod haka_counts;
+mod http;
 mod packets;
 mod rules;
 mod samples;
@@ -34,6 +36,7 @@ pub fn all() -> Vec<Capture> {
     captures.extend(tls::all());
     captures.extend(haka::all());
     captures.extend(dns::all());
+    captures.extend(http::all());
     captures
 }
 
