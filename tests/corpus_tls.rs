@@ -42,6 +42,11 @@ const EXTRA: &[(&str, usize, &str)] = &[
         "TLS on a port that tshark does not expect it on",
     ),
     (
+        "nDPI--default_tls_invalid_reads.pcap",
+        1,
+        "the answer has no JA3 for a hello whose last extension is cut",
+    ),
+    (
         "sv--tls_tls13-draft14_tls13_draft14.pcap",
         1,
         "the answer reads draft 14 as TLS 1.2: its cipher is no cipher",

@@ -226,6 +226,6 @@ pub const OBJECTS: &[Object] = &[
         ],
     )
     .open(),
-    Object::new("tls_module", "TLS over TCP connections.", &[]).module("protocol/tls"),
-    Object::new("quic_module", "The hellos of QUIC.", &[]).module("protocol/quic"),
+    Object::new("protocol.tls", "TLS over TCP connections.", &[]).module("protocol/tls"),
+    Object::new("protocol.quic", "The hellos of QUIC.", &[]).module("protocol/quic"),
 ];

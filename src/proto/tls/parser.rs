@@ -49,7 +49,16 @@ enum Side {
         bytes: Vec<u8>,
         searched: usize,
     },
-    Within(Reader),
+    Within(Box<Inside>),
+}
+
+/// A direction that speaks TLS, or is not read any more.
+#[derive(Clone, Debug, Default)]
+struct Inside {
+    reader: Reader,
+    /// Messages of the record that is not whole yet: a peer reads none of
+    /// them before it is.
+    pending: Vec<Message>,
 }
 
 impl Default for Side {
@@ -66,7 +75,7 @@ impl Parser {
     pub fn is_done(&self) -> bool {
         [&self.initiator, &self.responder]
             .iter()
-            .all(|side| matches!(side, Side::Within(reader) if reader.is_done()))
+            .all(|side| matches!(side, Side::Within(inside) if inside.reader.is_done()))
     }
 
     /// TLS was spoken.
@@ -88,6 +97,14 @@ impl SessionParser for Parser {
         self.responder.feed(bytes, answers)
     }
 
+    fn fin_initiator(&mut self) -> Vec<Message> {
+        self.initiator.stop()
+    }
+
+    fn fin_responder(&mut self) -> Vec<Message> {
+        self.responder.stop()
+    }
+
     fn rst_initiator(&mut self) {
         self.initiator.stop();
     }
@@ -102,26 +119,31 @@ impl SessionParser for Parser {
             Direction::ToServer => self.initiator.stop(),
             Direction::ToClient => self.responder.stop(),
         }
-        Vec::new()
     }
 }
 
 impl Side {
-    fn stop(&mut self) {
-        let mut reader = Reader::default();
-        reader.stop();
-        *self = Side::Within(reader);
+    /// Nothing more is read; what a record left open is given out.
+    fn stop(&mut self) -> Vec<Message> {
+        let mut inside = match std::mem::take(self) {
+            Side::Within(inside) => inside,
+            Side::Before { .. } => Box::default(),
+        };
+        inside.reader.stop();
+        let pending = std::mem::take(&mut inside.pending);
+        *self = Side::Within(inside);
+        pending
     }
 
     fn is_recognised(&self) -> bool {
-        matches!(self, Side::Within(reader) if reader.is_recognised())
+        matches!(self, Side::Within(inside) if inside.reader.is_recognised())
     }
 
     /// `answers`: the other side speaks TLS, so that this one may begin to.
     fn feed(&mut self, mut bytes: &[u8], answers: bool) -> Vec<Message> {
         let mut messages = Vec::new();
         match self {
-            Side::Within(reader) => read_all(reader, bytes, &mut messages),
+            Side::Within(inside) => inside.read(bytes, &mut messages),
             Side::Before {
                 bytes: before,
                 searched,
@@ -137,13 +159,22 @@ impl Side {
                     return messages;
                 };
                 let before = std::mem::take(before);
-                let mut reader = Reader::default();
-                read_all(&mut reader, &before[start..], &mut messages);
-                read_all(&mut reader, bytes, &mut messages);
-                *self = Side::Within(reader);
+                let mut inside = Box::<Inside>::default();
+                inside.read(&before[start..], &mut messages);
+                inside.read(bytes, &mut messages);
+                *self = Side::Within(inside);
             }
         }
         messages
+    }
+}
+
+impl Inside {
+    fn read(&mut self, bytes: &[u8], messages: &mut Vec<Message>) {
+        read_all(&mut self.reader, bytes, &mut self.pending, messages);
+        if !self.reader.is_within_record() {
+            messages.append(&mut self.pending);
+        }
     }
 }
 
@@ -208,23 +239,37 @@ fn is_hello(bytes: &[u8]) -> Option<bool> {
     Some(hello)
 }
 
-fn read_all(reader: &mut Reader, mut bytes: &[u8], messages: &mut Vec<Message>) {
+/// Reads all; messages of records that are whole go from `pending` to
+/// `messages`.
+fn read_all(
+    reader: &mut Reader,
+    mut bytes: &[u8],
+    pending: &mut Vec<Message>,
+    messages: &mut Vec<Message>,
+) {
     while let Some(item) = reader.read(&mut bytes) {
-        match item {
-            Item::Handshake {
-                kind,
-                record_version,
-            } => read_handshake(kind, record_version, reader.body(), messages),
-            Item::Ssl2Hello => messages.push(client_hello(
-                hello::ClientHello::parse_ssl2(reader.body()),
-                Some(0x0002),
-                Carrier::Tcp,
-            )),
-            Item::Alert {
-                level, description, ..
-            } => messages.push(Message::Alert(Alert::of(level, description))),
-            Item::Fault(fault) => messages.push(Message::Anomaly(Anomaly::of(fault))),
+        read_item(reader, item, pending);
+        if !reader.is_within_record() {
+            messages.append(pending);
         }
+    }
+}
+
+fn read_item(reader: &Reader, item: Item, messages: &mut Vec<Message>) {
+    match item {
+        Item::Handshake {
+            kind,
+            record_version,
+        } => read_handshake(kind, record_version, reader.body(), messages),
+        Item::Ssl2Hello => messages.push(client_hello(
+            hello::ClientHello::parse_ssl2(reader.body()),
+            Some(0x0002),
+            Carrier::Tcp,
+        )),
+        Item::Alert {
+            level, description, ..
+        } => messages.push(Message::Alert(Alert::of(level, description))),
+        Item::Fault(fault) => messages.push(Message::Anomaly(Anomaly::of(fault))),
     }
 }
 

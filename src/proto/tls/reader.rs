@@ -177,6 +177,11 @@ impl Reader {
         within || !self.given && !self.message.is_empty()
     }
 
+    /// A record has begun and is not whole.
+    pub fn is_within_record(&self) -> bool {
+        matches!(self.state, State::Body(_))
+    }
+
     /// Stops for good.
     pub fn stop(&mut self) {
         self.state = State::Done;

@@ -143,6 +143,25 @@ fn alerts_have_a_name() {
 }
 
 #[test]
+fn a_message_is_told_once_its_record_is_whole() {
+    let parts = conversation(saved!("tls12"));
+    let (_, answer) = parts[1];
+    let length = usize::from(u16::from_be_bytes([answer[3], answer[4]]));
+    // The ServerHello and two messages that nobody tells of, in one record.
+    let mut record = answer[..5 + length].to_vec();
+    record.extend([16, 0, 0, 2, 7, 7, 14, 0, 0, 0]);
+    record[3..5].copy_from_slice(&((length + 10) as u16).to_be_bytes());
+    let (last, all_but_one) = record.split_last().expect("it is not empty");
+    let mut parser = Parser::default();
+    assert!(parser.feed_responder(all_but_one).is_empty());
+    assert_eq!(parser.feed_responder(&[*last]).len(), 1);
+
+    let mut parser = Parser::default();
+    assert!(parser.feed_responder(all_but_one).is_empty());
+    assert_eq!(parser.fin_responder().len(), 1, "nothing follows");
+}
+
+#[test]
 fn nothing_is_read_behind_a_gap() {
     let mut parser = Parser::default();
     let parts = conversation(saved!("tls12"));

@@ -125,8 +125,13 @@ local function message_class(name, which, printed, parts)
   function meta.__index(o, key)
     local read = parts[key]
     if not read then return nil end
-    local value = read(o)
-    if value ~= nil then rawset(o, key, value) end
+    -- Not in the object itself: an assignment would not be seen there.
+    local known = o[' c']
+    local value = known[key]
+    if value == nil then
+      value = read(o)
+      known[key] = value
+    end
     return value
   end
   function meta.__newindex(o, key, value)
@@ -191,7 +196,8 @@ local function message(o, class)
   local known = rawget(o, class.key)
   if serial == 0 or known and known[' m'] == serial then return known end
   local made = setmetatable(
-    { [' s'] = flow._s, [' g'] = flow._g, [' w'] = class.which, [' m'] = serial }, class.meta)
+    { [' s'] = flow._s, [' g'] = flow._g, [' w'] = class.which, [' m'] = serial, [' c'] = {} },
+    class.meta)
   rawset(o, class.key, made)
   return made
 end
