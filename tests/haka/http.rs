@@ -67,7 +67,10 @@ fn http_keepalive_and_response_data() {
         .iter()
         .filter(|line| line.starts_with("down"))
         .collect();
-    assert_eq!(down, [&"down 4000 ..tuv", &"down 26 ..xyz", &"down 2920 ..fgh"]);
+    assert_eq!(
+        down,
+        [&"down 4000 ..tuv", &"down 26 ..xyz", &"down 2920 ..fgh"]
+    );
     assert_eq!(run.count_with("external: request GET"), 4);
     assert_eq!(run.count_with("external: response "), 4);
 }
@@ -78,7 +81,10 @@ fn http_split_request_and_passthrough() {
         let run = run_with("http-log", "http-split", options);
         assert_eq!(run.captured.len(), run.sent.len());
         assert_eq!(run.count_with("external: request GET / 1.1"), 1);
-        assert_eq!(stream(&run, 40100, false), "GET / HTTP/1.1\r\nHost: server\r\n\r\n");
+        assert_eq!(
+            stream(&run, 40100, false),
+            "GET / HTTP/1.1\r\nHost: server\r\n\r\n"
+        );
     }
 }
 
@@ -107,7 +113,12 @@ fn http_binary_and_long_parts() {
 #[test]
 fn http_long_header_key() {
     let run = run("http-log", "http-long-header-key");
-    assert_eq!(run.count("\tdescription = invalid http header"), 1, "{:#?}", run.lines);
+    assert_eq!(
+        run.count("\tdescription = invalid http header"),
+        1,
+        "{:#?}",
+        run.lines
+    );
     assert_eq!(stream(&run, 40100, false), "");
 }
 
@@ -182,7 +193,10 @@ fn http_variation_http() {
     }
     assert_eq!(run.count("\tdescription = invalid http version"), 2);
     assert_eq!(run.count("\tdescription = invalid http request_line"), 1);
-    assert_eq!(run.count("\tdescription = http: unexpected data from server"), 1);
+    assert_eq!(
+        run.count("\tdescription = http: unexpected data from server"),
+        1
+    );
     assert_eq!(run.count_with("debug conn: dropping connection"), 4);
     for port in [40110, 40111, 40112, 40120] {
         assert_eq!(stream(&run, port, false) + &stream(&run, port, DOWN), "");
@@ -232,15 +246,13 @@ fn edited_messages_are_what_tshark_reads() {
             .map(|place| format!("{place} line of {word} length\n"))
             .concat()
     };
-    let expected = [
-        body(""),
-        body("quite some considerable"),
-        body("SOME"),
-    ];
+    let expected = [body(""), body("quite some considerable"), body("SOME")];
     for port in [40100, 40101] {
         let up = stream(&run, port, false);
         for number in 1..=3 {
-            let head = format!("GET /page/{number} HTTP/1.1\r\nHost: server\r\nX-Added: by a rule\r\n\r\n");
+            let head = format!(
+                "GET /page/{number} HTTP/1.1\r\nHost: server\r\nX-Added: by a rule\r\n\r\n"
+            );
             assert!(up.contains(&head), "{up}");
         }
         assert!(!up.contains("X-Extra"));
@@ -279,5 +291,8 @@ fn bodies_are_decoded_on_request_and_leave_as_they_came() {
     run.untouched();
     assert_eq!(run.count("hello, world"), 5, "{:#?}", run.lines);
     assert_eq!(run.count("true"), 1);
-    assert_eq!(run.count_with("false a body is either decoded or modified, not both"), 1);
+    assert_eq!(
+        run.count_with("false a body is either decoded or modified, not both"),
+        1
+    );
 }

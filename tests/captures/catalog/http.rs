@@ -36,7 +36,10 @@ const ROWS: [(&str, Play); 17] = [
     ("binary-header", |s| {
         plays(
             s,
-            &[(b"GET / HTTP/1.1\r\nHost: server\r\nX-Odd: \x01\xfe\xff\x80\r\n\r\n", OK)],
+            &[(
+                b"GET / HTTP/1.1\r\nHost: server\r\nX-Odd: \x01\xfe\xff\x80\r\n\r\n",
+                OK,
+            )],
         );
     }),
     ("long-uri", |s| {
@@ -48,7 +51,10 @@ const ROWS: [(&str, Play); 17] = [
         plays(s, &[(request.as_bytes(), OK)]);
     }),
     ("long-header-key", |s| {
-        broken(s, &format!("GET / HTTP/1.1\r\n{}\r\n\r\n", "k".repeat(9000)));
+        broken(
+            s,
+            &format!("GET / HTTP/1.1\r\n{}\r\n\r\n", "k".repeat(9000)),
+        );
     }),
     ("variation", variation),
     ("modern", modern),
@@ -80,10 +86,7 @@ pub fn all() -> Vec<Capture> {
 }
 
 fn visitor(port: u16) -> Conversation {
-    client(
-        &format!("192.168.20.1:{port}"),
-        "192.168.20.50:80",
-    )
+    client(&format!("192.168.20.1:{port}"), "192.168.20.50:80")
 }
 
 /// A connection with requests and their answers.
@@ -136,7 +139,11 @@ fn sql_injection(s: &mut Scenario) {
         s,
         &[
             request("GET", "/shop?id=7&sort=name", ""),
-            request("GET", "/shop?id=7'%20UNION%20SELECT%20name,%20password%20FROM%20users--", ""),
+            request(
+                "GET",
+                "/shop?id=7'%20UNION%20SELECT%20name,%20password%20FROM%20users--",
+                "",
+            ),
             request("GET", "/shop?id=1%2527%2f**%2fOr%2f**%2f1%3d1--", ""),
             request("GET", "/shop", "Cookie: session=x' or 1=1;lang=en\r\n"),
             request("GET", "/help?q=select+a+plan", "Cookie: lang=en\r\n"),
@@ -147,7 +154,10 @@ fn sql_injection(s: &mut Scenario) {
 fn scanner(s: &mut Scenario) {
     let plain = request("GET", "/", "");
     let with = |agent: &str| {
-        plain.replace("Mozilla/5.0 (X11; rv:140.0) Gecko/20100101 Firefox/140.0", agent)
+        plain.replace(
+            "Mozilla/5.0 (X11; rv:140.0) Gecko/20100101 Firefox/140.0",
+            agent,
+        )
     };
     visits(
         s,
@@ -246,7 +256,10 @@ fn keepalive(s: &mut Scenario) {
         &[
             (&ask("/1"), &page(4000)),
             (&ask("/2"), &page(26)),
-            (&ask("/3"), b"HTTP/1.1 304 Not Modified\r\nContent-Length: 26\r\n\r\n"),
+            (
+                &ask("/3"),
+                b"HTTP/1.1 304 Not Modified\r\nContent-Length: 26\r\n\r\n",
+            ),
             (&ask("/4"), &page(2920)),
         ],
     );
@@ -323,8 +336,11 @@ fn tunnel(s: &mut Scenario) {
 /// Messages to be edited: cut into small segments, pipelined, chunked.
 fn edits(s: &mut Scenario) {
     let body = b"first line of some length\nmiddle line of some length\nlast line of some length\n";
-    let mut plain =
-        format!("HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut plain = format!(
+        "HTTP/1.1 200 OK\r\nServer: s\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
     plain.extend_from_slice(body);
     let mut chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     for part in body.chunks(30) {
@@ -334,7 +350,8 @@ fn edits(s: &mut Scenario) {
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
     let ask = |number: u32| {
-        format!("GET /page/{number} HTTP/1.1\r\nHost: server\r\nX-Extra: to be removed\r\n\r\n").into_bytes()
+        format!("GET /page/{number} HTTP/1.1\r\nHost: server\r\nX-Extra: to be removed\r\n\r\n")
+            .into_bytes()
     };
     // Pipelined: both requests, then both answers, in segments of 40 bytes.
     for (port, mss) in [(40100, 40), (40101, 1400)] {
@@ -374,8 +391,11 @@ fn coded(s: &mut Scenario) {
     c.handshake();
     c.client_says(b"GET / HTTP/1.1\r\nHost: server\r\n\r\n");
     c.server_says(
-        format!("HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: {}\r\n\r\n", body.len())
-            .as_bytes(),
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: deflate\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .as_bytes(),
     );
     for part in body.chunks(10) {
         c.server_says(part);
