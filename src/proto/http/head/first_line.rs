@@ -8,12 +8,14 @@ use super::super::anomaly::{Anomaly, Fault};
 use super::{At, Parser, is_blank, is_token};
 
 const PROTOCOL: &[u8; 5] = b"HTTP/";
+/// Letters of the shortest method.
+const SHORTEST: usize = 3;
 
 impl Parser {
     /// Whether there is a method, as people write it.
     pub(super) fn begins_like_a_request(&self) -> bool {
         let method = self.head.text(&self.head.start[0]);
-        !method.is_empty() && method.iter().all(u8::is_ascii_uppercase)
+        method.len() >= SHORTEST && method.iter().all(u8::is_ascii_uppercase)
     }
 
     /// Everything behind the uri stands for the version.
