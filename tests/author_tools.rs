@@ -242,10 +242,11 @@ fn lint_says_dstport() {
 }
 
 /// Deliberate mistakes in the tests of Haka's behaviour.
-const MEANT: [(&str, &str, usize); 3] = [
+const MEANT: [(&str, &str, usize); 4] = [
     ("ipv4-setbad.lua", "nothing", 3),
     ("rule-error.lua", "none", 1),
     ("tcp-old-access.lua", "ip", 1),
+    ("tcp-filter.lua", "destport", 2),
 ];
 
 #[test]

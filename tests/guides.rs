@@ -1,8 +1,10 @@
-//! The guides in `doc/guide/` do what they say: each Lua block is a rule file
-//! under the name in its first line, each console block is run from the root
-//! of the repository and must print what follows it.
+//! The guides in `doc/guide/` and the texts of the reference pages in
+//! `src/manual/pages/` do what they say: each Lua block is a rule file under
+//! the name in its first line, each console block is run from the root of the
+//! repository and must print what follows it. Rust blocks are parts of the
+//! files in `examples/`; a JSON block has to be JSON.
 //!
-//! `UPDATE_GOLDEN=1` writes what the commands print into the guides; read the
+//! `UPDATE_GOLDEN=1` writes what the commands print into the texts; read the
 //! difference as carefully as code.
 
 use std::fmt::Write as _;
@@ -22,8 +24,11 @@ struct Desk {
 impl Desk {
     fn new() -> Desk {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::os::unix::fs::symlink(root().join("sample"), folder.path().join("sample"))
-            .expect("a link to the samples");
+        for name in ["sample", "rules", "tests"] {
+            std::os::unix::fs::symlink(root().join(name), folder.path().join(name))
+                .expect("a link to the captures");
+        }
+        fs::write(folder.path().join("countries.dat"), countries()).expect("a database");
         Desk { folder }
     }
 
@@ -72,6 +77,37 @@ impl Desk {
     }
 }
 
+/// A database of countries in the older format: 10.1.0.0/16 is German,
+/// 10.2.0.0/16 French, and nothing else is known.
+fn countries() -> Vec<u8> {
+    const NETWORKS: [(u32, u32); 2] = [(0x0a01, 56), (0x0a02, 75)];
+    const BITS: u32 = 16;
+    const LEAF: u32 = 0xff_ff00;
+    // Left and right of each node: another node, or a leaf with its country.
+    let mut nodes = vec![[LEAF; 2]];
+    for (prefix, country) in NETWORKS {
+        let mut node = 0;
+        for bit in (0..BITS).rev() {
+            let side = (prefix >> bit & 1) as usize;
+            if bit == 0 {
+                nodes[node][side] = LEAF + country;
+                break;
+            }
+            if nodes[node][side] == LEAF {
+                nodes.push([LEAF; 2]);
+                nodes[node][side] = nodes.len() as u32 - 1;
+            }
+            node = nodes[node][side] as usize;
+        }
+    }
+    let records = nodes.into_iter().flatten();
+    let mut file: Vec<u8> = records
+        .flat_map(|record| record.to_le_bytes()[..3].to_vec())
+        .collect();
+    file.extend(b"\0\0\0test\xff\xff\xff\x01");
+    file
+}
+
 fn check(file: &PathBuf) {
     let guide = file.display().to_string();
     let text = fs::read_to_string(file).expect("a guide");
@@ -92,6 +128,18 @@ fn check(file: &PathBuf) {
                 runs += 1;
                 desk.transcript(body)
             }
+            "rust" => {
+                assert!(
+                    is_example(body),
+                    "{guide}: no file in examples/ has\n{body}"
+                );
+                body.to_owned()
+            }
+            "json" => {
+                serde_json::from_str::<serde_json::Value>(body)
+                    .unwrap_or_else(|error| panic!("{guide}: {error} in\n{body}"));
+                body.to_owned()
+            }
             other => panic!("{guide}: a block of kind `{other}` cannot be run"),
         };
         write!(fresh, "```{kind}\n{body}```{after}").expect("room");
@@ -107,15 +155,33 @@ fn check(file: &PathBuf) {
     assert_eq!(fresh, text, "{guide}");
 }
 
-#[test]
-fn guides_do_what_they_say() {
-    let guides: Vec<PathBuf> = fs::read_dir(root().join("doc/guide"))
-        .expect("there are guides")
+fn is_example(block: &str) -> bool {
+    let files = fs::read_dir(root().join("examples")).expect("there are examples");
+    files
+        .filter_map(|file| fs::read_to_string(file.ok()?.path()).ok())
+        .any(|text| text.contains(block))
+}
+
+fn texts(folder: &str) -> Vec<PathBuf> {
+    fs::read_dir(root().join(folder))
+        .expect("there are texts")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
+        .collect()
+}
+
+#[test]
+fn guides_do_what_they_say() {
+    let guides = texts("doc/guide");
     assert!(guides.len() >= 4);
     for guide in &guides {
         check(guide);
+    }
+}
+
+#[test]
+fn the_examples_of_the_reference_pages_run() {
+    for page in &texts("src/manual/pages") {
+        check(page);
     }
 }

@@ -68,8 +68,20 @@ const HTTP_METHODS: &[&str] = &[
     "SOURCE",
 ];
 
+/// Bytes of the shortest DNS message.
+const DNS_HEADER: usize = 12;
+
 /// Ports on which unknown words before a path are methods.
 const HTTP_PORTS: [u16; 4] = [80, 8000, 8080, 3128];
+
+const FTP_PORTS: [u16; 1] = [21];
+const SMTP_PORTS: [u16; 2] = [25, 587];
+
+/// What a client of SMTP begins with, or goes on with.
+const SMTP_WORDS: &[&[u8]] = &[b"EHLO ", b"HELO ", b"LHLO ", b"MAIL FROM:", b"RCPT TO:"];
+const FTP_WORDS: &[&[u8]] = &[
+    b"USER ", b"AUTH ", b"PASS ", b"FEAT", b"SYST", b"PASV", b"EPSV",
+];
 
 /// Names the protocol of a TCP stream by the first bytes of one direction.
 pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
@@ -82,14 +94,23 @@ pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
         // A handshake record of SSL 3.0 to TLS 1.3 with a hello in it.
         [0x16, 3, 0..=4, _, _, 1, ..] => ("tls", Speaker::Client),
         [0x16, 3, 0..=4, _, _, 2, ..] => ("tls", Speaker::Server),
+        // The hello of SSL 2.0 (RFC 5246, E.2).
+        [0x80..=0xff, _, 1, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 0, 2, ..] => {
+            ("tls", Speaker::Client)
+        }
         [b'P', b'R', b'I', b' ', b'*', ..] => ("http2", Speaker::Client),
-        [b'2', b'2', b'0', ..] if on(&[21]) => ("ftp", Speaker::Server),
-        [b'2', b'2', b'0', ..] if on(&[25, 587]) => ("smtp", Speaker::Server),
-        [b'2', b'2', b'0', ..] => return None,
-        _ if starts_with_any_case(start, &[b"EHLO ", b"HELO "]) => match on(&[21]) {
-            true => ("ftp", Speaker::Client),
-            false => ("smtp", Speaker::Client),
-        },
+        // A reply (RFC 959, 4.2; RFC 5321, 4.2): its code says no more.
+        [b'1'..=b'5', tens, units, b' ' | b'-', ..]
+            if tens.is_ascii_digit() && units.is_ascii_digit() =>
+        {
+            match () {
+                () if on(&FTP_PORTS) => ("ftp", Speaker::Server),
+                () if on(&SMTP_PORTS) => ("smtp", Speaker::Server),
+                () => return None,
+            }
+        }
+        _ if starts_with_any_case(start, SMTP_WORDS) => ("smtp", Speaker::Client),
+        _ if on(&FTP_PORTS) && starts_with_any_case(start, FTP_WORDS) => ("ftp", Speaker::Client),
         [_, _, message @ ..] if on(&[53]) && is_dns(message) => ("dns", dns_speaker(message)),
         _ => return None,
     };
@@ -99,7 +120,8 @@ pub fn of_stream(start: &[u8], ports: [u16; 2]) -> Option<Application> {
 /// Names the protocol of a UDP flow by a datagram.
 pub fn of_datagram(payload: &[u8], ports: [u16; 2]) -> Option<Application> {
     const DNS: [u16; 3] = [53, 5353, 5355];
-    if DNS.iter().any(|port| ports.contains(port)) && is_dns(payload) {
+    // Damaged messages are DNS too: nothing else is at home on these ports.
+    if DNS.iter().any(|port| ports.contains(port)) && payload.len() >= DNS_HEADER {
         return Some(Application {
             name: "dns",
             speaker: dns_speaker(payload),
@@ -210,6 +232,9 @@ mod tests {
             (b"ehlo host\r\n", [1234, 2525], ("smtp", Client)),
             (b"220 ready", [25, 1234], ("smtp", Server)),
             (b"220 ready", [21, 1234], ("ftp", Server)),
+            (b"250-go on", [25, 1234], ("smtp", Server)),
+            (b"mail from:<a>", [1234, 2525], ("smtp", Client)),
+            (b"USER someone", [1234, 21], ("ftp", Client)),
         ] {
             assert_eq!(stream(start, ports), Some(expected), "{start:?}");
         }
@@ -220,7 +245,8 @@ mod tests {
         for (start, ports) in [
             (&b"220 bytes"[..], [4000, 1234]),
             (b"", [80, 1234]),
-            (b"USER /someone", [4000, 21]),
+            (b"USER someone", [4000, 110]),
+            (b"2201 bytes", [4000, 25]),
             // A hello is told by its sixth byte.
             (b"\x16\x03\x01", [443, 1]),
         ] {
@@ -233,10 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn dns_needs_its_port_and_a_plausible_header() {
-        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00";
+    fn dns_needs_its_port_and_a_header() {
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00";
         assert_eq!(datagram(query, [4000, 53]), Some("dns"));
         assert_eq!(datagram(b"\x12\x34\x79\x00\x00\x01", [4000, 53]), None);
+        assert_eq!(datagram(query, [4000, 54]), None);
         assert_eq!(
             stream(b"\x00\x1c\x12\x34\x81\x00\x00\x01", [53, 4000]),
             Some(("dns", Speaker::Server))

@@ -6,7 +6,7 @@
 //! Not here: how bytes are printed (`cli::follow`).
 
 use super::endpoint::Endpoint;
-use super::sessions::{Moment, bytes_of};
+use super::sessions::{Moment, bytes_of, moment_of};
 use super::witness::ends;
 use crate::core::Core;
 use crate::core::observe::Observer;
@@ -112,10 +112,7 @@ impl<F: Follower> Observer for Follow<F> {
             return;
         };
         let record = core.packet(packet);
-        self.moment = Moment {
-            frame: record.id,
-            timestamp: Timestamp(record.timestamp),
-        };
+        self.moment = moment_of(core, packet);
         if !std::mem::replace(&mut self.began, true) {
             let (client, server) = ends(flow);
             self.follower.told(Followed::Began {
@@ -154,11 +151,7 @@ impl<F: Follower> Observer for Follow<F> {
             return;
         }
         for piece in beyond {
-            let record = core.packet(piece.token);
-            self.moment = Moment {
-                frame: record.id,
-                timestamp: Timestamp(record.timestamp),
-            };
+            self.moment = moment_of(core, piece.token);
             let next = self.next[direction.index()];
             self.miss(direction, piece.offset.saturating_sub(next));
             self.next[direction.index()] = piece.end().max(next);

@@ -1,3 +1,6 @@
 //! Where packets come from.
 
+#[cfg(feature = "async")]
+pub mod asynchronous;
 pub mod file;
+pub mod views;

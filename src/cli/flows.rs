@@ -11,6 +11,7 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::Failure;
+use super::options::ChecksumMode;
 use super::views::{self, Files, Selection, end_name, has_ports, ip, protocol_name, written};
 use crate::analysis::{Collector, Flow, Side, Stream, StreamState, Witness};
 use crate::sink::rfc3339_micros;
@@ -28,6 +29,10 @@ pub struct Arguments {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Segments with wrong checksums: leave them out (unless a sender's first
+    /// ones all are wrong), leave them out strictly, or take them too.
+    #[arg(long, value_enum, default_value_t = ChecksumMode::Auto)]
+    checksums: ChecksumMode,
     #[command(flatten)]
     selection: Selection,
 }
@@ -38,15 +43,21 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut list = List::new(arguments);
     list.head()?;
     let files = list.files.clone();
-    views::observe(&arguments.captures, &files, observer, |at_end| {
-        if at_end {
-            collector.borrow_mut().end_all();
-        }
-        match list.print_ended(&collector) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(failure) => ControlFlow::Break(Some(failure)),
-        }
-    })
+    views::observe(
+        &arguments.captures,
+        &files,
+        arguments.checksums,
+        observer,
+        |at_end| {
+            if at_end {
+                collector.borrow_mut().end_all();
+            }
+            match list.print_ended(&collector) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(failure) => ControlFlow::Break(Some(failure)),
+            }
+        },
+    )
     .and_then(|()| list.flush())
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::Failure;
+use super::options::ChecksumMode;
 use super::views::{self, Files, end_name, protocol_name, written};
 use crate::analysis::follow::{Follow, Followed, Follower};
 use crate::flow::Direction;
@@ -39,6 +40,10 @@ pub struct Arguments {
     /// The bytes alone, as they are.
     #[arg(long)]
     raw: bool,
+    /// Segments with wrong checksums: leave them out (unless a sender's first
+    /// ones all are wrong), leave them out strictly, or take them too.
+    #[arg(long, value_enum, default_value_t = ChecksumMode::Auto)]
+    checksums: ChecksumMode,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -46,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let observer = Box::new(Follow::new(arguments.flow, Shared(printer.clone())));
     let captures = [arguments.capture.clone()];
     let files = Files::shared(&captures);
-    let read = views::observe(&captures, &files, observer, |_| {
+    let read = views::observe(&captures, &files, arguments.checksums, observer, |_| {
         let mut printer = printer.borrow_mut();
         match printer.broken.take() {
             Some(error) => ControlFlow::Break(written(Err(error)).err()),

@@ -41,13 +41,23 @@ enum ProfileName {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum ChecksumMode {
+pub(super) enum ChecksumMode {
     /// Wrong segments are left out, unless a sender's first ones all are.
     Auto,
     /// Wrong segments are left out.
     Verify,
     /// Nobody looks.
     Ignore,
+}
+
+impl ChecksumMode {
+    pub(super) fn setting(self) -> Checksums {
+        match self {
+            ChecksumMode::Auto => Checksums::Auto,
+            ChecksumMode::Verify => Checksums::Verify,
+            ChecksumMode::Ignore => Checksums::Ignore,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -81,11 +91,7 @@ impl EngineOptions {
             ProfileName::Haka => Profile::Haka,
         });
         if let Some(mode) = self.checksums {
-            settings.checksums = match mode {
-                ChecksumMode::Auto => Checksums::Auto,
-                ChecksumMode::Verify => Checksums::Verify,
-                ChecksumMode::Ignore => Checksums::Ignore,
-            };
+            settings.checksums = mode.setting();
         }
         settings.inspect_tunnels = self.tunnels == Tunnels::Inspect;
         for cap in &self.caps {

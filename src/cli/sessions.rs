@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::Failure;
+use super::options::ChecksumMode;
 use super::views::{self, Files, Selection, ip, written};
 use crate::analysis::Endpoint;
 use crate::analysis::sessions::{About, Listener, Message, Sessions, summary};
@@ -18,7 +19,8 @@ use crate::time::Timestamp;
 ///
 /// One line for each message, in the order in which they were complete:
 /// requests, responses, handshakes, and anomalies of protocols. Flows are
-/// numbered as `wero flows` does. Several captures are one run: connections
+/// numbered as `wero flows` does. Messages are shown whether or not checksums
+/// are right, since captures of the sending host have wrong ones. Several captures are one run: connections
 /// go on from one to the next. `-` is standard input.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -28,6 +30,10 @@ pub struct Arguments {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Segments with wrong checksums: leave them out (unless a sender's first
+    /// ones all are wrong), leave them out strictly, or take them too.
+    #[arg(long, value_enum, default_value_t = ChecksumMode::Ignore)]
+    checksums: ChecksumMode,
     #[command(flatten)]
     selection: Selection,
 }
@@ -45,13 +51,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }));
     list.borrow_mut().head();
     let observer = Box::new(Sessions::new(Shared(list.clone())));
-    let read = views::observe(&arguments.captures, &files, observer, |_| {
-        let mut list = list.borrow_mut();
-        match list.broken.take() {
-            Some(error) => ControlFlow::Break(written(Err(error)).err()),
-            None => ControlFlow::Continue(()),
-        }
-    });
+    let read = views::observe(
+        &arguments.captures,
+        &files,
+        arguments.checksums,
+        observer,
+        |_| {
+            let mut list = list.borrow_mut();
+            match list.broken.take() {
+                Some(error) => ControlFlow::Break(written(Err(error)).err()),
+                None => ControlFlow::Continue(()),
+            }
+        },
+    );
     // What was found before a damage is shown all the same.
     let mut list = list.borrow_mut();
     match list.broken.take() {

@@ -101,6 +101,7 @@ impl Summary<'_> {
             "hold caps" hold_caps,
             "timer caps" timer_caps,
             "kept caps" kept_caps,
+            "forgotten bytes" forgotten_bytes,
             "unjudged" unjudged,
             "packet caps" packet_cap,
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::Failure;
+use super::options::ChecksumMode;
 use crate::addr::{Addr, Network};
 use crate::analysis::Endpoint;
 use crate::core::observe::Observer;
@@ -78,16 +79,19 @@ fn parse_host(text: &str) -> Result<Network, String> {
 
 /// Runs captures through an engine that nobody but `observer` listens to.
 /// `after` is called behind each frame, and at the end, which it is told.
-/// Breaking off without a failure is success.
+/// `checksums` says whether wrong segments are read. Breaking off without a
+/// failure is success.
 pub fn observe(
     paths: &[PathBuf],
     files: &RefCell<Files>,
+    checksums: ChecksumMode,
     observer: Box<dyn Observer>,
     mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
 ) -> Result<(), Failure> {
     let captures = Captures::open(paths)?;
     let mut settings = Settings::new(Profile::Wero);
     settings.inspect_tunnels = true;
+    settings.checksums = checksums.setting();
     let cannot_start =
         |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
     let engine = shared_engine(settings).map_err(cannot_start)?;

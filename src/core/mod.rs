@@ -273,6 +273,11 @@ impl Core {
     /// A packet of our own making: `network` is the IP packet, the link
     /// header is that of the capture. `cause` lends its time and link.
     pub fn forge(&mut self, network: &[u8], cause: u32) -> Option<u32> {
+        self.forge_tagged(network, cause, &[])
+    }
+
+    /// As [`Core::forge`], with VLAN tags in the Ethernet header.
+    pub fn forge_tagged(&mut self, network: &[u8], cause: u32, tags: &[u8]) -> Option<u32> {
         let (link, timestamp) = if self.packets.is_live(cause) {
             let packet = self.packets.get(cause);
             (LinkType(packet.link), packet.timestamp)
@@ -282,6 +287,9 @@ impl Core {
         let version = network.first().map_or(4, |byte| byte >> 4);
         let mut frame = Vec::with_capacity(network.len() + 18);
         build::link_header(&mut frame, link, version);
+        if link == LinkType::ETHERNET {
+            frame.splice(build::TAGS_AT..build::TAGS_AT, tags.iter().copied());
+        }
         let ip_at = frame.len();
         frame.extend_from_slice(network);
         self.adopt_frame(&frame, ip_at, link, timestamp)

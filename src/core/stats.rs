@@ -33,6 +33,8 @@ pub struct Stats {
     pub reassembly_caps: u64,
     pub hold_caps: u64,
     pub kept_caps: u64,
+    /// Retransmissions of judged bytes that `kept_bytes` had taken.
+    pub forgotten_bytes: u64,
     /// Timers of rules that were refused.
     pub timer_caps: u64,
     /// Packets that left although nobody judged their bytes (stream gaps).

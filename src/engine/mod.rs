@@ -163,7 +163,10 @@ impl Engine {
                 Op::TcpReset => tcp::reset(self.tcp(), frame),
                 Op::Udp => udp::receive(&mut self.core, frame),
                 Op::Datagram => application::datagram(&mut self.core, &mut self.common, frame),
-                Op::UdpEnd => udp::end(&mut self.core, frame),
+                Op::UdpEnd => {
+                    application::flow_ending(&mut self.core, &mut self.common, frame);
+                    udp::end(&mut self.core, frame)
+                }
                 Op::Timers => self.timers(frame),
                 Op::Shutdown => self.shutdown_step(frame),
             };

@@ -9,7 +9,7 @@ use crate::flow::key::FlowKey;
 use crate::flow::table::Opening;
 use crate::packet::record::flag;
 use crate::proto::ip::{self, related};
-use crate::proto::tcp;
+use crate::proto::{quic, tcp};
 
 impl Engine {
     /// Counts a packet of a protocol that has no connections as a flow of
@@ -80,6 +80,9 @@ impl Engine {
         self.core.tell_cap(None, "max_packets", limit);
         if !self.reassembler.is_empty() {
             return self.abandon_fragments(DropReason::FragmentCap);
+        }
+        if self.common.quic.holds() {
+            return quic::session::let_all_go(&mut self.core, &mut self.common.quic);
         }
         let oldest =
             self.core.packets.slots().into_iter().find(|&slot| {

@@ -110,6 +110,8 @@ events! {
     TlsAlert = "tls" "alert" Flow "An alert that is not encrypted.";
     TlsNext = "tls" "policy:next_dissector" Flow "Inherited; never asked.";
     TlsAnomaly = "tls" "policy:anomaly" Flow "Decides about a client's hello that cannot be read (`anomaly`).";
+    QuicClientHello = "quic" "client_hello" Flow "The client's hello is whole; the datagram that completed it has not left yet.";
+    QuicNext = "quic" "policy:next_dissector" Flow "Inherited; never asked.";
     Timer = "core" "timer" Script "A timer of a rule expired; the subject is its number.";
 }
 

@@ -39,7 +39,7 @@ fn read(file: &mut File<'_>, base: &Expr, name: &str, at: usize, target: bool) {
         [Type::Dissectors] => dissector(file, name, at),
         [Type::Events(dissector)] => {
             let names = events_of(dissector);
-            if is_native(dissector) && event(dissector, name).is_none() {
+            if is_native(file, dissector) && event(dissector, name).is_none() {
                 let text = format!("dissector '{dissector}' has no event '{name}'");
                 file.add(
                     at,
@@ -52,7 +52,7 @@ fn read(file: &mut File<'_>, base: &Expr, name: &str, at: usize, target: bool) {
         }
         [Type::Policies(dissector)] => {
             let names = api::policies(dissector);
-            if is_native(dissector) && !names.contains(&name) {
+            if is_native(file, dissector) && !names.contains(&name) {
                 let text = format!("dissector '{dissector}' has no policy '{name}'");
                 file.add(
                     at,
@@ -102,6 +102,22 @@ fn member(file: &mut File<'_>, types: &[Type], name: &str, at: usize, what: &str
                 }
                 known.extend(fields.iter().map(|(field, _)| *field));
                 kinds.push(group.clone());
+            }
+            Type::Library(library) => {
+                if library.has(name) || file.facts.written.contains(name) {
+                    return;
+                }
+                if library.removed.contains(&name) {
+                    let text = format!(
+                        "rules have no '{}.{name}': it is not in the sandbox",
+                        library.name
+                    );
+                    file.add(at, Severity::Error, "not-in-sandbox", text, None);
+                    return;
+                }
+                known.extend(library.standard);
+                known.extend(library.own());
+                kinds.push(library.name.to_owned());
             }
             _ => return,
         }
@@ -167,7 +183,11 @@ fn dissector(file: &mut File<'_>, name: &str, at: usize) {
         return;
     }
     if let Some(protocol) = PROTOCOLS.iter().find(|protocol| protocol.name == name) {
-        if !protocol.require.is_empty() && !requires::loads(&file.requires, protocol.require) {
+        // Files that are required by others find what those have loaded.
+        let loaded = [&file.requires, &file.facts.shared]
+            .into_iter()
+            .any(|requires| requires::loads(requires, protocol.require));
+        if !protocol.require.is_empty() && !loaded {
             let text = format!("dissector '{name}' is not loaded: rules on it never run");
             let hint = format!("add require('{}')", protocol.require);
             file.add(at, Severity::Error, "missing-require", text, Some(hint));
@@ -183,8 +203,9 @@ fn dissector(file: &mut File<'_>, name: &str, at: usize) {
 
 /// Whether its events and policies stand in the engine's table. Those of a
 /// dissector written in Lua do not, be it the engine's own.
-fn is_native(dissector: &str) -> bool {
-    EVENTS.iter().any(|row| row.dissector == dissector)
+fn is_native(file: &File<'_>, dissector: &str) -> bool {
+    !file.facts.dissectors.contains(dissector)
+        && EVENTS.iter().any(|row| row.dissector == dissector)
 }
 
 fn events_of(dissector: &str) -> Vec<&'static str> {

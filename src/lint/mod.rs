@@ -7,6 +7,8 @@
 //! known for certain is taken to be right. A parser of our own, because
 //! sources may be no UTF-8, and to limit how deep it nests.
 
+mod calls;
+mod definition;
 mod fields;
 mod names;
 mod parse;
@@ -83,6 +85,8 @@ struct Facts {
     globals: BTreeSet<String>,
     /// Dissectors that some file defines.
     dissectors: BTreeSet<String>,
+    /// Names that files give to `require` which bring in others' files, too.
+    shared: Vec<(String, usize)>,
     /// Dissectors that some file installs; `None` once one is chosen in a
     /// way that cannot be followed.
     installed: Option<BTreeSet<String>>,
@@ -127,6 +131,10 @@ pub fn lint(sources: &[Source], resolves: &dyn Fn(&str, &str) -> bool) -> Vec<Fi
     };
     for tree in trees.iter().flatten() {
         names::collect(tree, &mut facts);
+        let requires = requires::of(tree);
+        if requires.iter().any(|(name, _)| !requires::is_builtin(name)) {
+            facts.shared.extend(requires);
+        }
     }
     let mut findings = Vec::new();
     for (source, tree) in sources.iter().zip(&trees) {
@@ -162,12 +170,13 @@ fn check(
         facts,
         requires,
         foreign,
-        types: types::Types::of(tree),
+        types: types::Types::of(tree, &facts.dissectors),
         found: Vec::new(),
     };
     requires::check(&mut file, &|module| resolves(name, module));
     fields::check(&mut file);
     rules::check(&mut file);
+    calls::check(&mut file);
     names::check(&mut file);
     patterns::check(&mut file);
     file.found

@@ -5,53 +5,8 @@ use std::collections::BTreeSet;
 use super::tree::{Block, Expr, Function, Kind, Origin, Stat, Tree};
 use super::types::{field, required};
 use super::{Facts, File, Severity, walk};
-use crate::proto::api::hint;
-
-/// Globals of the sandbox.
-const GLOBALS: [&str; 41] = [
-    "_G",
-    "_VERSION",
-    "assert",
-    "bit",
-    "collectgarbage",
-    "coroutine",
-    "debug",
-    "dofile",
-    "error",
-    "gcinfo",
-    "getfenv",
-    "getmetatable",
-    "haka",
-    "io",
-    "ipairs",
-    "jit",
-    "load",
-    "loadfile",
-    "loadstring",
-    "math",
-    "module",
-    "next",
-    "os",
-    "package",
-    "pairs",
-    "pcall",
-    "print",
-    "rawequal",
-    "rawget",
-    "rawlen",
-    "rawset",
-    "require",
-    "select",
-    "setfenv",
-    "setmetatable",
-    "sorted_pairs",
-    "string",
-    "table",
-    "tonumber",
-    "tostring",
-    "type",
-];
-const MORE_GLOBALS: [&str; 3] = ["topointer", "unpack", "xpcall"];
+use crate::proto::api::sandbox;
+use crate::proto::api::{self, hint};
 
 /// Collects what other files may need to know of one.
 pub fn collect(tree: &Tree, facts: &mut Facts) {
@@ -171,6 +126,13 @@ impl Globals<'_, '_> {
         else {
             return self.expr(target);
         };
+        if let Some(definition) = self.file.types.definitions.at(target.at)
+            && api::find(definition.words, name).is_some()
+        {
+            let text = format!("'{name}' is a word of the definition");
+            self.file
+                .add(target.at, Severity::Error, "reserved-word", text, None);
+        }
         if inside && !self.top.contains(name) && !is_standard(name) {
             let text = format!("'{name}' becomes a global: it is shared by all calls");
             let hint = format!("write 'local {name}', here or at the top of the file");
@@ -199,11 +161,6 @@ impl Globals<'_, '_> {
                 self.expr(key);
             }
             Kind::Call { callee, arguments } => {
-                // Their words are names that exist in there only.
-                // They may be handed on: `pcall(haka.grammar.new, …)`.
-                if is_definition(callee) || arguments.iter().any(|one| is_definition(one)) {
-                    return;
-                }
                 self.expr(callee);
                 arguments.iter().for_each(|one| self.expr(one));
             }
@@ -227,12 +184,17 @@ impl Globals<'_, '_> {
     }
 
     fn function(&mut self, function: &Function) {
-        self.block(&function.body, true);
+        // What a definition assigns is a rule or a state.
+        let inside = !self.file.types.definitions.is_one(function);
+        self.block(&function.body, inside);
     }
 
     fn global(&mut self, name: &str, at: usize) {
         // What an assertion of `wero test` is called, too, is not ours.
+        let definition = self.file.types.definitions.at(at);
+        let words = definition.map_or(Vec::new(), |definition| api::names(definition.words));
         let known = is_standard(name)
+            || words.contains(&name)
             || self.file.facts.globals.contains(name)
             || name.starts_with("assert")
             || name == "addTestSuite";
@@ -240,8 +202,11 @@ impl Globals<'_, '_> {
             return;
         }
         let locals = self.file.tree.bindings.iter();
-        let names = locals.map(|binding| binding.name.as_str());
-        let hint = hint(name, names.chain(GLOBALS).chain(MORE_GLOBALS));
+        let mut names: Vec<&str> = locals.map(|binding| binding.name.as_str()).collect();
+        for one in sandbox::globals().chain(words) {
+            names.push(one);
+        }
+        let hint = hint(name, names);
         let text = format!("there is no global '{name}'");
         self.file
             .add(at, Severity::Warning, "unknown-global", text, hint);
@@ -249,22 +214,7 @@ impl Globals<'_, '_> {
 }
 
 fn is_standard(name: &str) -> bool {
-    GLOBALS.contains(&name) || MORE_GLOBALS.contains(&name)
-}
-
-/// `haka.grammar.new` and `haka.state_machine.new`, whose functions have an
-/// environment of their own.
-fn is_definition(callee: &Expr) -> bool {
-    let Kind::Index { base, name, .. } = &callee.kind else {
-        return false;
-    };
-    let of = match &base.kind {
-        Kind::Index { name, .. } => name,
-        Kind::Name { name, .. } => name,
-        _ => return false,
-    };
-    ["new", "new_state_type"].contains(&name.as_str())
-        && ["grammar", "state_machine"].contains(&of.as_str())
+    sandbox::globals().any(|global| global == name)
 }
 
 fn unused(file: &mut File<'_>) {

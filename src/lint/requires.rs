@@ -6,13 +6,8 @@ use super::{File, Severity, walk};
 use crate::proto::api::hint;
 use crate::proto::{PROTOCOLS, api};
 
-/// Modules of the library beside those in the tables. Some of them are built
-/// into every program, some only with a feature.
-const LIBRARY: [&str; 21] = [
-    "class",
-    "check",
-    "color",
-    "list",
+/// Names of Haka's modules that give nothing, or that others stand for.
+const LIBRARY: [&str; 14] = [
     "utils",
     "events",
     "context",
@@ -20,23 +15,24 @@ const LIBRARY: [&str; 21] = [
     "grammar",
     "state_machine",
     "interactive",
-    "rule",
     "rule_group",
     "policy",
-    "parse",
     "parse_result",
     "grammar_dg",
     "state",
-    "regexp/pcre",
     "protocol/http_utils",
     "luaunit",
 ];
 
-/// Folders whose modules are the engine's or a feature's.
-const NATIVE: [&str; 2] = ["misc/", "external/"];
+/// A folder whose modules are features'.
+const NATIVE: &str = "external/";
 
 /// Modules that do nothing but give a table: pointless without a name.
-const PLAIN: [&str; 6] = [
+const PLAIN: [&str; 10] = [
+    "misc/asm",
+    "misc/crypto",
+    "misc/elasticsearch",
+    "misc/geoip",
     "class",
     "check",
     "color",
@@ -65,9 +61,7 @@ pub fn of(tree: &Tree) -> Vec<(String, usize)> {
 
 /// Whether what the module does is known here.
 pub fn is_builtin(module: &str) -> bool {
-    api::module(module).is_some()
-        || LIBRARY.contains(&module)
-        || NATIVE.iter().any(|folder| module.starts_with(folder))
+    api::module(module).is_some() || LIBRARY.contains(&module) || module.starts_with(NATIVE)
 }
 
 /// Whether one of the modules brings another along.
@@ -91,7 +85,7 @@ pub fn check(file: &mut File<'_>, resolves: &dyn Fn(&str) -> bool) {
         // Who changes `package.path` knows where modules are.
         let own_path = file.facts.written.contains("path");
         if !is_builtin(&module) && !resolves(&module) && !own_path {
-            let known = PROTOCOLS.iter().map(|protocol| protocol.require);
+            let known = api::objects().map(|object| object.require);
             let hint = hint(&module, known.chain(LIBRARY));
             let text = format!("module '{module}' is not found");
             file.add(at, Severity::Error, "unknown-module", text, hint);

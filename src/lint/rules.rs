@@ -4,12 +4,7 @@
 use super::tree::{Expr, Field, Kind, Stat};
 use super::types::{self, Type, event_of, field, local_function, rule_tables};
 use super::{File, Severity, walk};
-use crate::proto::PROTOCOLS;
 use crate::proto::api;
-use crate::proto::api::hint;
-
-const RULE: [&str; 5] = ["on", "hook", "eval", "options", "name"];
-const GROUP: [&str; 7] = ["on", "hook", "name", "init", "continue", "final", "options"];
 
 /// Methods that copy each segment's bytes into a Lua string.
 const COPIES: [&str; 1] = ["asstring"];
@@ -31,17 +26,7 @@ pub fn check(file: &mut File<'_>) {
 fn one(file: &mut File<'_>, rule: &Expr, fields: &[Field], group: Option<&[Field]>) {
     let is_group = matches!(&rule.kind, Kind::Call { callee, .. }
         if matches!(&callee.kind, Kind::Index { name, .. } if name == "rule_group"));
-    let (keys, what) = match is_group {
-        true => (&GROUP[..], "rule group"),
-        false => (&RULE[..], "rule"),
-    };
-    for (name, at) in fields.iter().filter_map(|field| field.name.as_ref()) {
-        if !keys.contains(&name.as_str()) {
-            let text = format!("a {what} has no key '{name}'");
-            let hint = hint(name, keys.iter().copied());
-            file.add(*at, Severity::Warning, "unknown-key", text, hint);
-        }
-    }
+    let what = if is_group { "rule group" } else { "rule" };
     let has = |name: &str| field(fields, name).is_some();
     if !is_group && !has("eval") {
         let text = "the rule has no function 'eval'";
@@ -171,8 +156,7 @@ fn never_installed(file: &mut File<'_>) {
             return;
         };
         if let [types::Type::Events(name)] = file.types.of_expr(file.tree, base).as_slice() {
-            let native = PROTOCOLS.iter().any(|protocol| protocol.name == name);
-            if !native && file.facts.dissectors.contains(name) && !installed.contains(name) {
+            if file.facts.dissectors.contains(name) && !installed.contains(name) {
                 found.push((expr.at, name.clone()));
             }
         }

@@ -242,3 +242,116 @@ fn the_library_of_the_engine_is_read() {
         assert!(read.is_ok(), "{}: {:?}", module.name, read.err());
     }
 }
+
+#[test]
+fn calls_take_as_many_arguments_as_they_need() {
+    let count = |body: &str| codes(&on_segment(body));
+    assert_eq!(count("pkt:drop(1)"), [("argument-count", 4)]);
+    assert_eq!(count("pkt:parent() pkt:parent(2)"), []);
+    assert_eq!(count("pkt:parent('ip', 'v4')"), [("argument-count", 4)]);
+    assert_eq!(count("haka.log_section()"), [("argument-count", 4)]);
+    assert_eq!(count("haka.log('%d %d', 1, 2)"), []);
+    // How many there are is not known.
+    assert_eq!(count("haka.time(unpack { 1 })"), []);
+    assert_eq!(count("haka.time((unpack { 1 }))"), []);
+    let found = findings("haka.vbuffer_allocate()");
+    let [finding] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(
+        finding.text,
+        "'vbuffer_allocate' takes 1 to 2 arguments, not 0"
+    );
+    assert_eq!(
+        finding.hint.as_deref(),
+        Some("vbuffer_allocate(size[, zero])")
+    );
+    assert_eq!(
+        codes("local function f(...) return haka.time(...) end f()"),
+        []
+    );
+}
+
+#[test]
+fn keys_of_written_tables_are_checked() {
+    let found = findings("haka.alert { descripton = 'x', method = { reff = 'y' } }");
+    let hints: Vec<_> = found.iter().filter_map(|one| one.hint.as_deref()).collect();
+    assert_eq!(
+        hints,
+        ["did you mean 'description'?", "did you mean 'ref'?"]
+    );
+    assert_eq!(
+        codes(
+            "haka.alert { sources = { type = 'host', values = { 1 } }, targets = { haka.alert.address(1) } }"
+        ),
+        []
+    );
+    // Criteria have the names of values.
+    let policy = "require('protocol/tcp')
+        haka.policy { on = haka.dissectors.tcp.policies.next_dissector, dstport = 80, action = haka.policy.accept }";
+    assert_eq!(codes(policy), []);
+}
+
+#[test]
+fn words_of_definitions_are_known_there() {
+    let grammar = |body: &str| {
+        let source = format!("return haka.grammar.new('g', function ()\n{body}\nend)");
+        codes(&source)
+    };
+    assert_eq!(
+        grammar(
+            "define('later') r = record { field('n', number(8)):apply(print), later } later = r export(r)"
+        ),
+        []
+    );
+    assert_eq!(grammar("r = recrod { } export(r)"), [("unknown-global", 2)]);
+    assert_eq!(grammar("r = number()"), [("argument-count", 2)]);
+    assert_eq!(grammar("r = number(8):memoise()"), [("unknown-method", 2)]);
+    assert_eq!(grammar("record = number(8)"), [("reserved-word", 2)]);
+    let machine = |body: &str| {
+        let source = format!("return haka.state_machine.new('m', function ()\n{body}\nend)");
+        codes(&source)
+    };
+    assert_eq!(
+        machine(
+            "state_type(BidirectionalState) s = state() s:on { event = events.up, jump = finish } initial(s)"
+        ),
+        []
+    );
+    assert_eq!(
+        machine("any:on { event = events.fail, exeute = print }"),
+        [("unknown-key", 2)]
+    );
+    assert_eq!(machine("initial()"), [("argument-count", 2)]);
+    // Words are no globals.
+    assert_eq!(codes("print(record)"), [("unknown-global", 1)]);
+}
+
+#[test]
+fn what_the_sandbox_has_taken_out_is_told() {
+    assert_eq!(codes("io.open('x')"), [("not-in-sandbox", 1)]);
+    assert_eq!(codes("os.execute('x')"), [("not-in-sandbox", 1)]);
+    assert_eq!(codes("print(string.lenght('x'))"), [("unknown-field", 1)]);
+    assert_eq!(
+        codes("print(os.time(), string.safe_format('x'), table.dict {}, bit.band(1, 2))"),
+        []
+    );
+    // A rule may add to libraries.
+    assert_eq!(
+        codes("function string.trim(s) return s end print(string.trim('x'))"),
+        []
+    );
+}
+
+#[test]
+fn what_modules_give_is_known() {
+    let source =
+        "local re = require('regexp/pcre').re\nlocal r = re:compile('a')\nprint(r:mach('a'))";
+    assert_eq!(codes(source), [("unknown-method", 3)]);
+    let source = "local base64 = require('misc/crypto').base64\nprint(base64.decod('a'))";
+    assert_eq!(codes(source), [("unknown-field", 2)]);
+    assert_eq!(
+        codes("require('misc/gepip').open('x')"),
+        [("unknown-module", 1)]
+    );
+}

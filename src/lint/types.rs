@@ -5,13 +5,15 @@
 //! called by its name only. No type means that nothing is known.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
+use super::definition::Definitions;
 use super::tree::{Expr, Field, Function, Kind, Origin, Tree};
 use super::walk;
 use crate::event::{EVENTS, EventRow};
-use crate::proto::api::{self, Argument, Found, Object};
+use crate::proto::api::sandbox::{self, Library};
+use crate::proto::api::{self, Argument, Call, Found, Object};
 
 /// How far types are followed through names and calls.
 const MAX_STEPS: usize = 40;
@@ -27,6 +29,8 @@ pub enum Type {
     Events(String),
     Policies(String),
     Event(&'static EventRow),
+    /// `string`, `io` and the like.
+    Library(&'static Library),
     String,
 }
 
@@ -40,11 +44,19 @@ pub struct Types {
     /// Functions that others may call as well.
     escaped: HashSet<usize>,
     running: RefCell<HashSet<usize>>,
+    pub definitions: Definitions,
+    /// Dissectors that rule files define: the engine's of those names, if
+    /// there are any, are not meant.
+    own_dissectors: BTreeSet<String>,
 }
 
 impl Types {
-    pub fn of(tree: &Tree) -> Types {
-        let mut types = Types::default();
+    pub fn of(tree: &Tree, own_dissectors: &BTreeSet<String>) -> Types {
+        let mut types = Types {
+            own_dissectors: own_dissectors.clone(),
+            definitions: Definitions::of(tree),
+            ..Types::default()
+        };
         // Who is mentioned, and how often as what is called.
         let (mut mentions, mut as_callee) = (HashMap::new(), HashMap::new());
         walk::expressions(&tree.body, &mut |expr, _| match &expr.kind {
@@ -121,12 +133,11 @@ impl Types {
                 binding: Some(binding),
                 ..
             } => self.of_binding(tree, *binding, steps),
-            Kind::Name { name, .. } if name == "haka" => {
-                api::object("haka").map(Type::Object).into_iter().collect()
-            }
-            Kind::Index { base, name, .. } => {
-                each(&self.infer(tree, base, steps), |of| field_type(of, name))
-            }
+            Kind::Name { name, .. } => self.of_global(name, expr.at),
+            Kind::Index { base, name, .. } => each(&self.infer(tree, base, steps), |of| match of {
+                Type::Events(dissector) if self.own_dissectors.contains(dissector) => Vec::new(),
+                _ => field_type(of, name),
+            }),
             Kind::Call { callee, arguments } => self.of_call(tree, callee, arguments, steps),
             Kind::MethodCall { base, name, .. } => {
                 each(&self.infer(tree, base, steps), |of| match of {
@@ -160,18 +171,44 @@ impl Types {
             Kind::Index { base, name, .. } => each(&self.infer(tree, base, steps), |of| match of {
                 Type::Object(object) => match api::find(object, name) {
                     Some(Found::Function(call)) => resolve(call.gives),
-                    Some(Found::Property { is, .. }) => each(&resolve(&is), |of| match of {
-                        Type::Object(Object {
-                            call: Some(call), ..
-                        }) => resolve(call.gives),
-                        _ => Vec::new(),
-                    }),
+                    Some(Found::Property { is, .. }) => each(&resolve(&is), given),
                     _ => Vec::new(),
                 },
                 _ => Vec::new(),
             }),
+            Kind::Name {
+                name,
+                binding: None,
+            } => match self.word(name, callee.at) {
+                Some(Found::Function(call)) => resolve(call.gives),
+                _ => Vec::new(),
+            },
+            Kind::Name { .. } => each(&self.infer(tree, callee, steps), given),
             _ => Vec::new(),
         }
+    }
+
+    /// What a word of a definition means where it stands.
+    pub fn word(&self, name: &str, at: usize) -> Option<Found> {
+        let definition = self.definitions.at(at)?;
+        let is_own = definition.own.contains(name);
+        (!is_own).then(|| api::find(definition.words, name))?
+    }
+
+    fn of_global(&self, name: &str, at: usize) -> Vec<Type> {
+        if let Some(definition) = self.definitions.at(at) {
+            if definition.own.contains(name) {
+                return Vec::new();
+            }
+            if let Some(Found::Property { is, .. }) = api::find(definition.words, name) {
+                return resolve(&is);
+            }
+        }
+        if name == "haka" {
+            return resolve("haka");
+        }
+        let library = sandbox::library(name).filter(|library| library.name != "_G");
+        library.map(Type::Library).into_iter().collect()
     }
 
     fn of_binding(&self, tree: &Tree, place: usize, steps: usize) -> Vec<Type> {
@@ -224,6 +261,17 @@ impl Types {
     }
 }
 
+/// What a call of a value of that type gives.
+fn given(of: &Type) -> Vec<Type> {
+    match of {
+        Type::Object(Object {
+            call: Some(Call { gives, .. }),
+            ..
+        }) => resolve(gives),
+        _ => Vec::new(),
+    }
+}
+
 /// The union over types; nothing when one of them gives nothing.
 fn each(types: &[Type], of: impl Fn(&Type) -> Vec<Type>) -> Vec<Type> {
     let mut all = Vec::new();
@@ -258,6 +306,10 @@ fn field_type(of: &Type, name: &str) -> Vec<Type> {
             .collect(),
         Type::Policies(_) => resolve("policy"),
         Type::Event(_) => resolve("event"),
+        Type::Library(library) => match api::object(library.object).map(|of| api::find(of, name)) {
+            Some(Some(Found::Property { is, .. })) => resolve(&is),
+            _ => Vec::new(),
+        },
         Type::Group(_) | Type::String => Vec::new(),
     }
 }
@@ -270,7 +322,7 @@ pub fn event(dissector: &str, name: &str) -> Option<&'static EventRow> {
 }
 
 /// Types out of their text.
-fn resolve(text: &str) -> Vec<Type> {
+pub fn resolve(text: &str) -> Vec<Type> {
     let mut types = Vec::new();
     for name in text.trim_end_matches('?').split('|') {
         if let Some(object) = api::object(name) {

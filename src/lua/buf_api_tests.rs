@@ -85,7 +85,10 @@ const PRELUDE: &str = r#"
         if change > 0 and host.parked_cap and host.parked >= host.parked_cap then return false end
         host.parked = host.parked + change
     end
-    lib = {}
+    -- Nothing is printed, and errors are not told.
+    local nothing = { register_named = function () end, text_of = function () end }
+    function nothing.format_coroutine_error(_, err) return err end
+    lib = { pprint = nothing }
     for _, library in ipairs(libraries) do
         lib[library[1]] = assert(loadstring(library[2], '@' .. library[1] .. '.lua'))(host, lib)
     end

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::pages::page_of;
 use super::types::{CallRow, FieldRow, calls, fields, fields_of_group, function_type, parameters};
 use super::{File, PAGES, Page};
 use crate::event::{EVENTS, profile};
@@ -50,7 +51,7 @@ fn index(pages: &[Page]) -> String {
          gives editors the\nsame ([editors](../guide/editors.md)).\n\n| Page | |\n|---|---|\n",
     );
     for page in pages {
-        let first = page.objects.first().and_then(|name| api::object(name));
+        let first = objects_of(page).into_iter().next();
         let doc = first.map_or("", |object| object.doc);
         let doc = doc.split_once(". ").map_or(doc, |(first, _)| first);
         row(
@@ -97,17 +98,13 @@ fn text_of(page: &Page) -> String {
     text
 }
 
+/// Those that the page lists, then those that are its protocol's by name.
 fn objects_of(page: &Page) -> Vec<&'static Object> {
     let listed = page.objects.iter().filter_map(|name| api::object(name));
-    let own = api::objects().filter(|object| page.prose.is_empty() && belongs(object, page.file));
-    listed.chain(own).collect()
-}
-
-/// Whether an object is a protocol's by its name.
-fn belongs(object: &Object, protocol: &str) -> bool {
-    let rest = object.name.strip_prefix(protocol);
-    object.name == format!("protocol.{protocol}")
-        || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+    let named = api::objects().filter(|object| {
+        page_of(object) == Some(page.file) && !page.objects.contains(&object.name)
+    });
+    listed.chain(named).collect()
 }
 
 fn object_text(object: &Object, page: &Page) -> String {
@@ -212,7 +209,6 @@ fn type_text(is: &str, page: &Page) -> String {
 }
 
 fn link(name: &str, page: &Page) -> String {
-    let found = PAGES.iter().find(|page| page.objects.contains(&name));
     let Some(object) = api::object(name) else {
         return format!("`{name}`");
     };
@@ -221,9 +217,9 @@ fn link(name: &str, page: &Page) -> String {
         .chars()
         .filter(|letter| letter.is_alphanumeric() || ['_', '-'].contains(letter))
         .collect();
-    match found {
-        Some(other) if other.file == page.file => format!("[`{name}`](#{anchor})"),
-        Some(other) => format!("[`{name}`]({}.md#{anchor})", other.file),
+    match page_of(object) {
+        Some(file) if file == page.file => format!("[`{name}`](#{anchor})"),
+        Some(file) => format!("[`{name}`]({file}.md#{anchor})"),
         None => format!("`{name}`"),
     }
 }

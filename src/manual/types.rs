@@ -1,6 +1,7 @@
 //! Types, signatures and names, as Markdown and as LuaLS has them.
 
-use crate::proto::api::{Argument, Call, Found, Object, find, group_fields, type_of};
+use crate::proto::api::{Call, Found, Object, find, group_fields, type_of};
+pub use crate::proto::api::{function_type, parameters};
 
 /// A field as rules see it, whatever table it comes from.
 pub struct FieldRow {
@@ -116,37 +117,6 @@ fn inherited(object: &Object, name: &str) -> bool {
             matches!((own, same), (Some(own), Some(same))
                 if own.doc == same.doc && find_own(object, name) == find_own(below, name))
         })
-}
-
-/// `fun(pkt: tcp, direction: 'up'|'down')`.
-pub fn function_type(arguments: &[Argument], gives: &str) -> String {
-    let list: Vec<String> = arguments
-        .iter()
-        .map(|argument| format!("{}: {}", argument.name, argument.is))
-        .collect();
-    let gives = if gives == "nil" {
-        String::new()
-    } else {
-        format!(": {gives}")
-    };
-    format!("fun({}){gives}", list.join(", "))
-}
-
-/// `(to, from[, size])`: arguments that may be left out in brackets.
-pub fn parameters(arguments: &[Argument]) -> String {
-    let mut text = String::from("(");
-    let mut open = 0;
-    for (place, argument) in arguments.iter().enumerate() {
-        let optional = argument.is.ends_with('?');
-        let comma = if place > 0 { ", " } else { "" };
-        if optional {
-            open += 1;
-            text += &format!("[{comma}{}", argument.name);
-        } else {
-            text += &format!("{comma}{}", argument.name);
-        }
-    }
-    text + &"]".repeat(open) + ")"
 }
 
 /// A name that Lua takes for a variable.

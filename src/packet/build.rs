@@ -6,6 +6,28 @@ use crate::packet::LinkType;
 /// Time to live of forged packets.
 const TTL: u8 = 64;
 
+/// Where the tags of an Ethernet frame begin: behind the two addresses.
+pub const TAGS_AT: usize = 12;
+
+/// The VLAN tags of an Ethernet frame, as they stand in it. None of one that
+/// has something else between them and the packet.
+pub fn vlan_tags(frame: &[u8], link: LinkType) -> &[u8] {
+    const VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+    const IP: [u16; 2] = [0x0800, 0x86dd];
+    let kind = |at: usize| {
+        let bytes = frame.get(at..)?.first_chunk::<2>()?;
+        Some(u16::from_be_bytes(*bytes))
+    };
+    let mut end = TAGS_AT;
+    while kind(end).is_some_and(|kind| VLAN.contains(&kind)) {
+        end += 4;
+    }
+    if link != LinkType::ETHERNET || !kind(end).is_some_and(|kind| IP.contains(&kind)) {
+        return &[];
+    }
+    frame.get(TAGS_AT..end).unwrap_or_default()
+}
+
 /// Appends a link header for an IP packet of that version. Link types that
 /// nobody forges for get none.
 pub fn link_header(frame: &mut Vec<u8>, link: LinkType, version: u8) {
@@ -35,6 +57,11 @@ pub fn link_header(frame: &mut Vec<u8>, link: LinkType, version: u8) {
         LinkType::LINUX_SLL2 => {
             frame.extend_from_slice(&ethertype);
             frame.extend_from_slice(&[0; 18]);
+        }
+        LinkType::IPOIB => {
+            frame.extend_from_slice(&[0; 40]);
+            frame.extend_from_slice(&ethertype);
+            frame.extend_from_slice(&[0; 2]);
         }
         LinkType::PPP => {
             frame.extend_from_slice(if version == 6 { &[0, 0x57] } else { &[0, 0x21] })
@@ -104,6 +131,7 @@ mod tests {
             LinkType::PPP_HDLC,
             LinkType::C_HDLC,
             LinkType::FDDI,
+            LinkType::IPOIB,
             LinkType::RAW,
         ];
         let v4 = (Addr::v4([10, 0, 0, 1]), 80);
@@ -122,5 +150,24 @@ mod tests {
                 assert_eq!((segment.seq, segment.flags, segment.src_port), (7, 4, 80));
             }
         }
+    }
+
+    #[test]
+    fn tags_are_found_between_addresses_and_packet() {
+        let frame = |tags: &[u8]| {
+            let mut frame = Vec::new();
+            link_header(&mut frame, LinkType::ETHERNET, 4);
+            frame.splice(TAGS_AT..TAGS_AT, tags.iter().copied());
+            frame
+        };
+        let tags = [0x88, 0xa8, 0xe0, 7, 0x81, 0, 0, 9];
+        let tagged = frame(&tags);
+        assert_eq!(vlan_tags(&tagged, LinkType::ETHERNET), tags);
+        assert!(vlan_tags(&tagged, LinkType::RAW).is_empty());
+        assert!(vlan_tags(&frame(&[]), LinkType::ETHERNET).is_empty());
+        // Cut, and PPPoE behind the tag.
+        assert!(vlan_tags(&tagged[..18], LinkType::ETHERNET).is_empty());
+        let session = frame(&[0x81, 0, 0, 9, 0x88, 0x64]);
+        assert!(vlan_tags(&session, LinkType::ETHERNET).is_empty());
     }
 }

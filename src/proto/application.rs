@@ -14,7 +14,7 @@ use std::any::Any;
 use std::io;
 
 use super::tcp::{self, Tcp, cause};
-use super::{PROTOCOLS, Protocol, dns};
+use super::{PROTOCOLS, Protocol, dns, quic};
 use crate::buf::{BufError, BufId, Pos, Span, Store};
 use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
 use crate::event::profile::Defaults;
@@ -57,6 +57,7 @@ impl Over {
 /// What dissectors keep for all flows of a worker.
 pub struct Common {
     pub dns: dns::Dns,
+    pub quic: quic::session::Flows,
 }
 
 impl Common {
@@ -65,6 +66,7 @@ impl Common {
     pub fn new(settings: &Settings) -> io::Result<Common> {
         Ok(Common {
             dns: dns::Dns::new(settings)?,
+            quic: quic::session::Flows::default(),
         })
     }
 }
@@ -243,7 +245,19 @@ pub fn reads_datagrams(core: &Core, bit: u16) -> bool {
 /// Takes a datagram of a flow that a native dissector reads one stage
 /// further.
 pub fn datagram(core: &mut Core, common: &mut Common, frame: Frame) -> Option<Step> {
+    let reads = core.flows.live(frame.flow).map(|record| record.side);
+    if reads == Some(u32::from(dissector::QUIC)) {
+        return quic::session::step(core, &mut common.quic, frame);
+    }
     dns::datagram::step(core, &mut common.dns, frame)
+}
+
+/// A UDP flow is about to end.
+pub fn flow_ending(core: &mut Core, common: &mut Common, frame: Frame) {
+    if frame.stage == 0 {
+        let dropped = frame.detail == cause::DROPPED;
+        quic::session::ending(core, &mut common.quic, frame.flow, dropped);
+    }
 }
 
 /// The reader that a rule chose by its dissector's bit.

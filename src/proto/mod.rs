@@ -272,6 +272,18 @@ pub const PROTOCOLS: &[Protocol] = &[
         application: None,
     },
     Protocol {
+        name: "quic",
+        require: "protocol/quic",
+        bit: dissector::QUIC,
+        needs: &[UDP_CONNECTION],
+        needs_with_ipv6: &[],
+        chunk: "proto/quic/quic",
+        source: include_str!("quic/quic.lua"),
+        fields: &[],
+        over: &[Over::UdpPort(443)],
+        application: None,
+    },
+    Protocol {
         name: "dns",
         require: "protocol/dns",
         bit: dissector::DNS,

@@ -9,6 +9,8 @@ const BATCH: usize = 2048;
 
 const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53);
 
+const TLS_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 443);
+
 /// Frames laid end to end.
 #[derive(Default)]
 pub struct Batch {
@@ -56,12 +58,16 @@ impl Batch {
 
     /// The three segments that open connection `number`.
     pub fn handshake(&mut self, number: u32) {
+        self.handshake_with(number, SERVER);
+    }
+
+    fn handshake_with(&mut self, number: u32, server: SocketAddr) {
         let client = client(number);
         let (ours, theirs) = (number.wrapping_mul(2_654_435_761), !number);
         let steps = [
-            (client, SERVER, ours, 0, flag::SYN),
+            (client, server, ours, 0, flag::SYN),
             (
-                SERVER,
+                server,
                 client,
                 theirs,
                 ours.wrapping_add(1),
@@ -69,7 +75,7 @@ impl Batch {
             ),
             (
                 client,
-                SERVER,
+                server,
                 ours.wrapping_add(1),
                 theirs.wrapping_add(1),
                 flag::ACK,
@@ -81,6 +87,44 @@ impl Batch {
                 ack,
                 flags,
                 window: 64_240,
+                ..Segment::default()
+            };
+            let bytes = wire::tcp(src, dst, &segment);
+            self.push(src.ip(), dst.ip(), TCP, &bytes);
+        }
+    }
+
+    /// Connection `number`: its handshake, the client's and the server's
+    /// first bytes with the acknowledgement of each, and an RST.
+    pub fn visit(&mut self, number: u32, said: &[u8], answered: &[u8]) {
+        self.handshake_with(number, TLS_SERVER);
+        let client = client(number);
+        let ours = number.wrapping_mul(2_654_435_761).wrapping_add(1);
+        let theirs = (!number).wrapping_add(1);
+        let (said_len, answered_len) = (said.len() as u32, answered.len() as u32);
+        let (ours_then, theirs_then) = (
+            ours.wrapping_add(said_len),
+            theirs.wrapping_add(answered_len),
+        );
+        let data = flag::ACK | flag::PSH;
+        let steps = [
+            (true, ours, theirs, data, said),
+            (false, theirs, ours_then, flag::ACK, &[]),
+            (false, theirs, ours_then, data, answered),
+            (true, ours_then, theirs_then, flag::ACK, &[]),
+            (true, ours_then, theirs_then, flag::RST | flag::ACK, &[]),
+        ];
+        for (up, seq, ack, flags, payload) in steps {
+            let (src, dst) = match up {
+                true => (client, TLS_SERVER),
+                false => (TLS_SERVER, client),
+            };
+            let segment = Segment {
+                seq,
+                ack,
+                flags,
+                window: 64_240,
+                payload: payload.to_vec(),
                 ..Segment::default()
             };
             let bytes = wire::tcp(src, dst, &segment);

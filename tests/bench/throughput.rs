@@ -3,8 +3,8 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `httprule`, `dns`, `dnsrule`, `states`, `scale`, `regexp`,
-//! `grammar` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! case is. Arguments choose among `http`, `httprule`, `dns`, `dnsrule`, `tls`, `states`, `scale`,
+//! `regexp`, `grammar`, `sessions` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
@@ -12,12 +12,17 @@
 mod captures;
 mod clock;
 mod grammar;
+#[allow(dead_code)] // Shared with the generator of the test captures.
+#[path = "../captures/hello.rs"]
+mod hello;
 mod memory;
 mod regexp;
 mod rig;
 mod scale;
+mod sessions;
 mod speed;
 mod synthetic;
+mod tls;
 #[allow(dead_code)] // Shared with the generator of the test captures.
 #[path = "../captures/wire.rs"]
 mod wire;
@@ -50,6 +55,9 @@ fn main() {
     if wants("dnsrule") {
         speed::dns_rule(&Captures::find().dns_few_flows, rounds());
     }
+    if wants("tls") {
+        tls::table();
+    }
     if wants("scale") {
         scale::table();
     }
@@ -58,6 +66,9 @@ fn main() {
     }
     if wants("grammar") {
         grammar::table();
+    }
+    if wants("sessions") {
+        sessions::table(rounds());
     }
     if wants("memory") {
         memory::table();

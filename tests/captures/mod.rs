@@ -6,6 +6,7 @@
 
 pub mod catalog;
 pub mod conversation;
+pub mod hello;
 pub mod pcap;
 pub mod scenario;
 pub mod wire;

@@ -14,7 +14,9 @@ end
 haka.rule {
   on = haka.dissectors.dns.events.response,
   eval = function (dns, response, query)
-    haka.log('%s %s %s', response.question.name, response.rcode, query and query.id or 'no query')
+    local question = response.question
+    haka.log('%s %s %s', question and question.name or '-', response.rcode,
+      query and query.id or 'no query')
     for _, section in ipairs { response.answer, response.authority, response.additional } do
       for _, record in ipairs(section) do show(record) end
     end

@@ -332,3 +332,18 @@ fn help_is_no_failure() {
     assert!(shown.status.success());
     assert!(String::from_utf8_lossy(&shown.stdout).contains("Usage: hakapcap"));
 }
+
+/// Before the first packet and behind the last one there is none to name.
+#[test]
+fn alerts_and_errors_without_a_packet() {
+    let run = run("alert-without-packet", "nothing");
+    run.passes(0, 0);
+    run.says(&[
+        "alert: id = = <>",
+        "\tdescription = started",
+        "error lua: lua: no packet yet",
+        "debug lua: closing state",
+        "alert: id = = <>",
+        "\tdescription = exiting",
+    ]);
+}

@@ -159,6 +159,19 @@ fn endless_rules_are_stopped_and_named() {
     }
 }
 
+/// A grammar with one member that runs away while it parses a packet.
+macro_rules! in_grammar {
+    ($member:literal) => {
+        concat!(
+            "local g = haka.grammar.new('g', function () root = record { ",
+            $member,
+            " } export(root) end)
+            haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+              if pkt.srcport == 1001 then g.root:parse(haka.vbuffer_from('bytes'):pos('begin')) end end }"
+        )
+    };
+}
+
 /// Places where rules can run beside a packet event; `run()` does not end.
 const PLACES: &[(&str, &str)] = &[
     ("new_connection", "haka.rule { on = tcp_connection.events.new_connection, eval = function (flow)
@@ -181,6 +194,34 @@ const PLACES: &[(&str, &str)] = &[
           root = record { number(8), execute(run) } export(root) end)
         haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
           if pkt.srcport == 1001 then g.root:parse(pkt.payload:pos('begin')) end end }"),
+    ("apply", in_grammar!("number(8):apply(run)")),
+    ("convert", in_grammar!("field('a', number(8):convert { get = run }):apply(function () end)")),
+    ("validate", in_grammar!("field('a', number(8):validate(run)),
+        execute(function (self) self.a = nil local _ = self.a end)")),
+    ("const", in_grammar!("number(8):const(run)")),
+    ("count", in_grammar!("bytes():count(run)")),
+    ("count of an array", in_grammar!("array(number(8)):count(run)")),
+    ("untilcond", in_grammar!("array(number(8)):untilcond(run)")),
+    ("selector", in_grammar!("branch({ a = number(8) }, run)")),
+    ("optional", in_grammar!("optional(number(8), run)")),
+    ("verify", in_grammar!("verify(run, 'never')")),
+    ("chunked", in_grammar!("bytes():count(4):chunked(run)")),
+    ("lookahead swallowed", in_grammar!("execute(function (_, ctx)
+        while true do pcall(function () ctx:lookahead() run() end) end end)")),
+    ("grammar on a stream", "local g = haka.grammar.new('g', function ()
+          root = record { bytes():count(14), execute(run) } export(root) end)
+        haka.rule { on = tcp_connection.events.receive_data, options = { streamed = true },
+        eval = function (flow, iter) if flow.srcport == 1001 then g.root:parse(iter) end end }"),
+    ("guard of a machine", "local m = haka.state_machine.new('m', function ()
+          state_type { events = { 'go' }, update = function (_, self) self:trigger('go') end }
+          a = state() a:on { event = events.go, when = run, jump = finish } initial(a) end)
+        haka.rule { on = tcp_connection.events.receive_data, eval = function (flow)
+          if flow.srcport == 1001 then m:instanciate(flow):update() end end }"),
+    ("regular expression, streamed", "local re = require('regexp/pcre').re:compile('(a|b)*c')
+        haka.rule { on = tcp_connection.events.receive_data, options = { streamed = true },
+        eval = function (flow, iter) if flow.srcport == 1001 then
+          local text = haka.vbuffer_from(('ab'):rep(5e4))
+          while true do re:match(text:pos('begin')) pcall(run) end end end }"),
     ("grammar definition", "haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
           if pkt.srcport == 1001 then haka.grammar.new('g', function () local _ = number(8) run() end) end end }"),
     ("property of a result", "local g = haka.grammar.new('g', function ()

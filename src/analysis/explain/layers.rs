@@ -234,6 +234,7 @@ fn link_name(link: LinkType) -> &'static str {
         LinkType::PPP | LinkType::PPP_HDLC | LinkType::C_HDLC => "ppp",
         LinkType::FDDI => "fddi",
         LinkType::NFLOG => "nflog",
+        LinkType::IPOIB => "IP over InfiniBand",
         _ => "link",
     }
 }

@@ -13,8 +13,6 @@
 
 mod encapsulation;
 mod keys;
-#[cfg(test)]
-mod tests;
 
 use std::hash::Hash;
 

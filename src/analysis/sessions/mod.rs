@@ -158,10 +158,7 @@ impl<L: Listener> Observer for Sessions<L> {
         }
         let record = core.packet(packet);
         let frame = core.bytes(packet);
-        let moment = Moment {
-            frame: record.id,
-            timestamp: Timestamp(record.timestamp),
-        };
+        let moment = moment_of(core, packet);
         let listener = &mut self.listener;
         let session = self.flows.entry(flow.id).or_insert_with(|| {
             let (client, server) = ends(flow);
@@ -210,11 +207,7 @@ impl<L: Listener> Observer for Sessions<L> {
         self.with(core, flow, |session, table, told| {
             let last = session.moment;
             for piece in beyond {
-                let record = core.packet(piece.token);
-                session.moment = Moment {
-                    frame: record.id,
-                    timestamp: Timestamp(record.timestamp),
-                };
+                session.moment = moment_of(core, piece.token);
                 session.gap(direction, piece.offset, told);
                 let bytes = bytes_of(core, piece);
                 session.bytes(table, direction, bytes, piece.len as usize, told);
@@ -245,4 +238,18 @@ pub(super) fn bytes_of<'a>(core: &'a Core, piece: &Piece) -> &'a [u8] {
     let from = (record.payload_at + piece.skip) as usize;
     let to = (from + piece.len as usize).min(record.end as usize);
     core.bytes(piece.token).get(from..to).unwrap_or_default()
+}
+
+/// When a packet was complete: for a datagram that came in fragments, with
+/// the last of them.
+pub(super) fn moment_of(core: &Core, packet: u32) -> Moment {
+    let fragments = core.datagrams.get(&packet).into_iter().flatten();
+    let last = fragments
+        .map(|part| core.packet(part.token))
+        .max_by_key(|record| record.id)
+        .unwrap_or_else(|| core.packet(packet));
+    Moment {
+        frame: last.id,
+        timestamp: Timestamp(last.timestamp),
+    }
 }

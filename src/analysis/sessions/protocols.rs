@@ -10,6 +10,9 @@ pub struct Protocol {
     pub name: &'static str,
     /// `proto` of its messages.
     pub proto: &'static str,
+    /// Others turn into it (`STARTTLS`, `CONNECT`): its parser finds where it
+    /// begins and is given every stream. One row may be such.
+    pub searches: bool,
     /// Its parser over TCP.
     pub stream: Option<fn() -> Box<dyn StreamReader>>,
     /// Its parser over UDP.
@@ -21,45 +24,52 @@ pub const PROTOCOLS: &[Protocol] = &[
     Protocol {
         name: "http",
         proto: "http",
+        searches: false,
         stream: Some(stream::<http::Parser>),
         datagrams: None,
     },
     Protocol {
         name: "dns",
         proto: "dns",
-        stream: Some(stream::<dns::parser::StreamParser>),
-        datagrams: Some(datagrams::<dns::parser::Parser>),
+        searches: false,
+        stream: Some(stream::<dns::StreamParser>),
+        datagrams: Some(datagrams::<dns::Parser>),
     },
     Protocol {
         name: "smtp",
         proto: "smtp",
+        searches: false,
         stream: Some(stream::<smtp::Parser>),
         datagrams: None,
     },
     Protocol {
         name: "ftp",
         proto: "ftp",
+        searches: false,
         stream: Some(stream::<ftp::Parser>),
         datagrams: None,
     },
     Protocol {
         name: "ssh",
         proto: "ssh",
+        searches: false,
         stream: Some(stream::<ssh::Parser>),
         datagrams: None,
     },
     Protocol {
         name: "tls",
         proto: "tls",
-        stream: Some(|| Box::<tls::Parser>::default()),
+        searches: true,
+        stream: Some(stream::<tls::Parser>),
         datagrams: None,
     },
     // The same messages, with the version of QUIC that carried them.
     Protocol {
         name: "quic",
         proto: "tls",
+        searches: false,
         stream: None,
-        datagrams: Some(|| Box::<quic::Parser>::default()),
+        datagrams: Some(datagrams::<quic::Parser>),
     },
 ];
 

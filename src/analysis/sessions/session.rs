@@ -3,7 +3,9 @@
 //! The parser is chosen by the first bytes of either direction. Until then
 //! what both say is kept, at most [`MOST_WAITING`] bytes, so that the parser
 //! gets everything in the order of arrival. A direction whose beginning the
-//! capture does not have is tried again with each chunk.
+//! capture does not have is tried again with each chunk. A protocol that others
+//! turn into (`Protocol::searches`) is looked for in every stream, beside the
+//! one that was recognised.
 
 use smallvec::SmallVec;
 
@@ -41,11 +43,14 @@ pub(super) struct Session {
     pub begun: [bool; 2],
     finished: [bool; 2],
     reading: Reading,
+    /// The parser that searches; none while nothing was said.
+    beside: Option<Stream>,
+    wanted: bool,
 }
 
 enum Reading {
-    /// Not recognised yet.
-    Waiting(Waiting),
+    /// Not recognised yet; `None` while nothing was said.
+    Waiting(Option<Box<Waiting>>),
     Stream(Stream),
     Datagrams(&'static Protocol, Box<dyn DatagramReader>),
     /// Nobody wants it, or nobody understands it.
@@ -103,13 +108,16 @@ impl Session {
             next: [0; 2],
             begun: [false; 2],
             finished: [false; 2],
-            reading: Reading::Waiting(Waiting::default()),
+            reading: Reading::Waiting(None),
+            beside: None,
+            wanted: true,
         }
     }
 
     /// Nobody wants the messages of this flow.
     pub fn ignore(&mut self) {
         self.reading = Reading::Nothing;
+        self.wanted = false;
     }
 
     /// The payload of a datagram.
@@ -151,12 +159,15 @@ impl Session {
         told: Told<'_>,
     ) {
         self.next[direction.index()] += wire_len as u64;
-        match &mut self.reading {
-            Reading::Stream(_) => self.read(direction, told, |stream, way, show| {
+        if !self.wanted {
+            return;
+        }
+        if !bytes.is_empty() {
+            self.search(table, direction, bytes);
+            self.read(direction, told, |stream, way, show| {
                 stream.reader.feed(way, bytes, show);
-            }),
-            Reading::Waiting(_) if !bytes.is_empty() => self.wait(table, direction, bytes, told),
-            _ => {}
+            });
+            self.wait(table, direction, bytes, told);
         }
         if bytes.len() < wire_len {
             self.skip(direction, (wire_len - bytes.len()) as u64, told);
@@ -174,15 +185,14 @@ impl Session {
     }
 
     fn skip(&mut self, direction: Direction, missing: u64, told: Told<'_>) {
-        match &mut self.reading {
-            Reading::Stream(_) => self.read(direction, told, |stream, way, show| {
-                stream.reader.gap(way, missing, show);
-            }),
-            Reading::Waiting(waiting) => {
+        self.read(direction, told, |stream, way, show| {
+            stream.reader.gap(way, missing, show);
+        });
+        if let Reading::Waiting(waiting) = &mut self.reading {
+            if let Some(waiting) = waiting {
                 waiting.forget(direction);
-                self.begun[direction.index()] = false;
             }
-            _ => {}
+            self.begun[direction.index()] = false;
         }
     }
 
@@ -197,7 +207,7 @@ impl Session {
 
     /// The sender in a direction broke off.
     pub fn rst(&mut self, direction: Direction) {
-        if let Reading::Stream(stream) = &mut self.reading {
+        for stream in self.streams() {
             let way = stream.turned(direction);
             stream.reader.rst(way);
         }
@@ -218,10 +228,47 @@ impl Session {
         &mut self,
         direction: Direction,
         told: Told<'_>,
-        read: impl FnOnce(&mut Stream, Direction, Show<'_>),
+        read: impl Fn(&mut Stream, Direction, Show<'_>),
     ) {
-        if let Reading::Stream(stream) = &mut self.reading {
-            stream.read(direction, self.moment, told, read);
+        let moment = self.moment;
+        for stream in self.streams() {
+            stream.read(direction, moment, told, &read);
+        }
+    }
+
+    fn streams(&mut self) -> impl Iterator<Item = &mut Stream> {
+        let recognised = match &mut self.reading {
+            Reading::Stream(stream) => Some(stream),
+            _ => None,
+        };
+        recognised.into_iter().chain(&mut self.beside)
+    }
+
+    /// With the first bytes begins whoever searches for its own.
+    fn search(&mut self, table: &'static [Protocol], direction: Direction, bytes: &[u8]) {
+        if self.beside.is_some() {
+            return;
+        }
+        let row = table.iter().find(|row| row.searches);
+        let Some((protocol, make)) = row.and_then(|row| Some((row, row.stream?))) else {
+            return;
+        };
+        let found = application::of_stream(bytes, self.ports());
+        let speaker = found.map_or(Speaker::Either, |found| found.speaker);
+        self.beside = Some(Stream {
+            protocol,
+            reader: make(),
+            swapped: self.opens(direction, speaker) == Direction::ToClient,
+        });
+    }
+
+    /// The direction of the opener, given who speaks in `direction`: where no
+    /// SYN told who opened the flow, what is said does.
+    fn opens(&self, direction: Direction, speaker: Speaker) -> Direction {
+        match (self.opener, speaker) {
+            (Opener::FirstSender(_), Speaker::Client) => direction,
+            (Opener::FirstSender(_), Speaker::Server) => direction.opposite(),
+            _ => self.opener.direction(),
         }
     }
 
@@ -237,6 +284,7 @@ impl Session {
         let Reading::Waiting(waiting) = &mut self.reading else {
             return;
         };
+        let waiting = waiting.get_or_insert_default();
         waiting.keep(direction, self.moment, bytes);
         let start = &mut waiting.halves[direction.index()];
         if let Some(found) = application::of_stream(&start.bytes, ports) {
@@ -264,22 +312,16 @@ impl Session {
     }
 
     fn recognise(&mut self, table: &'static [Protocol], direction: Direction, found: Application) {
-        let row = find(table, found.name);
+        // What searches has found it already.
+        let row = find(table, found.name).filter(|row| !row.searches);
         let Some((protocol, make)) = row.and_then(|row| Some((row, row.stream?))) else {
             self.reading = Reading::Nothing;
             return;
         };
-        let by_opener = self.opener.direction();
-        // Where no SYN told who opened the flow, what is said does.
-        let opener = match (self.opener, found.speaker) {
-            (Opener::FirstSender(_), Speaker::Client) => direction,
-            (Opener::FirstSender(_), Speaker::Server) => direction.opposite(),
-            _ => by_opener,
-        };
         self.reading = Reading::Stream(Stream {
             protocol,
             reader: make(),
-            swapped: opener == Direction::ToClient,
+            swapped: self.opens(direction, found.speaker) == Direction::ToClient,
         });
     }
 }

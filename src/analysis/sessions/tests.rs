@@ -103,14 +103,49 @@ const TABLE: &[Protocol] = &[
     Protocol {
         name: "http",
         proto: "lines",
+        searches: false,
         stream: Some(stream::<Lines>),
         datagrams: None,
     },
     Protocol {
         name: "dns",
         proto: "grams",
+        searches: false,
         stream: None,
         datagrams: Some(datagrams::<Lines>),
+    },
+];
+
+/// Says nothing before the word `secret`.
+#[derive(Clone, Default)]
+struct Secrets {
+    begun: bool,
+}
+
+impl SessionParser for Secrets {
+    type Message = Line;
+
+    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Line> {
+        self.begun |= bytes.starts_with(b"secret");
+        let len = bytes.len();
+        self.begun
+            .then_some(Line::Datagram { len })
+            .into_iter()
+            .collect()
+    }
+    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Line> {
+        self.feed_initiator(bytes)
+    }
+}
+
+const WITH_SECRETS: &[Protocol] = &[
+    TABLE[0],
+    Protocol {
+        name: "tls",
+        proto: "secrets",
+        searches: true,
+        stream: Some(stream::<Secrets>),
+        datagrams: None,
     },
 ];
 
@@ -153,13 +188,17 @@ impl Hooks for Nobody {
 
 /// Runs raw IPv4 packets through an engine that is observed.
 fn run(packets: &[Vec<u8>], unwanted: Option<u64>) -> Vec<String> {
+    run_with(TABLE, packets, unwanted)
+}
+
+fn run_with(table: &'static [Protocol], packets: &[Vec<u8>], unwanted: Option<u64>) -> Vec<String> {
     let said = Rc::new(RefCell::new(Said {
         unwanted,
         ..Said::default()
     }));
     let engine = Engine::new(Settings::new(Profile::Wero)).expect("there is room for arenas");
     let engine = Rc::new(RefCell::new(engine));
-    let sessions = Sessions::with_protocols(TABLE, Shared(said.clone()));
+    let sessions = Sessions::with_protocols(table, Shared(said.clone()));
     engine.borrow_mut().core.observer = Some(Box::new(sessions));
     let drain = || {
         engine::run(&engine, &mut Nobody, &mut |_| {});
@@ -376,5 +415,31 @@ fn datagrams_are_read_one_by_one() {
     assert_eq!(
         run(&packets, None),
         ["1 5000 grams datagram len=12", "2 53 grams datagram len=8"]
+    );
+}
+
+#[test]
+fn a_protocol_that_searches_is_found_inside_others_and_alone() {
+    let packets = after_handshake(&[
+        up(0, b"GET / HTTP/1.1\n"),
+        down(0, b"secret1"),
+        up(15, b"secret22"),
+    ]);
+    assert_eq!(
+        run_with(WITH_SECRETS, &packets, None),
+        [
+            "4 4000 lines request line=GET / HTTP/1.1",
+            "5 80 secrets datagram len=7",
+            "6 4000 secrets datagram len=8",
+            "6 4000 lines rest broken=false line=secret22",
+            "6 80 lines rest broken=false line=secret1",
+        ]
+    );
+    // A handshake record: named by its first bytes, and read once.
+    let hello = [b"secret".as_slice(), &[0; 20]].concat();
+    let alone = after_handshake(&[up(0, &hello)]);
+    assert_eq!(
+        run_with(WITH_SECRETS, &alone, None),
+        ["4 4000 secrets datagram len=26"]
     );
 }

@@ -16,8 +16,6 @@
 mod event;
 mod recent;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

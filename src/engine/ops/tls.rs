@@ -71,8 +71,9 @@ mod number {
 
 impl Engine {
     fn handshake(&mut self, flow: u32, generation: u32) -> Result<&mut Messages, Status> {
-        if self.current_flow(flow, generation)? != protocol::TCP {
-            return Err(Status::Unsupported);
+        if self.current_flow(flow, generation)? == protocol::UDP {
+            let found = self.common.quic.messages(flow, generation);
+            return found.ok_or(Status::Stale);
         }
         let session = self.tls_session(flow).ok_or(Status::Stale)?;
         Ok(&mut session.messages)

@@ -32,22 +32,28 @@ end
 local function set_at(o, index, text)
   local status = line_set(E, o[' s'], o[' g'], o[' m'], index, text, #text)
   if status == 0 then return end
-  if status == STALE then
-    error(format('the %s message is gone: keep what you need of it', o[' n']), 0)
-  elseif status == READ_ONLY then
-    error('read only buffer', 0)
+  if status == STALE or status == READ_ONLY then
+    error(format('the %s message has left, or cannot be changed', o[' n']), 0)
   elseif status == BAD_VALUE then
     error('a line cannot hold a line break or more than 4096 bytes', 0)
   end
   native.check(status, o[' n'] .. ' message')
 end
 
+-- Nil once the message is gone, as is all that is read of it.
 local function first(o)
   local text = text_at(o, 0)
-  if not text then
-    error(format('the %s message is gone: keep what you need of it', o[' n']), 0)
-  end
   return text
+end
+
+-- A getter of what a pattern finds in the line.
+local function part(pattern)
+  return function (o)
+    local text = text_at(o, 0)
+    if not text then return nil end
+    local value = match(text, pattern)
+    return value
+  end
 end
 
 -- Classes of messages ---------------------------------------------------------------
@@ -77,13 +83,8 @@ local function message_class(name, getters, setters, printed)
   return meta
 end
 
-local function verb_of(o)
-  return match(first(o), '^%s*(%S*)')
-end
-
-local function parameter_of(o)
-  return match(first(o), '^%s*%S+%s+(.-)%s*$')
-end
+local verb_of = part('^%s*(%S*)')
+local parameter_of = part('^%s*%S+%s+(.-)%s*$')
 
 local function set_command(o, verb, parameter)
   local text = tostring(verb)
@@ -136,7 +137,7 @@ end
 
 local function last_line(o)
   local index = 0
-  local text = first(o)
+  local text = first(o) or ''
   while true do
     index = index + 1
     local next = text_at(o, index)
@@ -167,7 +168,7 @@ local Response = message_class('response', {
 local classes = { command = Command, response = Response }
 
 dialogue.class = message_class
-dialogue.first = first
+dialogue.first, dialogue.part = first, part
 dialogue.set_first = set_line
 
 local function message(kind, slot, class)

@@ -151,6 +151,7 @@ fn other_link(link: LinkType, bytes: &[u8]) -> Result<Below, Malformed> {
         LinkType::C_HDLC => hdlc(bytes, false),
         LinkType::FDDI => fddi(bytes),
         LinkType::NFLOG => nflog(bytes),
+        LinkType::IPOIB => ipoib(bytes),
         _ => Ok(Below::direct(Network::Unsupported, 0)),
     }
 }
@@ -378,6 +379,14 @@ fn fddi(bytes: &[u8]) -> Result<Below, Malformed> {
     }
     // A kind below the ethertypes sends it through LLC.
     by_ethertype(bytes, 0, 13)
+}
+
+/// IP over InfiniBand as captured: a global route header, ethertype, and two
+/// bytes of nothing (RFC 4391, 6).
+fn ipoib(bytes: &[u8]) -> Result<Below, Malformed> {
+    const ROUTE: usize = 40;
+    let header = chunk::<4>(bytes, ROUTE).ok_or_else(|| truncated(Layer::Link, ROUTE))?;
+    by_ethertype(bytes, u16::from_be_bytes([header[0], header[1]]), ROUTE + 4)
 }
 
 /// Netfilter's log messages: attributes in the byte order of the machine that

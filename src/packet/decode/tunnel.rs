@@ -37,6 +37,8 @@ pub enum TunnelKind {
     Gtpu,
     /// RFC 4380.
     Teredo,
+    /// Anything in anything (draft-massar-v6ops-ayiya-02): IP here.
+    Ayiya,
 }
 
 impl TunnelKind {
@@ -54,6 +56,7 @@ impl TunnelKind {
             TunnelKind::Geneve => "geneve",
             TunnelKind::Gtpu => "gtpu",
             TunnelKind::Teredo => "teredo",
+            TunnelKind::Ayiya => "ayiya",
         }
     }
 }
@@ -120,6 +123,7 @@ fn by_udp_port(bytes: &[u8], ip: &IpHeader, udp: &UdpHeader) -> Option<Inner> {
         (6081, _) => geneve,
         (2152, _) | (_, 2152) => gtpu,
         (3544, _) | (_, 3544) => teredo,
+        (5072, _) | (_, 5072) => ayiya,
         _ => return None,
     };
     in_udp(bytes, ip, udp, read)
@@ -440,6 +444,31 @@ fn teredo(bytes: &[u8], at: usize, end: usize) -> Option<Inner> {
     Some(Inner {
         kind: TunnelKind::Teredo,
         below: Below::direct(network, next),
+        id: 0,
+        end,
+    })
+}
+
+/// AYIYA (draft-massar-v6ops-ayiya-02, 3): a header of lengths and methods, a
+/// time, who sends it, a signature, then the packet.
+fn ayiya(bytes: &[u8], at: usize, end: usize) -> Option<Inner> {
+    const FORWARD: u8 = 1;
+    const MAX_IDENTITY: u8 = 6;
+    let &[identity, signature, operation, next] = chunk::<4>(bytes, at)?;
+    let identity = identity >> 4;
+    if operation & 0x0f != FORWARD || identity > MAX_IDENTITY {
+        return None;
+    }
+    let network = match next {
+        protocol::IPV4 => Network::Ipv4,
+        protocol::IPV6 => Network::Ipv6,
+        _ => return None,
+    };
+    let at = at + 8 + (1 << identity) + usize::from(signature >> 4) * 4;
+    let below = Below::direct(network, at);
+    is_plausible(bytes, &below, end).then_some(Inner {
+        kind: TunnelKind::Ayiya,
+        below,
         id: 0,
         end,
     })

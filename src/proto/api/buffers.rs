@@ -271,6 +271,7 @@ pub const OBJECTS: &[Object] = &[
                 "nil",
                 "Shows all of them the new bytes.",
             ),
+            method("close", &[], "nil", "Ends all of them."),
         ],
     ),
 ];

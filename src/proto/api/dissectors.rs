@@ -102,7 +102,7 @@ pub const OBJECTS: &[Object] = &[
     .open(),
     Object::new(
         "packet_dissector",
-        "A packet of a dissector made of `haka.helper.PacketDissector`. The fields of its grammar are its own.",
+        "A packet of a dissector made of `haka.helper.PacketDissector`. The fields of its grammar, and `validate` of their result, are its own.",
         &[
             method("receive", &[], "nil", "Parses, raises `receive_packet`, and hands the payload on."),
             method("preceive", &[], "nil", "As `receive`, with errors contained."),
@@ -112,7 +112,6 @@ pub const OBJECTS: &[Object] = &[
             method("forge", &[arg("parent", "any")], "nil", "Puts the payload back into the parent."),
             method("forge_payload", ON_PAYLOAD, "nil", "Hook before that: lengths and checksums are made right here."),
             method("inject", &[], "nil", "Puts a packet that a rule made into the traffic."),
-            method("validate", &[], "nil", "Makes fields right that were set to nil."),
         ],
     )
     .over(&["dissector"])

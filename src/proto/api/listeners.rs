@@ -1,6 +1,6 @@
 //! What listeners of the engine's events are called with.
 
-use super::{Argument, arg, http, tls};
+use super::{Argument, arg, dialogues, http, tls};
 use crate::event::{EVENTS, EventRow};
 
 pub(super) const DIRECTION: Argument = arg("direction", "'up'|'down'");
@@ -19,7 +19,7 @@ pub struct Row {
 }
 
 fn application(row: &EventRow) -> Option<&'static Row> {
-    [http::LISTENERS, tls::LISTENERS]
+    [http::LISTENERS, tls::LISTENERS, dialogues::LISTENERS]
         .into_iter()
         .flatten()
         .find(|one| (one.dissector, one.event) == (row.dissector, row.name))

@@ -8,6 +8,7 @@
 
 mod buffers;
 mod console;
+mod dialogues;
 mod dissectors;
 mod dns;
 mod events;
@@ -23,11 +24,13 @@ mod regexps;
 pub mod sandbox;
 mod states;
 mod suggest;
+mod text;
 mod tls;
 mod values;
 
 pub use listeners::{listener, policies, policies_told, streamed_listener};
 pub use suggest::{closest, hint};
+pub use text::{function_type, parameters};
 
 use super::PROTOCOLS;
 use super::field::{Field, Shape};
@@ -218,6 +221,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
         dns::OBJECTS,
         http::OBJECTS,
         tls::OBJECTS,
+        dialogues::OBJECTS,
     ]
     .into_iter()
     .flatten()

@@ -31,6 +31,12 @@ pub const LISTENERS: &[Row] = &[
         plain: &[TLS, arg("alert", "tls.alert"), DIRECTION],
         streamed: None,
     },
+    Row {
+        dissector: "quic",
+        event: "client_hello",
+        plain: &[arg("quic", "quic"), arg("hello", "tls.client_hello")],
+        streamed: None,
+    },
 ];
 
 const NAME: Member = property("name", "string", "Name of the dissector.");
@@ -112,6 +118,23 @@ pub const OBJECTS: &[Object] = &[
     )
     .open()
     .over(&["tcp_connection"]),
+    Object::new(
+        "quic",
+        "A flow that speaks QUIC, as far as anyone can read it; what it does not know is asked of its flow.",
+        &[
+            NAME,
+            CLIENT_HELLO,
+            method("drop", &[], "nil", "Drops the flow: this datagram and all that follow."),
+            ERROR,
+            CAN_CONTINUE,
+            CONTINUE,
+            OWN_PARENT,
+            TRIGGER,
+            ALERT,
+        ],
+    )
+    .open()
+    .over(&["udp_connection"]),
     Object::new(
         "tls.client_hello",
         "What a client offers. Parts are taken out of the message when they are first read.",
@@ -204,4 +227,5 @@ pub const OBJECTS: &[Object] = &[
     )
     .open(),
     Object::new("tls_module", "TLS over TCP connections.", &[]).module("protocol/tls"),
+    Object::new("quic_module", "The hellos of QUIC.", &[]).module("protocol/quic"),
 ];

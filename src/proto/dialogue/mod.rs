@@ -23,6 +23,8 @@ use crate::proto::line::Anomaly;
 /// The events of a protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Events {
+    /// Name of the dissector.
+    pub dissector: &'static str,
     /// A message of the client, and one of the server.
     pub messages: [EventKind; 2],
     pub anomaly: EventKind,

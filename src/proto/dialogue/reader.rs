@@ -82,7 +82,7 @@ impl Application for Reader {
             Ok(None) => self.read(seat),
             Err(error) => Err(error),
         };
-        outcome.unwrap_or_else(|_| refuse(seat, "bytes that could not be kept"))
+        outcome.unwrap_or_else(|_| self.refuse(seat, "bytes that could not be kept"))
     }
 
     fn close(&mut self, core: &mut Core) {
@@ -90,12 +90,6 @@ impl Application for Reader {
             side.contents.close(core);
         }
     }
-}
-
-/// An alert, and the connection is dropped.
-fn refuse(seat: &mut Seat<'_>, why: &str) -> Turn {
-    seat.core().alert(why, true, None);
-    Turn::Refuse
 }
 
 impl Reader {
@@ -126,6 +120,13 @@ impl Reader {
             .find(|side| side.shown.serial == serial)
             .ok_or(Refusal::Sent)?;
         side.shown.set(index, text)
+    }
+
+    /// An alert, and the connection is dropped.
+    fn refuse(&self, seat: &mut Seat<'_>, why: &str) -> Turn {
+        let text = format!("{}: {why}", self.dialect.events().dissector);
+        seat.core().alert(text, true, None);
+        Turn::Refuse
     }
 
     fn side(&mut self, direction: Direction) -> &mut Side {
@@ -168,7 +169,7 @@ impl Reader {
                 Heard::More => {
                     seat.advance(used as u64);
                     let long = self.side(direction).raw.len() > MESSAGE_CAP;
-                    long.then(|| refuse(seat, "a message too long to be read"))
+                    long.then(|| self.refuse(seat, "a message too long to be read"))
                 }
                 Heard::Wait => {
                     self.side(direction).waiting = true;
@@ -417,10 +418,9 @@ impl Reader {
                     seat.edit(bytes + ending + len, len, &text)?;
                 }
                 _ => {
-                    return Ok(Some(refuse(
-                        seat,
-                        "a chunk of mail changed, but not its size",
-                    )));
+                    return Ok(Some(
+                        self.refuse(seat, "a chunk of mail changed, but not its size"),
+                    ));
                 }
             }
         }

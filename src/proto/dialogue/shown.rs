@@ -152,7 +152,7 @@ mod tests {
             .edits()
             .map(|edit| (edit.back, edit.len, edit.text))
             .collect();
-        assert_eq!(edits, [(11, 9, &b"250 3"[..]), (23, 7, b"250-first")]);
+        assert_eq!(edits, [(11, 9, &b"250 3"[..]), (24, 7, b"250-first")]);
         assert_eq!(shown.len(), 11 + 8 + 7);
     }
 

@@ -15,6 +15,7 @@ local M, MASK = host.dns, host.dns_mask
 local F, FLOW_MASK = host.flows, host.flow_mask
 local TYPES = host.dns_types
 local to_string = host.ffi.string
+local new_table = require('table.new')
 local new_address, is_address = lib.address.new, lib.address.is
 local error, ipairs, pairs, rawget, rawset, setmetatable, tonumber, tostring, type =
   error, ipairs, pairs, rawget, rawset, setmetatable, tonumber, tostring, type
@@ -392,10 +393,15 @@ local function section(o, number)
   local m = record(o)
   local entry = number == 0 and Question or Record
   local s, g, first = o[' s'], o[' g'], m.first[number]
-  list = { [' o'] = o }
-  for i = first, m.first[number + 1] - 1 do
-    list[i - first + 1] = setmetatable({ [' s'] = s, [' g'] = g, [' i'] = i }, entry)
+  local count = m.first[number + 1] - first
+  list = new_table(count, 1)
+  list[' o'] = o
+  for i = 1, count do
+    list[i] = setmetatable({ [' s'] = s, [' g'] = g, [' i'] = first + i - 1 }, entry)
   end
+  -- The first question may have been looked at by itself.
+  local question = number == 0 and count > 0 and rawget(o, ' q')
+  if question then list[1] = question end
   setmetatable(list, metas[number])
   rawset(o, KEYS[number], list)
   return list
@@ -462,6 +468,7 @@ local function take_out(list, number, which)
   check(ops.dns_remove(E, o[' s'], o[' g'], number, found[' i']), 'dns message')
   remove(list, place)
   rawset(found, ' i', -1)
+  if number == 0 then rawset(o, ' q', false) end
   renumber(o)
 end
 
@@ -472,6 +479,7 @@ local function clear(list, number)
     rawset(list[i], ' i', -1)
     list[i] = nil
   end
+  if number == 0 then rawset(o, ' q', false) end
   renumber(o)
 end
 
@@ -553,8 +561,15 @@ end
 
 -- The first question; Haka knew of no other.
 function getters.question(o)
-  local list = section(o, 0)
-  return list[1]
+  local question = rawget(o, ' q')
+  if question then return question end
+  local list = rawget(o, ' 0')
+  if list then return list[1] end
+  local m = record(o)
+  if m.first[1] == 0 then return nil end
+  question = setmetatable({ [' s'] = o[' s'], [' g'] = o[' g'], [' i'] = 0 }, Question)
+  rawset(o, ' q', question)
+  return question
 end
 
 local methods = {}
@@ -629,7 +644,8 @@ message = function (slot)
   local generation = M[band(slot, MASK)].generation
   local o = cache[slot + 1]
   if o and rawget(o, ' g') == generation then return o end
-  o = setmetatable({ [' s'] = slot, [' g'] = generation }, Result)
+  -- Places for what is mostly looked at: a table that grows costs more.
+  o = setmetatable({ [' s'] = slot, [' g'] = generation, [' q'] = false, [' 1'] = false }, Result)
   cache[slot + 1] = o
   return o
 end

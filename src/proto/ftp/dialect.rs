@@ -10,6 +10,7 @@ use crate::proto::dialogue::{Dialect, Events, Heard, Reader, Shown};
 use crate::proto::line::{self, Anomaly};
 
 static EVENTS: Events = Events {
+    dissector: "ftp",
     messages: [EventKind::FtpCommand, EventKind::FtpResponse],
     anomaly: EventKind::FtpAnomaly,
     content: None,

@@ -3,7 +3,7 @@
 //! Versions 1 (RFC 9000, 9001) and 2 (RFC 9369) and the drafts that were
 //! used widely. [`header`] takes datagrams apart, [`keys`] opens packets,
 //! [`gather`] puts CRYPTO frames in order, [`reader`] follows a flow,
-//! [`Parser`] gives owned messages. All that follows the handshake keys is
+//! [`Parser`] gives owned messages, [`session`] shows them to rules. All that follows the handshake keys is
 //! encrypted and never looked at.
 
 pub mod fuzz;
@@ -12,6 +12,7 @@ pub mod header;
 pub mod keys;
 mod parser;
 pub mod reader;
+pub mod session;
 #[cfg(test)]
 mod tests;
 

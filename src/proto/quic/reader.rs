@@ -108,6 +108,13 @@ impl Reader {
             .map(|connection| connection.version)
     }
 
+    /// The hello of the client that sends in that direction is not whole.
+    pub fn is_gathering(&self, direction: Direction) -> bool {
+        self.connection.as_ref().is_some_and(|connection| {
+            direction == connection.client && !connection.sides[usize::from(true)].done
+        })
+    }
+
     /// Nothing will be found in this flow any more.
     pub fn is_done(&self) -> bool {
         self.failures >= MOST_FAILURES || self.connections > MOST_CONNECTIONS

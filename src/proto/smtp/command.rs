@@ -81,6 +81,33 @@ impl Asked {
     }
 }
 
+/// Whether a line begins with a verb of SMTP (RFC 5321, 4.1.1, and the
+/// extensions that are in use).
+pub fn is_known(text: &[u8]) -> bool {
+    const VERBS: [&[u8]; 18] = [
+        b"EHLO",
+        b"HELO",
+        b"LHLO",
+        b"MAIL",
+        b"RCPT",
+        b"DATA",
+        b"BDAT",
+        b"RSET",
+        b"VRFY",
+        b"EXPN",
+        b"HELP",
+        b"NOOP",
+        b"QUIT",
+        b"AUTH",
+        b"STARTTLS",
+        b"ETRN",
+        b"XCLIENT",
+        b"XFORWARD",
+    ];
+    let (verb, _) = line::command_line(text);
+    VERBS.iter().any(|known| verb.eq_ignore_ascii_case(known))
+}
+
 /// Size of a chunk and whether it is the mail's last: `BDAT size [LAST]`.
 pub fn chunk(text: &[u8]) -> Option<(u64, bool)> {
     let (_, parameter) = line::command_line(text);

@@ -10,6 +10,7 @@ use crate::proto::dialogue::{Dialect, Events, Heard, Reader};
 use crate::proto::line::{self, Anomaly};
 
 static EVENTS: Events = Events {
+    dissector: "smtp",
     messages: [EventKind::SmtpCommand, EventKind::SmtpResponse],
     anomaly: EventKind::SmtpAnomaly,
     content: Some(EventKind::SmtpMailContent),

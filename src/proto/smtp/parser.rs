@@ -370,6 +370,17 @@ mod tests {
     }
 
     #[test]
+    fn behind_lost_bytes_only_commands_of_smtp_count() {
+        let mut parser = Parser::default();
+        parser.feed_responder(b"220 hi\r\n");
+        parser.gap(Direction::ToServer, 100);
+        let messages =
+            parser.feed_initiator(b"rest of a mail\r\nAAAA BBBB\r\n.\r\nQUIT\r\nodd\r\n");
+        let told: Vec<_> = messages.iter().map(short).collect();
+        assert_eq!(told, ["QUIT", "odd"]);
+    }
+
+    #[test]
     fn messages_have_the_documented_names() {
         let json = |message: &Message| serde_json::to_string(message).expect("it serialises");
         let command = Message::Command(Command::of(b"MAIL FROM:<a>"));

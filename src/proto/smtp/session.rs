@@ -54,8 +54,11 @@ enum Client {
         left: u64,
         last: bool,
     },
-    /// The place in the conversation was lost: up to the next line.
-    Lost,
+    /// The place in the conversation was lost, maybe in a mail: up to a line
+    /// with a verb of SMTP. `aligned` once a line begins.
+    Lost {
+        aligned: bool,
+    },
 }
 
 /// One connection.
@@ -192,7 +195,7 @@ impl Session {
         match &mut self.client {
             Client::Chunk { left, .. } if *left > bytes => *left -= bytes,
             Client::Mail(end) => end.skip(),
-            _ => self.client = Client::Lost,
+            _ => self.client = Client::Lost { aligned: false },
         }
     }
 
@@ -201,7 +204,7 @@ impl Session {
             return (0, Found::More);
         }
         match &mut self.client {
-            Client::Lines => self.command(bytes),
+            Client::Lines => self.command(bytes, false),
             Client::Credentials => {
                 let (used, complete) = self.client_line.read(bytes, LINE_CAP);
                 if !complete {
@@ -256,23 +259,37 @@ impl Session {
                 }
                 (used, Found::MailEnd { end: 0 })
             }
-            Client::Lost => {
-                let (used, complete) = self.client_line.read(bytes, 0);
-                if !complete {
-                    return (used, Found::More);
+            Client::Lost { aligned } => {
+                if std::mem::replace(aligned, true) {
+                    return self.command(bytes, true);
                 }
-                self.client = Client::Lines;
-                (used, Found::Skipped)
+                *aligned = false;
+                let (used, complete) = self.client_line.read(bytes, 0);
+                *aligned = complete;
+                let found = if complete {
+                    Found::Skipped
+                } else {
+                    Found::More
+                };
+                (used, found)
             }
         }
     }
 
-    fn command(&mut self, bytes: &[u8]) -> (usize, Found) {
+    /// Reads a command; while the place is lost, only one of SMTP's own.
+    fn command(&mut self, bytes: &[u8], lost: bool) -> (usize, Found) {
         let (used, complete) = self.client_line.read(bytes, LINE_CAP);
         if !complete {
             return (used, Found::More);
         }
         let text = std::mem::take(&mut self.client_line);
+        if lost && !command::is_known(text.text()) {
+            self.client_line = text;
+            return (used, Found::Skipped);
+        }
+        if lost {
+            self.client = Client::Lines;
+        }
         if text.is_cut() {
             self.note(anomaly::LINE_TOO_LONG, || line::excerpt(text.text()));
         }

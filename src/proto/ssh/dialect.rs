@@ -10,6 +10,7 @@ use crate::proto::dialogue::{Dialect, Events, Heard, Reader};
 use crate::proto::line::{self, Anomaly};
 
 static EVENTS: Events = Events {
+    dissector: "ssh",
     messages: [EventKind::SshBanner, EventKind::SshBanner],
     anomaly: EventKind::SshAnomaly,
     content: None,

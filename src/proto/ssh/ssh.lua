@@ -3,15 +3,8 @@
 local _, lib = ...
 
 local application, dialogue = lib.application, lib.dialogue
-local first, match, tostring = dialogue.first, string.match, tostring
-local format = string.format
-
-local function part(pattern)
-  return function (banner)
-    local value = match(first(banner), pattern)
-    return value
-  end
-end
+local first, part = dialogue.first, dialogue.part
+local format, tostring = string.format, tostring
 
 local version = part('^SSH%-([^-]*)%-')
 local software = part('^SSH%-[^-]*%-([^ ]*)')

@@ -55,6 +55,8 @@ pub struct Connection {
     /// Segments carry a signature (RFC 2385, RFC 5925): changed ones would
     /// be refused, so rules can read but not edit.
     pub signed: bool,
+    /// VLAN tags of the packet that opened it, for packets of our own making.
+    pub tags: Option<Box<[u8]>>,
 }
 
 /// How far the checksums of a sender can be believed.
@@ -285,5 +287,29 @@ impl Connection {
 
     pub fn half(&mut self, direction: Direction) -> &mut Half {
         &mut self.halves[direction.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_go_on_where_numbers_wrap() {
+        const WRAP: u64 = 1 << 32;
+        let half = |base: u32, next: u64| Half {
+            base,
+            next,
+            started: true,
+            ..Half::default()
+        };
+        for base in [0, 7, u32::MAX] {
+            for next in [WRAP - 3, WRAP, 5 * WRAP + 2] {
+                let half = half(base, next);
+                for offset in [next - 1000, next, next + 1000] {
+                    assert_eq!(half.offset_of(half.seq_at(offset)), offset as i64);
+                }
+            }
+        }
     }
 }

@@ -31,6 +31,8 @@ impl Chunk {
 pub struct Kept {
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// Up to here the receiver has everything.
+    acknowledged: u64,
 }
 
 impl Kept {
@@ -55,6 +57,7 @@ impl Kept {
 
     /// Forgets chunks that the receiver has entirely.
     pub fn acknowledge(&mut self, pool: &mut ExtentPool, offset: u64) {
+        self.acknowledged = self.acknowledged.max(offset);
         while self
             .chunks
             .front()
@@ -78,6 +81,12 @@ impl Kept {
         while !self.chunks.is_empty() {
             self.drop_oldest(pool);
         }
+    }
+
+    /// Whether bytes from `offset` on were forgotten although their receiver
+    /// did not acknowledge them: the cap took them.
+    pub fn lost(&self, offset: u64, begins: u64) -> bool {
+        offset.max(self.acknowledged) < begins
     }
 
     #[inline]

@@ -9,6 +9,7 @@
 
 use super::Tcp;
 use super::segment::{self, Segment};
+use crate::event::Level;
 use crate::flow::Direction;
 use crate::packet::decode::TcpHeader;
 use crate::packet::record::flag;
@@ -86,6 +87,18 @@ impl Tcp<'_> {
         self.write_numbers(flow, direction, slot, &segment, seq);
     }
 
+    /// A retransmission asks for judged bytes that the cap of kept bytes took.
+    /// Untouched streams repeat them as their sender has them; where rules
+    /// edited, nobody can, and the connection stands still.
+    fn cannot_repeat(&mut self, edited: bool) {
+        self.core.stats.forgotten_bytes += 1;
+        if edited {
+            self.core.log_line(Level::Warn, "tcp", || {
+                "edited bytes are lost: more were under way than kept_bytes allows".into()
+            });
+        }
+    }
+
     /// The judged payload of a segment. `None` if it is the packet's own or
     /// cannot be told.
     fn judged_payload(
@@ -134,8 +147,10 @@ impl Tcp<'_> {
         let mut start = heavy
             .kept
             .copy(&self.core.bufs.extents, new.clone(), &mut payload);
+        let lost = heavy.kept.lost(new.start, start);
         if !edited {
-            // What is forgotten was acknowledged: none of it will be taken.
+            // What is forgotten was acknowledged, and none of it is taken; or
+            // the cap took it, and the policy is to believe the sender.
             let forgotten = head + (start - new.start) as usize;
             payload.splice(
                 ..0,
@@ -156,6 +171,9 @@ impl Tcp<'_> {
         let truncated = !rest && !behind.is_empty();
         let loses_fin =
             segment.fin() && !rest && fin_left.is_none() && (edited || truncated || fin.is_some());
+        if lost {
+            self.cannot_repeat(edited);
+        }
         Some(Rebuilt {
             payload,
             start,

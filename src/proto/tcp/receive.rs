@@ -13,6 +13,7 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::{FlowRecord, flags};
 use crate::flow::table::Opening;
+use crate::packet::{LinkType, build};
 use crate::proto::{application, ip};
 
 mod stage {
@@ -213,7 +214,14 @@ impl Tcp<'_> {
             Ok(flow) => flow,
             Err(_) => return self.no_room(frame, opening),
         };
-        let side = self.connections.insert(Connection::default());
+        let packet = self.core.packet(frame.packet);
+        let link = LinkType(packet.link);
+        let tagged = packet.vlan != 0 && packet.tunnel == 0;
+        let tags = tagged.then(|| build::vlan_tags(self.core.bytes(frame.packet), link).into());
+        let side = self.connections.insert(Connection {
+            tags,
+            ..Connection::default()
+        });
         self.core.stats.flows += 1;
         if let Some(record) = self.core.flows.live_mut(flow) {
             record.side = side;

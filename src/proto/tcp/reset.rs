@@ -51,9 +51,13 @@ impl Tcp<'_> {
         };
         let mut packet = Vec::with_capacity(60);
         build::tcp(&mut packet, source, target, seq, TcpHeader::RST);
-        let slot = self.core.forge(&packet, frame.packet)?;
+        let tags = self.connections.get(record.side)?.tags.as_deref();
+        let slot = self
+            .core
+            .forge_tagged(&packet, frame.packet, tags.unwrap_or_default())?;
         ip::adopt(self.core, slot);
         let packet = self.core.packet_mut(slot);
+        packet.vlan = record.vlan;
         packet.dirty = dirty::NETWORK | dirty::TRANSPORT | dirty::REBUILT;
         Some(slot)
     }

@@ -358,3 +358,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn holes_across_four_gigabytes_are_filled() {
+    const WRAP: u64 = 1 << 32;
+    let next = WRAP - 5;
+    let mut assembler = roomy();
+    for (offset, len, token) in [(WRAP + 5, 10, 3), (WRAP, 5, 2)] {
+        let waits = assembler.insert(next, offset, len, token);
+        assert!(matches!(waits, Inserted::Accepted { ready: None, .. }));
+    }
+    assert_eq!(assembler.first_gap(next), Some(next..WRAP));
+    assert!(assembler.pop_ready(next).is_none());
+    let Inserted::Accepted {
+        ready: Some(first), ..
+    } = assembler.insert(next, next, 5, 1)
+    else {
+        panic!("it is in order")
+    };
+    assert_eq!((first.offset, first.end()), (next, WRAP));
+    let rest = pop_all(&mut assembler, first.end());
+    let tokens: Vec<_> = rest
+        .iter()
+        .map(|piece| (piece.token, piece.end()))
+        .collect();
+    assert_eq!(tokens, [(2, WRAP + 5), (3, WRAP + 15)]);
+}

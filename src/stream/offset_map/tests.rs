@@ -293,3 +293,26 @@ proptest! {
         }
     }
 }
+
+/// Numbers on the wire wrap at 4 GiB; offsets do not.
+#[test]
+fn edits_before_at_and_behind_four_gigabytes() {
+    const WRAP: u64 = 1 << 32;
+    let mut map = OffsetMap::new();
+    map.push(WRAP - 10, WRAP - 10);
+    map.push(20, 26); // lies across the wrap
+    map.push(WRAP, WRAP);
+    map.push(7, 0);
+    map.push(100, 100);
+    assert_eq!(map.orig_end(), 2 * WRAP + 117);
+    assert_eq!(map.new_end(), 2 * WRAP + 116);
+    assert_eq!(map.to_new(WRAP - 10), WRAP - 10);
+    assert_eq!(map.to_new(WRAP + 10), WRAP + 16);
+    assert_eq!(map.to_new(2 * WRAP), 2 * WRAP + 6);
+    assert_eq!(map.ack_to_orig(WRAP - 11), WRAP - 11);
+    assert_eq!(map.ack_to_orig(WRAP + 16), WRAP + 10);
+    assert_eq!(map.ack_to_orig(2 * WRAP + 116), 2 * WRAP + 117);
+    map.prune(WRAP + 10);
+    assert_eq!(map.to_new(2 * WRAP), 2 * WRAP + 6);
+    assert_eq!(map.delta_at_end(), -1);
+}

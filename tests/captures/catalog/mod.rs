@@ -3,6 +3,7 @@
 //! [`streams`]: one small exchange over TCP in every condition that a stream
 //! editor meets. [`packets`]: what is not a TCP stream. [`samples`]: the
 //! traffic of `sample/`, [`services`]: that of its mail and file transfer,
+//! [`tls`]: that of its folders about TLS,
 //! [`rules`]: that of `rules/`. [`haka`]: that of `tests/haka`, with
 //! [`haka_counts`]. [`dns`], [`http`]: those protocols
 //! wherever they are needed.
@@ -16,6 +17,7 @@ mod rules;
 mod samples;
 mod services;
 mod streams;
+mod tls;
 
 use super::pcap::Recording;
 
@@ -31,6 +33,7 @@ pub fn all() -> Vec<Capture> {
     captures.extend(samples::all());
     captures.extend(services::all());
     captures.extend(rules::all());
+    captures.extend(tls::all());
     captures.extend(haka::all());
     captures.extend(dns::all());
     captures.extend(http::all());

@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-const LINKS: [u16; 17] = [
-    0, 1, 9, 10, 12, 14, 50, 101, 104, 105, 108, 113, 228, 229, 239, 276, 65535,
+const LINKS: [u16; 18] = [
+    0, 1, 9, 10, 12, 14, 50, 101, 104, 105, 108, 113, 228, 229, 239, 242, 276, 65535,
 ];
 
 /// Good Ethernet frames that reach every decoder.

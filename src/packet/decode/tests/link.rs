@@ -328,3 +328,13 @@ fn nflog_in_both_byte_orders() {
 fn unknown_link_types_are_no_fault() {
     assert_eq!(read(LinkType(105), &[]), (Network::Unsupported, 0));
 }
+
+#[test]
+fn ip_over_infiniband() {
+    let route = [7; 40];
+    for (kind, network) in [(0x0800_u16, Network::Ipv4), (0x86dd, Network::Ipv6)] {
+        let frame = bytes![route, kind.to_be_bytes(), [0, 0], b"payload"];
+        assert_eq!(read(LinkType::IPOIB, &frame), (network, 44));
+    }
+    assert!(link(LinkType::IPOIB, &route).is_err());
+}

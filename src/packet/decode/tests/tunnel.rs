@@ -387,3 +387,25 @@ fn a_cut_frame_still_shows_its_tunnel() {
     assert!(inner.captured_short);
     assert_eq!(inner.end, whole.len());
 }
+
+#[test]
+fn ayiya_with_identity_and_signature() {
+    let header = |operation: u8, next: u8| {
+        let mut header = vec![0x41, 0x52, 0x10 | operation, next];
+        header.extend([0; 4 + 16 + 20]);
+        header
+    };
+    let forwarded = bytes![header(1, 41), v6()];
+    let read = Some(("ayiya", Network::Ipv6, 44, 0));
+    assert_eq!(over_udp(5072, 40000, &forwarded), read);
+    assert_eq!(over_udp(40000, 5072, &forwarded), read);
+    assert_eq!(
+        over_udp(40000, 5072, &bytes![header(1, 4), v4()]),
+        Some(("ayiya", Network::Ipv4, 44, 0))
+    );
+    // Another operation, another network inside, and what does not fit.
+    assert_eq!(over_udp(40000, 5072, &bytes![header(4, 41), v6()]), None);
+    assert_eq!(over_udp(40000, 5072, &bytes![header(1, 4), v6()]), None);
+    assert_eq!(over_udp(40000, 5072, &forwarded[..60]), None);
+    assert_eq!(over_udp(40000, 5073, &forwarded), None);
+}
