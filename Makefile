@@ -47,7 +47,7 @@ check: needs
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	$(MAKE) --no-print-directory test
 
-# `make bench WHAT="http memory"` runs a part (http, dns, dnsrule, tls, states, scale, regexp, grammar, sessions, memory).
+# `make bench WHAT="http memory"` runs a part (http, httprule, dns, dnsrule, tls, states, scale, regexp, grammar, sessions, memory).
 bench: needs
 	$(CARGO) bench --quiet --bench throughput -- $(WHAT)
 

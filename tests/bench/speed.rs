@@ -89,6 +89,17 @@ pub fn http(capture: &Path, rounds: usize) {
     compare("HTTP", capture, rounds, cases);
 }
 
+/// A rule that reads method, uri and three headers of every request.
+pub fn http_rule(capture: &Path, rounds: usize) {
+    let cases = vec![
+        Case::new("libpcap, read loop", Runner::Libpcap, Goal::None),
+        Case::rules("no rule", "none.lua", Goal::None),
+        Case::rules("no rule, TCP streams read", "streams.lua", Goal::None),
+        Case::rules("heads of requests", "http-heads.lua", Goal::Ratio(2.5)),
+    ];
+    compare("HTTP messages", capture, rounds, cases);
+}
+
 /// A dissector in Lua over the same connections, with and without a machine.
 pub fn states(capture: &Path, rounds: usize) {
     let cases = vec![

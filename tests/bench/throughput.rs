@@ -3,8 +3,8 @@
 //! Prints tables and fails at nothing but its own defects: a goal that is
 //! missed is marked, never an error, because a shared machine would make it
 //! one. Read ratios, not nanoseconds. `doc/benchmarks.md` says what each
-//! case is. Arguments choose among `http`, `dns`, `dnsrule`, `tls`, `states`, `scale`, `regexp`,
-//! `grammar`, `sessions` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
+//! case is. Arguments choose among `http`, `httprule`, `dns`, `dnsrule`, `tls`, `states`, `scale`,
+//! `regexp`, `grammar`, `sessions` and `memory`; `WERO_BENCH_ROUNDS` says how many rounds the medians are of,
 //! `WERO_BENCH_CASE` picks the cases of the first two whose names have the text.
 
 #![allow(clippy::disallowed_methods)] // Outside the engine.
@@ -48,6 +48,9 @@ fn main() {
     let (http, dns, states) = (wants("http"), wants("dns"), wants("states"));
     if http || dns || states {
         speeds(http, dns, states);
+    }
+    if wants("httprule") {
+        speed::http_rule(&Captures::find().http, rounds());
     }
     if wants("dnsrule") {
         speed::dns_rule(&Captures::find().dns_few_flows, rounds());

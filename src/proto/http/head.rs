@@ -7,9 +7,11 @@
 //! two ways is noted on the head for a policy to decide.
 //! Not here: what the headers say about the body (`framing`), edits (`edit`).
 
+mod first_line;
+
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::anomaly::{Anomalies, Anomaly, Fault};
 
@@ -27,6 +29,9 @@ pub struct Limits {
     /// A folded line is never decided by the head alone: what follows waits
     /// for the answer of the other side, as in Haka.
     pub hold_folds: bool,
+    /// A first line that begins like a request's is noted and taken as it
+    /// is, for those who only watch.
+    pub any_line: bool,
 }
 
 /// What a head begins with.
@@ -64,6 +69,9 @@ pub struct Head {
     pub end: u32,
     /// Bytes skipped before the start line.
     pub skipped: u32,
+    /// The start line is none: its last part is whatever stands behind the
+    /// uri, `HTTP/` included.
+    pub odd: bool,
     /// What can be read in two ways.
     pub anomalies: Anomalies,
 }
@@ -77,6 +85,7 @@ impl Head {
             headers: Vec::new(),
             end: 0,
             skipped: 0,
+            odd: false,
             anomalies: Anomalies::default(),
         }
     }
@@ -139,6 +148,8 @@ enum At {
     StatusBlank,
     Reason,
     StartLf,
+    /// In a first line that is none of a request, but taken.
+    Odd,
     LineStart,
     Name,
     NameBlank,
@@ -167,8 +178,6 @@ pub struct Parser {
     /// Bytes behind a folded line, which are not kept.
     passed: u64,
 }
-
-const PROTOCOL: &[u8; 5] = b"HTTP/";
 
 /// Characters of tokens (RFC 9110, 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
@@ -255,7 +264,7 @@ impl Parser {
             At::Status(_) => (Anomaly::Status, "status"),
             At::VersionBlank | At::StatusEnd | At::StatusBlank => (Anomaly::ResponseLine, "2"),
             At::Reason => (Anomaly::ResponseLine, "reason"),
-            At::StartLf => (self.line_anomaly(), "6"),
+            At::StartLf | At::Odd => (self.line_anomaly(), "6"),
             At::LineStart | At::Name | At::NameBlank => (Anomaly::Header, "name"),
             At::ValueBlank | At::Value | At::Folded => (Anomaly::Header, "value"),
             At::ValueLf | At::EndLf => (Anomaly::Header, "5"),
@@ -328,6 +337,7 @@ impl Parser {
                 At::Uri => rest.iter().position(|byte| !byte.is_ascii_graphic()),
                 At::Name => rest.iter().position(|&byte| byte == b':' || byte <= b' '),
                 At::Value | At::Reason => memchr2(b'\r', b'\n', rest),
+                At::Odd => memchr(b'\n', rest),
                 _ => Some(0),
             };
             self.read += token.unwrap_or(rest.len());
@@ -353,7 +363,17 @@ impl Parser {
         match self.head.kind {
             _ if self.at >= At::LineStart => self.header(byte, here, limits),
             Kind::Response => self.response_line(byte, here).map(|()| false),
-            _ => self.request_line(byte, here).map(|()| false),
+            _ => match self.request_line(byte, here) {
+                Err(fault) if limits.any_line && self.begins_like_a_request() => {
+                    self.head.anomalies.add(fault.anomaly);
+                    self.at = At::Odd;
+                    if byte == b'\n' {
+                        self.end_odd_line(here);
+                    }
+                    Ok(false)
+                }
+                done => done.map(|()| false),
+            },
         }
     }
 
@@ -370,133 +390,6 @@ impl Parser {
         } else {
             self.goto(lf, here);
         }
-    }
-
-    fn request_line(&mut self, byte: u8, here: u32) -> Result<(), Fault> {
-        let wrong = |parser: &Parser, field| {
-            Err(parser.fault(Anomaly::RequestLine, parser.token as usize, field))
-        };
-        match self.at {
-            At::Method if here == self.token => return wrong(self, "method"),
-            At::Method => {
-                self.head.start[0] = self.token..here;
-                let method = self.head.text(&self.head.start[0]);
-                if !method.iter().all(|&byte| is_token(byte)) {
-                    self.head.anomalies.add(Anomaly::Method);
-                }
-                self.goto(At::MethodBlank, here);
-                if !is_blank(byte) {
-                    return wrong(self, "2");
-                }
-            }
-            At::MethodBlank if is_blank(byte) => {}
-            At::MethodBlank => {
-                self.goto(At::Uri, here);
-                if !byte.is_ascii_graphic() {
-                    return wrong(self, "uri");
-                }
-            }
-            At::Uri => {
-                self.head.start[1] = self.token..here;
-                self.goto(At::UriBlank, here);
-                if !is_blank(byte) {
-                    return wrong(self, "4");
-                }
-            }
-            At::UriBlank if is_blank(byte) => {}
-            At::UriBlank => {
-                self.goto(At::Protocol(0), here);
-                return self.version(byte, here);
-            }
-            At::MinorMore if byte == b'\r' || byte == b'\n' => {
-                self.head.start[2] = self.token..here;
-                self.end_line(byte, here, At::StartLf);
-            }
-            At::MinorMore if !byte.is_ascii_digit() => {
-                self.token = here;
-                return wrong(self, "6");
-            }
-            At::StartLf if byte == b'\n' => self.end_line(byte, here, At::StartLf),
-            At::StartLf => return wrong(self, "6"),
-            _ => return self.version(byte, here),
-        }
-        Ok(())
-    }
-
-    fn response_line(&mut self, byte: u8, here: u32) -> Result<(), Fault> {
-        let wrong = |parser: &Parser, anomaly, field| {
-            Err(parser.fault(anomaly, parser.token as usize, field))
-        };
-        let ends = byte == b'\r' || byte == b'\n';
-        match self.at {
-            At::MinorMore if !byte.is_ascii_digit() => {
-                self.head.start[0] = self.token..here;
-                self.goto(At::VersionBlank, here);
-                if !is_blank(byte) {
-                    return wrong(self, Anomaly::ResponseLine, "2");
-                }
-            }
-            At::VersionBlank if is_blank(byte) => {}
-            At::VersionBlank => {
-                self.goto(At::Status(1), here);
-                if !byte.is_ascii_digit() {
-                    return wrong(self, Anomaly::Status, "status");
-                }
-            }
-            At::Status(digits) if byte.is_ascii_digit() && digits < 2 => {
-                self.at = At::Status(digits + 1);
-            }
-            At::Status(2) if byte.is_ascii_digit() => {
-                self.head.start[1] = self.token..here + 1;
-                self.head.start[2] = here + 1..here + 1;
-                self.goto(At::StatusEnd, here + 1);
-            }
-            At::Status(_) => return wrong(self, Anomaly::Status, "status"),
-            At::StatusEnd if is_blank(byte) => self.goto(At::StatusBlank, here),
-            At::StatusBlank if is_blank(byte) => {}
-            At::StatusEnd | At::StatusBlank if ends => {
-                if self.at == At::StatusBlank {
-                    self.head.start[2] = here..here;
-                }
-                self.end_line(byte, here, At::StartLf);
-            }
-            At::StatusEnd => return wrong(self, Anomaly::ResponseLine, "4"),
-            At::StatusBlank => self.goto(At::Reason, here),
-            At::Reason => {
-                self.head.start[2] = self.token..here;
-                self.end_line(byte, here, At::StartLf);
-            }
-            At::StartLf if byte == b'\n' => self.end_line(byte, here, At::StartLf),
-            At::StartLf => return wrong(self, Anomaly::ResponseLine, "6"),
-            _ => return self.version(byte, here),
-        }
-        Ok(())
-    }
-
-    /// `HTTP/`, digits, a dot, digits.
-    fn version(&mut self, byte: u8, here: u32) -> Result<(), Fault> {
-        let digit = byte.is_ascii_digit();
-        self.at = match self.at {
-            At::Protocol(4) if byte == b'/' => {
-                self.token = here + 1;
-                At::Major
-            }
-            At::Protocol(letters) if PROTOCOL.get(letters as usize) == Some(&byte) => {
-                At::Protocol(letters + 1)
-            }
-            At::Major | At::MajorMore if digit => At::MajorMore,
-            At::MajorMore if byte == b'.' => At::Minor,
-            At::Minor | At::MinorMore if digit => At::MinorMore,
-            at => {
-                let field = if matches!(at, At::Protocol(_)) {
-                    "1"
-                } else {
-                    "version"
-                };
-                return Err(self.fault(Anomaly::Version, self.token as usize, field));
-            }
-        };
-        Ok(())
     }
 
     fn header(&mut self, byte: u8, here: u32, limits: &Limits) -> Result<bool, Fault> {

@@ -24,6 +24,7 @@ const LIMITS: Limits = Limits {
     headers: 1000,
     requests: 128,
     hold_folds: false,
+    any_line: true,
 };
 /// Bytes that one body may have once it is decoded.
 const MAX_DECODED: u64 = 256 << 20;
@@ -47,7 +48,7 @@ pub struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     pub uri: String,
-    /// As `HTTP/1.1`.
+    /// As `HTTP/1.1`; whatever stands in its place where that is none.
     pub version: String,
     /// In the order of the message.
     pub headers: Vec<(String, String)>,
@@ -313,7 +314,10 @@ fn given(head: &Head, body: Option<Body>, complete: bool) -> Message {
             method: field(0),
             host: head.values("host").next().map(text),
             uri: field(1),
-            version: format!("HTTP/{}", field(2)),
+            version: match head.odd {
+                true => field(2),
+                false => format!("HTTP/{}", field(2)),
+            },
             headers,
             body,
             complete,

@@ -87,6 +87,7 @@ pub fn limits(core: &Core) -> Limits {
         headers: settings.http_headers,
         requests: settings.http_requests,
         hold_folds: settings.defaults.http_lenient,
+        any_line: false,
     }
 }
 

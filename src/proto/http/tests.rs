@@ -18,6 +18,7 @@ pub const LIMITS: Limits = Limits {
     headers: 32,
     requests: 4,
     hold_folds: false,
+    any_line: false,
 };
 
 type Turn<'a> = (Direction, &'a [u8]);
@@ -183,6 +184,20 @@ fn ambiguities_are_told_and_read_on() {
             b"POST / HTTP/1.1\r\nContent-Length: -4\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
         )],
         &["! negative-length", "POST / 0", "GET /b 0"],
+    );
+    assert_told(
+        &[(
+            ToServer,
+            b"GET /a\r\n\r\nGET /b more HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\nno request\r\n",
+        )],
+        &[
+            "! request-line",
+            "GET /a 0",
+            "! version",
+            "GET /b 0",
+            "GET /c 0",
+            "! request-line",
+        ],
     );
     assert_told(
         &[(ToServer, b"GET / HTTP/1.1\r\nA: b\rc\r\n\r\n")],
