@@ -112,7 +112,7 @@ impl TrackerConfig {
 pub struct FlowTracker<E: FlowExtractor, S = ()> {
     extractor: E,
     config: TrackerConfig,
-    init: Box<dyn FnMut(&E::Key, Timestamp) -> S + Send>,
+    init: Init<E::Key, S>,
     by_key: HashMap<E::Key, usize, foldhash::fast::RandomState>,
     flows: Slab<Entry<E::Key, S>>,
     recent: Recent,
@@ -122,6 +122,9 @@ pub struct FlowTracker<E: FlowExtractor, S = ()> {
     next_sweep: Option<Timestamp>,
     stats: TrackerStats,
 }
+
+/// Makes the state of a new flow.
+type Init<K, S> = Box<dyn FnMut(&K, Timestamp) -> S + Send>;
 
 struct Entry<K, S> {
     key: K,
