@@ -109,7 +109,15 @@ end }
 ";
 
 /// Objects that are no values of Lua, or of which there is none to look at.
-const ABSENT: [&str; 4] = ["policy.action", "fault", "state.event", "dialogue.anomaly"];
+const ABSENT: [&str; 7] = [
+    "policy.action",
+    "fault",
+    "state.event",
+    "dialogue.anomaly",
+    "state.events",
+    "debug.interactive",
+    "debug.debugger",
+];
 
 /// What is over when the rules have run: its names are looked at, its values
 /// are by `tests/api.rs`.
@@ -126,7 +134,9 @@ const GONE: [&str; 8] = [
 
 /// Application protocols, whose objects need traffic of their own: the tests
 /// of each look at them.
-const APPLICATIONS: [&str; 7] = ["http", "dns", "tls", "dialogue", "ftp", "ssh", "smtp"];
+const APPLICATIONS: [&str; 8] = [
+    "http", "dns", "tls", "dialogue", "ftp", "ssh", "smtp", "quic",
+];
 
 struct Files;
 
