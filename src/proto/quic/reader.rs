@@ -70,8 +70,10 @@ struct Id {
 
 impl Id {
     fn of(bytes: &[u8]) -> Id {
-        let mut id = Id::default();
-        id.length = bytes.len().min(LONGEST_ID) as u8;
+        let mut id = Id {
+            length: bytes.len().min(LONGEST_ID) as u8,
+            ..Id::default()
+        };
         for (own, byte) in id.bytes.iter_mut().zip(bytes) {
             *own = *byte;
         }
