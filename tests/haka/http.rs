@@ -102,11 +102,18 @@ fn http_bad_requests() {
 
 #[test]
 fn http_binary_and_long_parts() {
-    for capture in ["http-binary-header", "http-long-uri", "http-long-header"] {
+    run("http-log", "http-binary-header").untouched();
+    for (capture, long) in [
+        ("http-binary-header", "X-Odd: "),
+        ("http-long-uri", &*"u".repeat(8000)),
+        ("http-long-header", &*"v".repeat(8000)),
+    ] {
         let run = run("http-log", capture);
-        run.untouched();
         assert_eq!(run.count_with("external: request GET"), 1, "{capture}");
         assert_eq!(run.count_with("alert: id"), 0, "{capture}");
+        // Held until the head was there, then the same bytes.
+        assert_eq!(run.sent.len(), run.captured.len());
+        assert!(stream(&run, 40100, false).contains(long), "{capture}");
     }
 }
 
