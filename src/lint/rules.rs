@@ -155,10 +155,11 @@ fn never_installed(file: &mut File<'_>) {
         let Kind::Index { base, .. } = &on.kind else {
             return;
         };
-        if let [types::Type::Events(name)] = file.types.of_expr(file.tree, base).as_slice() {
-            if file.facts.dissectors.contains(name) && !installed.contains(name) {
-                found.push((expr.at, name.clone()));
-            }
+        if let [types::Type::Events(name)] = file.types.of_expr(file.tree, base).as_slice()
+            && file.facts.dissectors.contains(name)
+            && !installed.contains(name)
+        {
+            found.push((expr.at, name.clone()));
         }
     });
     for (at, name) in found {

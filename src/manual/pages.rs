@@ -192,8 +192,8 @@ pages! {
     }
     "http_utils" "`protocol/http_utils`" "" [] {}
     "dns" "`protocol/dns`" "dns" [] {}
-    "tls" "`protocol/tls`" "tls" ["tls_module"] {}
-    "quic" "`protocol/quic`" "quic" ["quic_module"] {}
+    "tls" "`protocol/tls`" "tls" [] {}
+    "quic" "`protocol/quic`" "quic" [] {}
     "smtp" "`protocol/smtp`" "smtp" [] {}
     "ftp" "`protocol/ftp`" "ftp" [] {}
     "ssh" "`protocol/ssh`" "ssh" [] {}

@@ -223,8 +223,7 @@ fn run_with(table: &'static [Protocol], packets: &[Vec<u8>], unwanted: Option<u6
     }
     engine.borrow_mut().shutdown();
     drain();
-    let lines = std::mem::take(&mut said.borrow_mut().lines);
-    lines
+    std::mem::take(&mut said.borrow_mut().lines)
 }
 
 fn ipv4(from: u8, to: u8, protocol: u8, payload: &[u8]) -> Vec<u8> {

@@ -298,7 +298,7 @@ mod tests {
                 "answers": [{ "name": "a.b\\032", "type": "TYPE123", "class": "CH",
                     "ttl": u32::MAX, "data": "\\# 1 0a" }],
                 "authority": [],
-                "additional": [{ "name": ".", "type": "OPT", "ttl": 0x10080_00,
+                "additional": [{ "name": ".", "type": "OPT", "ttl": 0x0100_8000,
                     "data": "\\# 5 000a0001ff" }],
                 "edns": { "version": 0, "udp_size": 4096, "dnssec_ok": true, "rcode": 19,
                     "options": [{ "code": 10, "name": "COOKIE", "data": "ff" }] },

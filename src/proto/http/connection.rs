@@ -149,7 +149,7 @@ impl Session {
     /// Bytes of a head that has begun and is not over.
     pub fn head_under_way(&self, direction: Direction) -> u64 {
         match &self.sides[direction.index()].reading {
-            Reading::Head(parser) if parser.begun() => parser.len(),
+            Reading::Head(parser) if parser.begun() => parser.size(),
             _ => 0,
         }
     }

@@ -218,7 +218,7 @@ impl Parser {
     }
 
     /// Bytes of the head so far, from its first one.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.head.raw.len() as u64 + self.passed
     }
 

@@ -44,6 +44,9 @@ enum Change {
 /// Headers that rules may add to one message.
 const MAX_ADDED: usize = 256;
 
+/// Name and value of a header line that a rule added.
+type Added = (Box<[u8]>, Box<[u8]>);
+
 /// A request or response.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -63,7 +66,7 @@ pub struct Message {
     pub sent: bool,
     fields: [Option<Box<[u8]>>; 3],
     changes: Vec<Option<Change>>,
-    added: Vec<(Box<[u8]>, Box<[u8]>)>,
+    added: Vec<Added>,
 }
 
 impl Message {
