@@ -253,8 +253,9 @@ impl Session {
                     .map(|serial| (used, Found::Head(serial)))
             }
             Reading::Line(line) => {
+                let start = side.before - line.begun();
                 let (used, chunk) = line.feed(bytes, limits.line).map_err(|mut fault| {
-                    fault.at += side.before;
+                    fault.at += start;
                     fault
                 })?;
                 side.before += used as u64;

@@ -225,6 +225,11 @@ impl ChunkLine {
         Ok((bytes.len(), Chunk::More))
     }
 
+    /// Bytes of the line so far.
+    pub fn begun(&self) -> u64 {
+        u64::from(self.len)
+    }
+
     /// What is wrong if the stream ends here.
     pub fn cut(&self) -> Fault {
         match self.at {
