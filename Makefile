@@ -2,7 +2,8 @@
 
 CARGO ?= cargo
 DEMO := target/demo
-SAMPLES := hello-packet scan-alerts shellcode ip-filter
+# Folders with a capture; the rule is in them, or beside them under their name.
+CASES := sample/hello-packet sample/scan-alerts rules/http/sql-injection sample/dns-sinkhole sample/tls-block-list
 
 .PHONY: help demo test check bench fuzz captures needs
 
@@ -31,10 +32,11 @@ needs:
 demo: needs
 	@$(CARGO) build --quiet --bin wero
 	@mkdir -p $(DEMO)
-	@set -e; for sample in $(SAMPLES); do \
-	  echo "== $$sample: wero replay -o $(DEMO)/$$sample.pcap sample/$$sample/rule.lua sample/$$sample/input.pcap"; \
-	  target/debug/wero replay -o $(DEMO)/$$sample.pcap sample/$$sample/rule.lua sample/$$sample/input.pcap; \
-	  echo "packets that passed: $(DEMO)/$$sample.pcap"; \
+	@set -e; for case in $(CASES); do \
+	  rule=$$case/rule.lua; [ -e $$rule ] || rule=$$case.lua; \
+	  passed=$(DEMO)/$$(basename $$case).pcap; \
+	  echo "== wero replay -o $$passed $$rule $$case/input.pcap"; \
+	  target/debug/wero replay -o $$passed $$rule $$case/input.pcap; \
 	  echo; \
 	done
 
