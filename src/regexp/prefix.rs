@@ -9,8 +9,12 @@ use super::ast::Node;
 
 /// Most texts that are looked for at once.
 const MOST: usize = 48;
+/// Most texts that are put together until they are so few.
+const MOST_MERGED: usize = 1024;
 /// Texts are cut to this length, in bytes.
 const LONGEST: usize = 16;
+/// A beginning of this length is found seldom enough in what is no match.
+const RARE: usize = 6;
 /// A shorter text is found too often.
 const SHORTEST: usize = 3;
 /// Sets of more bytes are no text.
@@ -131,20 +135,38 @@ fn close(texts: &mut [Text]) {
     }
 }
 
-/// Cuts the texts until they are few enough; none if they are too short.
+/// Puts texts with a common beginning into one: as long as that beginning is
+/// rare enough by itself, and then until they are few; none if they are too
+/// short.
 fn shorten(mut texts: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
-    for len in (SHORTEST..=LONGEST).rev() {
-        for text in &mut texts {
-            text.truncate(len);
-        }
-        texts.sort_unstable();
-        texts.dedup();
-        if texts.len() <= MOST {
-            let usable = texts.iter().all(|text| text.len() >= SHORTEST);
-            return usable.then_some(texts);
-        }
+    if texts.len() > MOST_MERGED {
+        return None;
     }
-    None
+    texts.sort_unstable();
+    texts.dedup();
+    loop {
+        // The longest beginning that two neighbours have in common.
+        let (at, len) = texts
+            .windows(2)
+            .map(|pair| common(pair))
+            .enumerate()
+            .max_by_key(|&(_, len)| len)
+            .unwrap_or_default();
+        let merge = len >= RARE || texts.len() > MOST;
+        if texts.len() < 2 || !merge {
+            break;
+        }
+        texts.get_mut(at)?.truncate(len);
+        texts.remove(at + 1);
+    }
+    let usable = texts.iter().all(|text| text.len() >= SHORTEST);
+    usable.then_some(texts)
+}
+
+/// How many bytes the two texts of a window have in common.
+fn common(pair: &[Vec<u8>]) -> usize {
+    let [one, other] = pair else { return 0 };
+    one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]
@@ -173,6 +195,7 @@ mod tests {
         let some = |texts: &[&str]| Some(texts.iter().map(|&text| text.to_owned()).collect());
         assert_eq!(of(&["abc+d"]), some(&["abc"]));
         assert_eq!(of(&["(foo|ba[rz])x*"]), some(&["bar", "baz", "foo"]));
+        assert_eq!(of(&["scanner[12]", "scanner7?"]), some(&["scanner"]));
         assert_eq!(of(&["%bfoo(bar)?"]), of(&["%bfoo"]));
         assert_eq!(of(&[r"\bfoo(?:bar)?x"]), some(&["foo"]));
         assert_eq!(of(&["(ab){3}c"]), some(&["abababc"]));
@@ -187,7 +210,10 @@ mod tests {
         let patterns: Vec<String> = (0..200).map(|number| format!("attack-{number}-")).collect();
         let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
         let texts = of(&patterns).expect("they have beginnings");
-        assert!(texts.len() <= MOST && texts.iter().all(|text| text.starts_with("attack-")));
+        assert_eq!(texts, ["attack-"]);
+        let patterns: Vec<String> = (100..200).map(|number| format!("{number}xyz")).collect();
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        assert_eq!(of(&patterns), None, "what is left is too short");
     }
 
     #[test]
