@@ -148,7 +148,7 @@ fn shorten(mut texts: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
         // The longest beginning that two neighbours have in common.
         let (at, len) = texts
             .windows(2)
-            .map(|pair| common(pair))
+            .map(common)
             .enumerate()
             .max_by_key(|&(_, len)| len)
             .unwrap_or_default();
