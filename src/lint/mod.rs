@@ -1,7 +1,7 @@
 //! `wero lint` as a library: what is wrong or doubtful in rule files, found
 //! without running them.
 //!
-//! `token` and `parse` read a file into a [`tree`]; `types` infers what its
+//! `token` and `parse` read a file into a `tree`; `types` infers what its
 //! expressions are from the tables that the engine runs on (`event::EVENTS`,
 //! `proto::PROTOCOLS`, `proto::api`); the rest are checks. Whatever is not
 //! known for certain is taken to be right. A parser of our own, because

@@ -4,7 +4,7 @@
 //! its row of `PROTOCOLS`; the connection holds the reader that was made for
 //! it. Bytes are read where they stand: what was not read yet is always the
 //! end of the direction's stream, so that the reader's place is a count from
-//! there ([`Inlet::left`]), which no edit before it can move.
+//! there (`Inlet::left`), which no edit before it can move.
 //! One frame of work ([`Op::Application`]) runs per arrival and direction,
 //! after the listeners of the bytes themselves.
 //! Not here: who chooses the dissector by policy (`tcp::receive`), what each

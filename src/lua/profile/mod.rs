@@ -1,7 +1,7 @@
 //! What rules cost: calls, time and memory of each, samples of where they
 //! are, and what the JIT compiler gave up on.
 //!
-//! The library calls [`begin`] and [`done`] around each span, through a table
+//! The library calls `begin` and `done` around each span, through a table
 //! of C functions, since anything else would cost more than many rules. Time
 //! is a span's own: what lies in it counts for itself; that of an event is
 //! the whole of its delivery. The clock is given by
@@ -31,7 +31,7 @@ const MAX_STACKS: usize = 20_000;
 /// Spans open at once; events nest 32 deep.
 const MAX_OPEN: usize = 256;
 
-/// Declarations of [`SpanApi`], for the library.
+/// Declarations of `SpanApi`, for the library.
 pub const CDEF: &str = "
 typedef struct {
   uint32_t (*begin)(void *profiler, uint32_t span);
