@@ -37,6 +37,7 @@ demo: needs
 	  passed=$(DEMO)/$$(basename $$case).pcap; \
 	  echo "== wero replay -o $$passed $$rule $$case/input.pcap"; \
 	  target/debug/wero replay -o $$passed $$rule $$case/input.pcap; \
+	  echo "packets that passed: $$passed"; \
 	  echo; \
 	done
 
