@@ -59,6 +59,8 @@ struct Inside {
     /// Messages of the record that is not whole yet: a peer reads none of
     /// them before it is.
     pending: Vec<Message>,
+    /// [`Reader::records`] at the last look.
+    records: u32,
 }
 
 impl Default for Side {
@@ -170,11 +172,23 @@ impl Side {
 }
 
 impl Inside {
-    fn read(&mut self, bytes: &[u8], messages: &mut Vec<Message>) {
-        read_all(&mut self.reader, bytes, &mut self.pending, messages);
-        if !self.reader.is_within_record() {
+    fn read(&mut self, mut bytes: &[u8], messages: &mut Vec<Message>) {
+        while let Some(item) = self.reader.read(&mut bytes) {
+            self.tell_whole(messages);
+            read_item(&self.reader, item, &mut self.pending);
+            self.tell_whole(messages);
+        }
+        self.tell_whole(messages);
+    }
+
+    /// Messages of records that are whole are told; the next record may have
+    /// begun since.
+    fn tell_whole(&mut self, messages: &mut Vec<Message>) {
+        let records = self.reader.records();
+        if records != self.records || !self.reader.is_within_record() {
             messages.append(&mut self.pending);
         }
+        self.records = records;
     }
 }
 
@@ -237,22 +251,6 @@ fn is_hello(bytes: &[u8]) -> Option<bool> {
         _ => false,
     };
     Some(hello)
-}
-
-/// Reads all; messages of records that are whole go from `pending` to
-/// `messages`.
-fn read_all(
-    reader: &mut Reader,
-    mut bytes: &[u8],
-    pending: &mut Vec<Message>,
-    messages: &mut Vec<Message>,
-) {
-    while let Some(item) = reader.read(&mut bytes) {
-        read_item(reader, item, pending);
-        if !reader.is_within_record() {
-            messages.append(pending);
-        }
-    }
 }
 
 fn read_item(reader: &Reader, item: Item, messages: &mut Vec<Message>) {

@@ -116,6 +116,8 @@ pub struct Reader {
     given: bool,
     /// Bytes of a message that nobody wants, still to come.
     skip: usize,
+    /// Records that are whole, modulo its range.
+    records: u32,
 }
 
 impl Default for Reader {
@@ -143,6 +145,7 @@ impl Reader {
             message_version: 0,
             given: false,
             skip: 0,
+            records: 0,
         }
     }
 
@@ -180,6 +183,12 @@ impl Reader {
     /// A record has begun and is not whole.
     pub fn is_within_record(&self) -> bool {
         matches!(self.state, State::Body(_))
+    }
+
+    /// How many records were whole so far, modulo its range: tells whether one
+    /// ended since the last look.
+    pub fn records(&self) -> u32 {
+        self.records
     }
 
     /// Stops for good.
@@ -312,7 +321,10 @@ impl Reader {
         *bytes = &bytes[used..];
         if self.state != State::Done {
             self.state = match left - used as u16 {
-                0 => State::Header(0),
+                0 => {
+                    self.records = self.records.wrapping_add(1);
+                    State::Header(0)
+                }
                 left => State::Body(left),
             };
         }
