@@ -522,6 +522,45 @@ mod tests {
         ));
     }
 
+    /// What LuaJIT does by itself, such as growing its table of strings, can
+    /// take longer than a budget; the rule under way does not.
+    #[test]
+    fn a_long_pause_outside_of_lua_stops_nobody() {
+        let (mut host, _) = host_running("");
+        let pause = host
+            .lua()
+            .create_function(|_, ()| {
+                let since = cpu_time();
+                while cpu_time() - since < Duration::from_millis(40) {}
+                Ok(())
+            })
+            .expect("room for a function");
+        host.lua().globals().set("pause", pause).expect("room");
+        for (source, stopped) in [
+            (
+                "pause() local n = 0 for i = 1, 1000 do n = n + i end",
+                false,
+            ),
+            ("pause() while true do end", true),
+            ("while true do pause() end", true),
+        ] {
+            let function = host.lua().load(source).into_function().expect("compiles");
+            let entry = host.entry(&function).expect("room");
+            let outcome = host.call(entry, 0, 0);
+            assert_eq!(outcome.is_err(), stopped, "{source}: {outcome:?}");
+        }
+    }
+
+    fn cpu_time() -> Duration {
+        // SAFETY: the pointer is to a live local that the call fills.
+        let now = unsafe {
+            let mut now: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut now);
+            now
+        };
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+
     #[test]
     fn endless_pcall_loop_is_stopped() {
         assert!(matches!(

@@ -4,7 +4,10 @@
 //! worker is not blamed for the time of others. The timer ticks a few times
 //! per budget and sends a real-time signal to that thread; the handler sees
 //! whether the same call is still running and, past the budget, installs a
-//! count hook that raises an error at every instruction. The hook stays
+//! count hook that raises an error at every instruction. The tick before, a
+//! hook that only takes itself away tells whether Lua runs at all: a long
+//! pause in C, when LuaJIT collects or grows a table, is not the fault of the
+//! rule that it happens to, which gets one tick more to end. The hook stays
 //! until the call has ended, so `pcall` and coroutines cannot swallow it; it
 //! notes the line of the rule file that it struck first ([`take_place`]).
 //! Arming costs no system call per event: a call is a store of an odd
@@ -27,7 +30,7 @@ use std::time::Duration;
 
 use mlua::ffi::{self, lua_Debug, lua_State};
 
-/// Ticks per budget: a runaway ends between one budget and 5/4 of it.
+/// Ticks per budget: a runaway ends between one budget and 6/4 of it.
 const TICKS: u32 = 4;
 /// Ticks after which a call that nothing stops is taken for hopeless, only
 /// while the self-test runs.
@@ -42,6 +45,8 @@ struct Watch {
     seen: AtomicU64,
     ticks: AtomicU32,
     doomed: AtomicBool,
+    /// A debugger's hook is in place, which no other may take away.
+    rested: AtomicBool,
     testing: AtomicBool,
 }
 
@@ -100,6 +105,7 @@ impl Watchdog {
             seen: AtomicU64::new(0),
             ticks: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
+            rested: AtomicBool::new(false),
             testing: AtomicBool::new(false),
         });
         // SAFETY: a zeroed sigevent is valid; the fields that matter are set.
@@ -203,6 +209,7 @@ impl Watchdog {
     /// it away. Calls that are stepped through get more time.
     pub fn rest_on(&self, hook: Option<Hook>) {
         self.rest.set(hook);
+        self.watch.rested.store(hook.is_some(), Ordering::Release);
         self.arm_again(self.timed.get());
         if !self.watch.doomed.load(Ordering::Acquire) {
             self.unhook();
@@ -365,6 +372,12 @@ unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
     }
 }
 
+/// The hook that shows that Lua runs: it takes itself away.
+unsafe extern "C-unwind" fn look(state: *mut lua_State, _: *mut lua_Debug) {
+    // SAFETY: hooks may change the hook of the state that called them.
+    unsafe { ffi::lua_sethook(state, None, 0, 0) };
+}
+
 fn signal_number() -> c_int {
     libc::SIGRTMIN() + 6
 }
@@ -411,7 +424,7 @@ fn tick(watch: &Watch) {
         return;
     }
     let ticks = watch.ticks.fetch_add(1, Ordering::Relaxed) + 1;
-    if ticks < TICKS {
+    if ticks < TICKS || is_pardonable(watch, ticks) {
         return;
     }
     watch.doomed.store(true, Ordering::Release);
@@ -432,5 +445,23 @@ fn tick(watch: &Watch) {
             libc::write(2, TEXT.as_ptr().cast(), TEXT.len());
             libc::_exit(70);
         }
+    }
+}
+
+/// Whether the call has not run for a tick past its budget yet: its first
+/// tick there, or one at which [`look`] still waits for an instruction.
+fn is_pardonable(watch: &Watch, ticks: u32) -> bool {
+    if watch.rested.load(Ordering::Acquire) || ticks > HOPELESS {
+        return false;
+    }
+    // SAFETY: as in `tick`; reading the hook is reading one word.
+    unsafe {
+        let state = watch.state.load(Ordering::Relaxed);
+        if ticks == TICKS {
+            ffi::lua_sethook(state, None, 0, 0);
+            ffi::lua_sethook(state, Some(look), ffi::LUA_MASKCOUNT, 1);
+            return true;
+        }
+        ffi::lua_gethook(state).is_some_and(|hook| ptr::fn_addr_eq(hook, look as ffi::lua_Hook))
     }
 }
