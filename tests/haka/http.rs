@@ -303,3 +303,13 @@ fn bodies_are_decoded_on_request_and_leave_as_they_came() {
         1
     );
 }
+
+#[test]
+fn regexp_uri_regex() {
+    let run = run("uri-regex", "http-edits");
+    assert_eq!(run.sent.len(), run.captured.len());
+    assert_eq!(run.count_with("alert: id"), 2, "{:#?}", run.lines);
+    assert_eq!(run.count("\tseverity = medium"), 2);
+    assert_eq!(run.count("\tdescription = odd GET of /page/2"), 2);
+    assert_eq!(run.count_with("\t\taddress: "), 2);
+}
