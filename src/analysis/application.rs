@@ -4,6 +4,8 @@
 //! but where the bytes alone are ambiguous (DNS). A flow whose first bytes
 //! say nothing has no name.
 
+use crate::proto::http;
+
 /// Bytes of a direction that are enough to tell.
 pub const ENOUGH: usize = 16;
 
@@ -23,50 +25,6 @@ pub enum Speaker {
     /// Both begin alike.
     Either,
 }
-
-/// Followed by a space and a target (RFC 9110, 9 and 16.1; UPnP; RPC over
-/// HTTP).
-const HTTP_METHODS: &[&str] = &[
-    "GET",
-    "POST",
-    "HEAD",
-    "PUT",
-    "DELETE",
-    "OPTIONS",
-    "CONNECT",
-    "TRACE",
-    "PATCH",
-    "PROPFIND",
-    "PROPPATCH",
-    "MKCOL",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "UNLOCK",
-    "REPORT",
-    "SEARCH",
-    "MERGE",
-    "CHECKOUT",
-    "CHECKIN",
-    "MKACTIVITY",
-    "BIND",
-    "LINK",
-    "UNLINK",
-    "PURGE",
-    "POLL",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "UNSUBSCRIBE",
-    "M-SEARCH",
-    "BPROPFIND",
-    "BCOPY",
-    "BMOVE",
-    "BDELETE",
-    "RPC_IN_DATA",
-    "RPC_OUT_DATA",
-    "RPC_CONNECT",
-    "SOURCE",
-];
 
 /// Bytes of the shortest DNS message.
 const DNS_HEADER: usize = 12;
@@ -154,7 +112,7 @@ fn http(start: &[u8], unknown_methods: bool) -> Option<Application> {
                 .iter()
                 .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
     };
-    let known = HTTP_METHODS.iter().any(|method| method.as_bytes() == word);
+    let known = http::METHODS.iter().any(|method| method.as_bytes() == word);
     match known || unknown_methods && is_word(word) && target.starts_with(b"/") {
         true => found(Speaker::Client),
         false => None,

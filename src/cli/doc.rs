@@ -25,8 +25,8 @@ enum Page {
     Reference(Folder),
     /// Stubs of everything that rule files see, for language servers.
     ///
-    /// Name the folder in the setting `workspace.library` of LuaLS or
-    /// EmmyLua.
+    /// Name the folder among the libraries of the workspace, in the settings
+    /// of LuaLS or EmmyLua.
     Stubs(Folder),
     /// Completions for a shell.
     Completions {

@@ -123,7 +123,7 @@ fn endian(little: f64) -> Endian {
 /// # Safety
 /// `text` is readable for `len` bytes, as LuaJIT guarantees for a string and
 /// its length, or `len` is zero.
-unsafe fn text<'a>(text: *const u8, len: f64) -> &'a [u8] {
+pub(super) unsafe fn text<'a>(text: *const u8, len: f64) -> &'a [u8] {
     if text.is_null() || len <= 0.0 {
         return &[];
     }

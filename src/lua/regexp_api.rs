@@ -12,6 +12,7 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::buf_api::text;
 use crate::buf::Key;
 use crate::regexp::Options;
 use crate::regexp::store::{Error, Status, Store};
@@ -74,17 +75,6 @@ fn options(flags: f64) -> Options {
 
 fn key(number: f64) -> Key {
     Key::from_f64(number)
-}
-
-/// # Safety
-/// `text` is readable for `len` bytes, or `len` is zero.
-unsafe fn text<'a>(text: *const u8, len: f64) -> &'a [u8] {
-    if text.is_null() || len <= 0.0 {
-        return &[];
-    }
-    // SAFETY: the caller's promise; the slice does not outlive the call that
-    // the bytes were passed to.
-    unsafe { std::slice::from_raw_parts(text, len as usize) }
 }
 
 /// Runs an operation with what may go wrong turned into an error text. A

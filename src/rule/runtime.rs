@@ -468,7 +468,7 @@ fn prepare(
     table.set("dump_graphs", settings.dump_graphs)?;
     table.set("seed", settings.seed as u32)?;
     table.set("fixed_texts", !defaults.log_location)?;
-    table.set("library_prefix", "=[wero]")?;
+    table.set("chunk_prefix", "=[wero]")?;
     table.set(
         "package_path",
         services::package_path(&options.module_dirs, &options.rule_file),

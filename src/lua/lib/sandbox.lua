@@ -15,7 +15,7 @@
 --                                   without it no dofile and loadfile
 -- host.native_module(name, cpath)   -> loader function | nil, tried list;
 --                                   without it no native modules
--- host.library_prefix               what library chunks' names start with
+-- host.chunk_prefix                 what library chunks' names start with
 --                                   ('=[wero]'); starts with = or @
 -- lib.patterns                      what patterns.lua returned
 --
@@ -40,9 +40,9 @@ local resume, running, status, wrap =
 local insert, sort, concat = table.insert, table.sort, table.concat
 local floor, randomseed = math.floor, math.randomseed
 
-local library_prefix = host.library_prefix or '=[wero]'
+local chunk_prefix = host.chunk_prefix or '=[wero]'
 -- The default name of a chunk is its text, and no Lua text starts like this.
-assert(find(library_prefix, '^[=@].'), 'library_prefix must start with = or @')
+assert(find(chunk_prefix, '^[=@].'), 'chunk_prefix must start with = or @')
 
 -- What the watchdog's hook raises (src/lua/watchdog.rs).
 local STOPPED = 'rule stopped: over its time or memory budget'
@@ -95,7 +95,7 @@ end
 local function is_library(func)
   local info = getinfo(func, 'S')
   return info.what == 'C' or info.linedefined < 0
-    or sub(info.source, 1, #library_prefix) == library_prefix
+    or sub(info.source, 1, #chunk_prefix) == chunk_prefix
 end
 
 -- Greater levels would wrap around to small ones in getinfo.
@@ -202,7 +202,7 @@ local function load_text(chunk, name, mode, ...)
     if not find(mode, 't', 1, true) then return nil, WRONG_MODE end
   end
   -- Names of library chunks are the library's.
-  if name and sub(name, 1, #library_prefix) == library_prefix then name = '=(load)' end
+  if name and sub(name, 1, #chunk_prefix) == chunk_prefix then name = '=(load)' end
   if select('#', ...) > 0 then
     return load(chunk, name, 't', (...))
   end

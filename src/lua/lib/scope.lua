@@ -14,7 +14,7 @@ local next, rawequal, rawget, setmetatable = next, rawequal, rawget, setmetatabl
 local byte, sub = string.byte, string.sub
 local G = _G
 
-local PREFIX = host.library_prefix or '=[wero]'
+local PREFIX = host.chunk_prefix or '=[wero]'
 -- LuaJIT names what has no name of its own like `(temporary)`.
 local UNNAMED = byte('(')
 

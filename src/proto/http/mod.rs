@@ -31,23 +31,48 @@ pub use reader::Reader;
 use super::application::Likeness;
 use crate::flow::Direction;
 
-/// Methods by which a client's first bytes are known for HTTP; others are
-/// too rare to hold bytes for.
-const METHODS: &[&[u8]] = &[
-    b"GET ",
-    b"POST ",
-    b"HEAD ",
-    b"PUT ",
-    b"DELETE ",
-    b"OPTIONS ",
-    b"CONNECT ",
-    b"PATCH ",
-    b"TRACE ",
-    b"PROPFIND ",
-    b"REPORT ",
-    b"M-SEARCH ",
-    b"NOTIFY ",
-    b"SUBSCRIBE ",
+/// Methods by which a client's first bytes are known for HTTP (RFC 9110, 9
+/// and 16.1; UPnP; RPC over HTTP). A space and a target follow.
+pub const METHODS: &[&str] = &[
+    "GET",
+    "POST",
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "CONNECT",
+    "TRACE",
+    "PATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "MERGE",
+    "CHECKOUT",
+    "CHECKIN",
+    "MKACTIVITY",
+    "BIND",
+    "LINK",
+    "UNLINK",
+    "PURGE",
+    "POLL",
+    "NOTIFY",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "M-SEARCH",
+    "BPROPFIND",
+    "BCOPY",
+    "BMOVE",
+    "BDELETE",
+    "RPC_IN_DATA",
+    "RPC_OUT_DATA",
+    "RPC_CONNECT",
+    "SOURCE",
 ];
 
 /// Whether a connection begins like HTTP/1: the client speaks first.
@@ -55,16 +80,16 @@ pub fn probe(bytes: &[u8], direction: Direction) -> Likeness {
     if direction == Direction::ToClient {
         return Likeness::No;
     }
-    let known = |method: &&[u8]| {
+    let known = |method: &&str| {
         let len = method.len().min(bytes.len());
-        method[..len] == bytes[..len]
+        let space = bytes.get(method.len()).is_none_or(|byte| *byte == b' ');
+        method.as_bytes()[..len] == bytes[..len] && space
     };
     match METHODS.iter().copied().find(known) {
         // The other protocol with such words has no blank line of its own:
         // a path or an address must follow.
-        Some(method) if bytes.len() > method.len() => {
-            let next = bytes[method.len()];
-            if next.is_ascii_graphic() {
+        Some(method) if bytes.len() > method.len() + 1 => {
+            if bytes[method.len() + 1].is_ascii_graphic() {
                 Likeness::Yes
             } else {
                 Likeness::No

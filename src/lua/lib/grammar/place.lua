@@ -4,7 +4,7 @@ local host = ...
 
 local error, getinfo, sub, format = error, debug.getinfo, string.sub, string.format
 
-local PREFIX = host.library_prefix or '=[wero]'
+local PREFIX = host.chunk_prefix or '=[wero]'
 
 local place = {}
 
