@@ -6,6 +6,9 @@
 
 use crate::proto::http;
 
+/// Every name that is given to a flow.
+pub const NAMES: &[&str] = &["http", "http2", "dns", "tls", "quic", "smtp", "ftp", "ssh"];
+
 /// Bytes of a direction that are enough to tell.
 pub const ENOUGH: usize = 16;
 

@@ -21,6 +21,7 @@ pub mod sessions;
 pub mod tracker;
 pub mod witness;
 
+pub use application::NAMES as APPLICATIONS;
 pub use driver::{DatagramDriver, FlowDriver, SessionDriver, SessionEvent};
 pub use endpoint::Endpoint;
 pub use extract::{FlowExtractor, PacketView};

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::Failure;
 use super::options::ChecksumMode;
 use crate::addr::{Addr, Network};
-use crate::analysis::Endpoint;
+use crate::analysis::{APPLICATIONS, Endpoint};
 use crate::core::observe::Observer;
 use crate::event::{Profile, Settings};
 use crate::packet::decode::protocol;
@@ -59,13 +59,16 @@ impl Selection {
     }
 }
 
-/// Letters, digits, `-` and `.`: what a protocol's name can be made of.
+/// A protocol that flows can have, by name or number.
 fn parse_protocol(text: &str) -> Result<String, String> {
-    let sound = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-    match !text.is_empty() && text.chars().all(sound) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err("a protocol is a name such as tcp or dns, or a number".to_owned()),
+    const TRANSPORTS: [&str; 4] = ["tcp", "udp", "icmp", "icmpv6"];
+    let name = text.to_ascii_lowercase();
+    let known = || TRANSPORTS.iter().chain(APPLICATIONS).copied();
+    if name.parse::<u8>().is_ok() || known().any(|one| one == name) {
+        return Ok(name);
     }
+    let names: Vec<&str> = known().collect();
+    Err(format!("it is a number, or one of {}", names.join(", ")))
 }
 
 fn parse_host(text: &str) -> Result<Network, String> {
