@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::flow::Direction;
 use crate::flow::key::FlowKey;
-use crate::flow::record::FlowRecord;
+use crate::flow::record::{FlowRecord, flags};
 use crate::flow::table::{FlowTable, Opening, TableFull};
 use crate::time::Timestamp;
 
@@ -47,7 +47,7 @@ pub mod flow_state {
 pub struct Timeouts {
     pub half_open: Duration,
     pub tcp_established: Option<Duration>,
-    /// Closed, reset or dropped flows are remembered this long.
+    /// Closed, reset, dropped or bypassed flows are remembered this long.
     pub closed: Duration,
     pub udp: Duration,
     pub other: Duration,
@@ -56,6 +56,10 @@ pub struct Timeouts {
 impl Timeouts {
     fn of(&self, flow: &FlowRecord) -> Duration {
         const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+        if flow.has(flags::BYPASSED) {
+            // Its further packets may never come here.
+            return self.closed;
+        }
         match (flow.protocol, flow.state) {
             (_, flow_state::UNTRACKED) => self.other,
             (_, flow_state::TIMED_WAIT | flow_state::RESET | flow_state::DROP) => self.closed,

@@ -278,11 +278,11 @@ impl Core {
 
     /// As [`Core::forge`], with VLAN tags in the Ethernet header.
     pub fn forge_tagged(&mut self, network: &[u8], cause: u32, tags: &[u8]) -> Option<u32> {
-        let (link, timestamp) = if self.packets.is_live(cause) {
+        let (link, timestamp, mark) = if self.packets.is_live(cause) {
             let packet = self.packets.get(cause);
-            (LinkType(packet.link), packet.timestamp)
+            (LinkType(packet.link), packet.timestamp, packet.mark)
         } else {
-            (self.last_link, self.now.0)
+            (self.last_link, self.now.0, 0)
         };
         let version = network.first().map_or(4, |byte| byte >> 4);
         let mut frame = Vec::with_capacity(network.len() + 18);
@@ -292,7 +292,9 @@ impl Core {
         }
         let ip_at = frame.len();
         frame.extend_from_slice(network);
-        self.adopt_frame(&frame, ip_at, link, timestamp)
+        let slot = self.adopt_frame(&frame, ip_at, link, timestamp)?;
+        self.packets.get_mut(slot).mark = mark;
+        Some(slot)
     }
 
     /// As [`Core::forge`], for a packet that goes the way of another: it
@@ -307,7 +309,9 @@ impl Core {
             LinkType(packet.link),
             packet.timestamp,
         )?;
-        self.packets.get_mut(slot).vlan = packet.vlan;
+        let forged = self.packets.get_mut(slot);
+        forged.vlan = packet.vlan;
+        forged.mark = packet.mark;
         Some(slot)
     }
 

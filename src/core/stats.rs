@@ -23,6 +23,8 @@ pub struct Stats {
     pub flows_evicted: u64,
     pub flows_refused: u64,
     pub midstream_flows: u64,
+    /// Flows of which the rest was let pass unseen.
+    pub flows_bypassed: u64,
     pub unexpected_segments: u64,
     pub ignored_rst: u64,
     pub bad_checksums: u64,

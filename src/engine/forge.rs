@@ -85,7 +85,10 @@ impl Engine {
                 self.raise_send(slot, Some(EventKind::PacketSend))
             }
             _ => {
-                self.absorb_edits(slot, 0);
+                if self.absorb_edits(slot, 0) && self.core.packet(slot).flags & flag::TRUSTED != 0 {
+                    // Its checksum may have been left to the network card.
+                    checksums::write_transport(&mut self.core, slot);
+                }
                 self.core.stack.pop();
                 self.emit(slot);
                 None
@@ -158,8 +161,11 @@ impl Engine {
             .unwrap_or_default();
         let (first, rest) = body.split_at(limit.min(body.len()));
         let cut = Cut::of(&packet, &frame, plain);
+        // Pieces of our own are cut by nobody.
         let room = if plain && packet.ip_version == 4 {
             MTU - 40
+        } else if packet.flags & flag::OFFLOADED != 0 {
+            tcp::segment_limit(self.tcp(), slot)
         } else {
             limit
         };
@@ -248,12 +254,17 @@ impl Engine {
             _ => Verdict::Rewrite,
         };
         packet.state = state::SENT;
+        let verdict = match verdict {
+            Verdict::Rewrite if self.is_cut_short(slot) => Verdict::Replace,
+            verdict => verdict,
+        };
+        let packet = self.core.packet(slot);
         let id = packet.id;
         self.core
             .debug("packet", || format!("accepting packet id={id}"));
         match verdict {
             Verdict::Inject => self.core.stats.injected += 1,
-            Verdict::Rewrite => self.core.stats.rewritten += 1,
+            Verdict::Rewrite | Verdict::Replace => self.core.stats.rewritten += 1,
             _ => self.core.stats.accepted += 1,
         }
         self.core.outputs.push_back(Output {
@@ -261,6 +272,17 @@ impl Engine {
             verdict,
             listener: None,
         });
+    }
+
+    /// Whether an offloaded segment became one that needs no cutting. The
+    /// kernel drops those silently when they are given back to it.
+    fn is_cut_short(&mut self, slot: u32) -> bool {
+        let packet = *self.core.packet(slot);
+        if !self.core.settings.live || packet.flags & flag::OFFLOADED == 0 {
+            return false;
+        }
+        let payload = packet.end.saturating_sub(packet.payload_at) as usize;
+        packet.protocol == protocol::TCP && payload <= tcp::segment_limit(self.tcp(), slot)
     }
 
     /// Takes the edits made in an open payload buffer into the frame and

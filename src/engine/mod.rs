@@ -26,9 +26,9 @@ use crate::event::{
     DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
 };
 use crate::flow::arena::NO_SLOT;
-use crate::packet::LinkType;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
+use crate::packet::{Arrival, LinkType};
 use crate::proto::tcp::Connections;
 use crate::proto::{application, tcp, udp};
 use crate::time::Timestamp;
@@ -63,6 +63,11 @@ pub struct Departure<'a> {
     pub wire_len: u32,
     /// The listener that refused it: event and place in its list, from 1.
     pub listener: Option<(EventKind, u32)>,
+    /// The firewall's mark, as the packet came with it; for a packet of our
+    /// own, the mark of the one that it answers.
+    pub mark: u32,
+    /// The rest of its flow need not be shown to us any more.
+    pub bypass: bool,
 }
 
 impl Engine {
@@ -93,6 +98,14 @@ impl Engine {
         bytes: &[u8],
         wire_len: u32,
     ) -> bool {
+        self.handle_arrival(now, id, &Arrival::new(link, bytes, wire_len))
+    }
+
+    /// As [`Engine::handle_packet`], for a packet of which its capture knows
+    /// more.
+    #[must_use]
+    pub fn handle_arrival(&mut self, now: Timestamp, id: u64, arrival: &Arrival<'_>) -> bool {
+        let Arrival { link, bytes, .. } = *arrival;
         self.advance_clock(now);
         self.core.stats.packets += 1;
         self.core.stats.bytes += bytes.len() as u64;
@@ -111,10 +124,16 @@ impl Engine {
         packet.id = id;
         packet.timestamp = now.0;
         packet.link = link.0;
-        packet.wire_len = wire_len.max(bytes.len() as u32);
-        packet.flags = if read_only { flag::READ_ONLY } else { 0 };
-        if packet.wire_len > packet.len {
-            packet.flags |= flag::SNAPPED;
+        packet.wire_len = arrival.wire_len.max(bytes.len() as u32);
+        packet.mark = arrival.mark;
+        packet.flags = 0;
+        for (bit, set) in [
+            (flag::READ_ONLY, read_only),
+            (flag::SNAPPED, packet.wire_len > packet.len),
+            (flag::OFFLOADED, arrival.offloaded),
+            (flag::TRUSTED, arrival.trusted),
+        ] {
+            packet.flags |= if set { bit } else { 0 };
         }
         self.core.stack.push(Frame::packet(Op::Receive, slot));
         let now = self.core.now;
@@ -206,6 +225,8 @@ impl Engine {
             bytes: self.core.bytes(output.packet),
             wire_len: packet.wire_len,
             listener: output.listener,
+            mark: packet.mark,
+            bypass: packet.flags & flag::BYPASSED != 0,
         }
     }
 

@@ -444,6 +444,31 @@ extern "C" fn flow_drop(
     })
 }
 
+extern "C" fn flow_bypass(engine: *mut c_void, flow: u32, generation: u32) -> i32 {
+    status(engine, |engine| {
+        let protocol = engine.current_flow(flow, generation)?;
+        if engine
+            .core
+            .flows
+            .live(flow)
+            .is_none_or(|record| record.state == flow_state::DROP)
+        {
+            return Err(Status::AlreadyDropped);
+        }
+        match protocol {
+            protocol::TCP if !tcp::bypass(engine.tcp(), flow) => return Err(Status::Unsupported),
+            protocol::TCP => {}
+            _ => udp::bypass(&mut engine.core, flow),
+        }
+        // The packet under way is the first to tell.
+        let packet = engine.core.current.packet;
+        if engine.core.packets.is_live(packet) && engine.core.alive(packet) {
+            engine.core.packet_mut(packet).flags |= flag::BYPASSED;
+        }
+        Ok(())
+    })
+}
+
 extern "C" fn flow_reset(
     engine: *mut c_void,
     flow: u32,
@@ -593,6 +618,7 @@ static TABLE: Ops = Ops {
     related,
     choose,
     flow_send,
+    flow_bypass,
     flow_drop,
     flow_reset,
     flow_stream,

@@ -110,6 +110,8 @@ ops! {
     /// Lets go what readers have passed: bit 0 to the server, bit 1 to the
     /// client. Drive afterwards.
     flow_send(flow: u32 = "uint32_t", generation: u32 = "uint32_t", directions: u32 = "uint32_t") -> i32 = "int32_t";
+    /// The rest of a flow passes without being shown. Drive afterwards.
+    flow_bypass(flow: u32 = "uint32_t", generation: u32 = "uint32_t") -> i32 = "int32_t";
     /// Drops a flow. Drive afterwards.
     flow_drop(flow: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
     /// Resets a connection: bit 0 towards the server, bit 1 towards the
@@ -210,7 +212,7 @@ typedef struct {
   uint64_t id; int64_t timestamp;
   uint32_t buffers[3]; uint32_t buffer_generations[3];
   uint8_t next; uint8_t depth; uint16_t ethertype;
-  uint32_t wire_len; uint32_t vlan; uint32_t tunnel; uint32_t next_free; uint32_t extent[2];
+  uint32_t wire_len; uint32_t mark; uint32_t vlan; uint32_t tunnel; uint32_t next_free; uint32_t extent[2];
 } wero_packet;
 typedef struct {
   uint32_t generation; uint8_t state; uint8_t protocol; uint8_t family; uint8_t reserved;

@@ -109,6 +109,9 @@ pub struct Settings {
     pub defaults: Defaults,
     /// Rules see packets but cannot change them; verdicts are only counted.
     pub pass_through: bool,
+    /// Packets come from a queue that waits for verdicts, and senders behind
+    /// it for acknowledgements.
+    pub live: bool,
     pub checksums: Checksums,
     /// Rules see the packets inside tunnels instead of the outer ones.
     pub inspect_tunnels: bool,
@@ -129,6 +132,10 @@ pub struct Settings {
     pub http_decoded_bytes: u32,
     /// Requests of one connection that wait for their answer.
     pub http_requests: u32,
+    /// Bytes of both directions after which a flow passes unseen; 0 for never.
+    pub bypass_bytes: u64,
+    /// A TLS connection passes unseen once its handshake was judged.
+    pub bypass_tls: bool,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
     /// Timers that rules may run at a time.
@@ -147,6 +154,7 @@ impl Settings {
             profile,
             defaults: Defaults::of(profile),
             pass_through: false,
+            live: false,
             checksums: match profile {
                 Profile::Wero => Checksums::Auto,
                 Profile::Haka => Checksums::Ignore,
@@ -163,6 +171,8 @@ impl Settings {
             http_headers: 200,
             http_requests: 64,
             http_decoded_bytes: 64 << 20,
+            bypass_bytes: 0,
+            bypass_tls: false,
             kept_bytes: 1 << 20,
             dump_graphs: false,
             max_timers: 1 << 18,

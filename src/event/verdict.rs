@@ -9,6 +9,9 @@ pub enum Verdict {
     Accept,
     /// Leaves with other bytes.
     Rewrite,
+    /// Leaves with other bytes, as a packet of our own: the queue that it came
+    /// from would not carry it on any more.
+    Replace,
     /// Does not leave.
     Drop(DropReason),
     /// A packet of our own making leaves.

@@ -81,6 +81,9 @@ pub mod flags {
     pub const EDITED: u16 = 1 << 4;
     /// Rules were attached to this flow alone (Haka's dynamic connections).
     pub const DYNAMIC: u16 = 1 << 5;
+    /// A rule or a limit let the rest of the flow pass; see
+    /// [`BYPASSED`](crate::packet::record::flag::BYPASSED).
+    pub const BYPASSED: u16 = 1 << 6;
 }
 
 impl FlowRecord {

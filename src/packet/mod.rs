@@ -1,5 +1,6 @@
 //! One packet: its bytes and where its headers are.
 
+pub mod arrival;
 pub mod build;
 pub mod checksum;
 pub mod decode;
@@ -8,5 +9,6 @@ pub mod link;
 pub mod malformed;
 pub mod record;
 
+pub use arrival::Arrival;
 pub use link::LinkType;
 pub use malformed::{Fault, Layer, Malformed};

@@ -50,6 +50,10 @@ pub mod flag {
     pub const OFFLOADED: u16 = 512;
     /// A rule refused it while it was held: it ends when it is let go.
     pub const REFUSED: u16 = 1024;
+    /// Its transport checksum counts as right; what is changed gets a new one.
+    pub const TRUSTED: u16 = 2048;
+    /// The rest of its flow need not be shown to us any more.
+    pub const BYPASSED: u16 = 8192;
 }
 
 /// Layers whose payload may be opened as an editable buffer.
@@ -94,6 +98,8 @@ pub struct PacketRecord {
     pub ethertype: u16,
     /// Length on the wire, when the capture cut the frame.
     pub wire_len: u32,
+    /// The firewall's mark.
+    pub mark: u32,
     /// Folded VLAN ids and tunnel of the flow this packet belongs to.
     pub vlan: u32,
     pub tunnel: u32,
@@ -144,6 +150,7 @@ impl Default for PacketRecord {
             depth: 0,
             ethertype: 0,
             wire_len: 0,
+            mark: 0,
             vlan: 0,
             tunnel: 0,
             next_free: 0,

@@ -189,10 +189,10 @@ impl Recorder {
         };
         let (verdict, reason) = match departure.verdict {
             Verdict::Accept | Verdict::Inject => ("accept", None),
-            Verdict::Rewrite => ("rewrite", None),
+            Verdict::Rewrite | Verdict::Replace => ("rewrite", None),
             Verdict::Drop(reason) => ("drop", Some(reason)),
         };
-        if departure.verdict == Verdict::Rewrite {
+        if matches!(departure.verdict, Verdict::Rewrite | Verdict::Replace) {
             account.changes = changes(&account.bytes, departure.bytes);
         }
         account.outcome = Some(Outcome {

@@ -29,6 +29,8 @@ local STATES = {
 }
 local UNTRACKED, RESET = 0, 9
 local NO_PARENT = -1
+-- What an operation answers that the flow is in no state for.
+local UNSUPPORTED = 3
 
 local flow = {}
 
@@ -180,13 +182,27 @@ local function stopped(o)
 end
 flow.stopped = stopped
 
-local flow_drop, flow_scripted = ops.flow_drop, ops.flow_scripted
+local flow_drop, flow_scripted, flow_bypass, leave =
+  ops.flow_drop, ops.flow_scripted, ops.flow_bypass, ops.leave
 
 function flow.drop(o, what)
   local floor = drive.enter()
   local kind, cur = st.kind, st.cur
   drive.run(floor, flow_drop(E, o._s, o._g, kind, cur), what)
   stopped(o)
+end
+
+-- The rest of the flow passes without being shown. False if rules have edited
+-- it, so that it has to be followed to its end.
+function common.bypass(o)
+  local floor = drive.enter()
+  local status = flow_bypass(E, o._s, o._g)
+  if status == UNSUPPORTED then
+    leave(E, floor)
+    return false
+  end
+  drive.run(floor, status, o.name)
+  return true
 end
 
 -- A dissector in Lua reads the flow from now on.

@@ -65,6 +65,7 @@ macro_rules! flow_members {
             property("out_bytes", "integer", "Bytes to the opener."),
             method("error", &[], "nil", "What happens to the flow on an error: `drop`."),
             method("can_continue", &[], "boolean", "Whether the flow is not over."),
+            method("bypass", &[], "boolean", "Lets the rest of the flow pass without being shown; false if rules have edited it."),
             method("continue", &[], "nil", "Ends the delivery of the event if the flow is over."),
             method("parent", PARENT, "any", "Its entry in the table of connections."),
             method("trigger", &[arg("event", "string"), arg("...", "any")], "nil", "Raises an event of its dissector."),

@@ -33,11 +33,12 @@ fn transport_sum(packet: &PacketRecord, bytes: &[u8]) -> Option<u16> {
 
 /// Whether the transport checksum is right. A UDP checksum of zero over
 /// IPv4 means that there is none (RFC 768); a segment that the capture cut
-/// cannot be judged and counts as right.
+/// cannot be judged and counts as right, as does one that its capture vouches
+/// for.
 pub fn transport_is_right(core: &Core, slot: u32) -> bool {
     let packet = core.packet(slot);
     let bytes = core.bytes(slot);
-    if packet.flags & flag::SNAPPED != 0 {
+    if packet.flags & (flag::SNAPPED | flag::TRUSTED) != 0 {
         return true;
     }
     if packet.protocol == protocol::UDP && packet.ip_version == 4 {

@@ -4,10 +4,11 @@
 //! `deliver` puts its bytes in order and in front of the listeners,
 //! `release` lets judged segments go, `rebuild` makes segments of judged bytes,
 //! `renumber` translates sequence numbers once rules changed some, `reset`
-//! and `ending` end connections.
+//! and `ending` end connections, `bypass` lets the rest of one pass.
 //! Not here: the order of bytes (`stream::assembler`), the arithmetic of
 //! edits (`stream::offset_map`).
 
+mod bypass;
 mod connection;
 mod deliver;
 mod ending;
@@ -21,6 +22,7 @@ mod reset;
 mod segment;
 pub mod state;
 
+pub use bypass::bypass;
 pub use connection::{Connection, Connections, Half};
 pub use ending::{cause, closing_down, end, expired, failed};
 pub use receive::{endpoints, ends, key, receive};

@@ -13,6 +13,7 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::record::{FlowRecord, flags};
 use crate::flow::table::Opening;
+use crate::packet::record::flag;
 use crate::packet::{LinkType, build};
 use crate::proto::{application, ip};
 
@@ -86,6 +87,22 @@ impl Tcp<'_> {
             *frame = Frame::packet(Op::Send, slot);
         }
         None
+    }
+
+    /// As [`Tcp::forward`], with what was pushed meanwhile sent before it.
+    fn forward_below(&mut self, slot: u32) -> Option<Step> {
+        let place = self
+            .core
+            .stack
+            .iter()
+            .rposition(|frame| frame.op == Op::Tcp && frame.packet == slot);
+        match place.and_then(|place| self.core.stack.get_mut(place)) {
+            Some(frame) => {
+                *frame = Frame::packet(Op::Send, slot);
+                None
+            }
+            None => self.forward(slot),
+        }
     }
 
     fn refuse(&mut self, slot: u32, reason: DropReason) -> Option<Step> {
@@ -342,9 +359,14 @@ impl Tcp<'_> {
             packet.end.saturating_sub(packet.ip_at),
             now,
         );
+        let bypassed = record.has(flags::BYPASSED);
         self.core.observe(|observer, core| {
             observer.packet(core, frame.flow, frame.direction, frame.packet)
         });
+        if bypassed || self.has_seen_enough(frame.flow) && super::bypass(self.again(), frame.flow) {
+            self.core.packet_mut(frame.packet).flags |= flag::BYPASSED;
+            return self.forward_below(frame.packet);
+        }
         if self.core.observer.is_some()
             && let Some(states) = stream_states(self.core, self.connections, frame.flow)
         {

@@ -5,8 +5,9 @@ pub mod fields;
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
-use crate::flow::record::NO_SIDE;
+use crate::flow::record::{NO_SIDE, flags};
 use crate::flow::table::Opening;
+use crate::packet::record::flag;
 use crate::proto::application;
 use crate::proto::tcp::{cause, ends, key};
 
@@ -67,12 +68,11 @@ fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
     };
     if let Some((flow, direction)) = core.flows.find(&key) {
         let now = core.now;
-        match core.flows.live(flow).map(|record| {
-            (
-                record.state,
-                record.has(crate::flow::record::flags::HALF_OPEN),
-            )
-        }) {
+        match core
+            .flows
+            .live(flow)
+            .map(|record| (record.state, record.has(flags::HALF_OPEN)))
+        {
             // The drop is forgotten when its time is over, not before.
             Some((flow_state::DROP, _)) => return refuse(core, slot, DropReason::FlowDropped),
             Some((_, true)) if direction == Direction::ToClient => core.flows.establish(flow, now),
@@ -154,6 +154,16 @@ fn announced(core: &mut Core, frame: Frame) -> Option<Step> {
     None
 }
 
+/// Lets the rest of a flow pass unseen.
+pub fn bypass(core: &mut Core, flow: u32) {
+    let now = core.now;
+    if let Some(record) = core.flows.live_mut(flow) {
+        record.flags |= flags::BYPASSED;
+    }
+    core.flows.rearm(flow, now);
+    core.stats.flows_bypassed += 1;
+}
+
 /// What the policy `next_dissector` chooses with its built-in entries.
 pub fn choose(core: &mut Core, flow: u32) {
     let ports = core
@@ -184,7 +194,16 @@ fn known(core: &mut Core, frame: Frame) -> Option<Step> {
         return forward(core, frame.packet);
     };
     record.count(frame.direction, length, now);
+    let (bypassed, bytes) = (record.has(flags::BYPASSED), record.bytes);
     core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
+    let limit = core.settings.bypass_bytes;
+    if !bypassed && limit > 0 && bytes.iter().sum::<u64>() > limit {
+        bypass(core, frame.flow);
+    }
+    if bypassed || limit > 0 && bytes.iter().sum::<u64>() > limit {
+        core.packet_mut(frame.packet).flags |= flag::BYPASSED;
+        return forward(core, frame.packet);
+    }
     go(core, frame.flow, frame.direction, stage::SEEN);
     let heard = event(core, EventKind::UdpReceivePacket, frame);
     if heard.is_some() {
