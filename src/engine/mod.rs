@@ -277,7 +277,8 @@ impl Engine {
     }
 
     /// A listener failed: whatever it had started is abandoned, and the
-    /// failure policy applies to the subject of the event.
+    /// failure policy applies to the subject of the event. Returns whether
+    /// the listeners after it are to judge it still.
     pub fn event_failed(
         &mut self,
         kind: EventKind,
@@ -285,12 +286,15 @@ impl Engine {
         depth: usize,
         failure: ListenerFailed,
         stopped: bool,
-    ) {
+    ) -> bool {
         self.core.stack.truncate(depth);
         self.floor = 0;
         if failure == ListenerFailed::Error {
             self.core.stats.rule_errors += 1;
             self.core.stats.rules_stopped += u64::from(stopped);
+            if self.core.settings.pass_on_error {
+                return true;
+            }
         }
         let reason = match (failure, stopped) {
             (ListenerFailed::Abort, _) => DropReason::NotSent,
@@ -303,6 +307,7 @@ impl Engine {
             // What rules do for themselves holds no packet.
             Subject::Script => {}
         }
+        false
     }
 
     fn flow_failed(&mut self, flow: u32, reason: DropReason, failure: ListenerFailed) {
@@ -391,21 +396,28 @@ impl Engine {
 /// event. `notices` gets the engine's own log lines and alerts in order.
 pub fn run(engine: &Shared, hooks: &mut impl Hooks, notices: &mut impl FnMut(Notice)) {
     loop {
-        let (step, depth) = {
+        let (step, depth, current) = {
             let mut engine = engine.borrow_mut();
             let step = engine.step();
             while let Some(notice) = engine.take_notice() {
                 notices(notice);
             }
-            (step, engine.core.stack.len())
+            (step, engine.core.stack.len(), engine.core.current)
         };
         let Step::Event(kind, subject) = step else {
             return;
         };
-        if let Err((failure, stopped)) = hooks.fire(kind, subject) {
-            engine
-                .borrow_mut()
-                .event_failed(kind, subject, depth, failure, stopped);
+        let mut delivered = hooks.fire(kind, subject);
+        while let Err((failure, stopped)) = delivered {
+            let mut engine = engine.borrow_mut();
+            let goes_on = engine.event_failed(kind, subject, depth, failure, stopped);
+            if !goes_on {
+                break;
+            }
+            // Events inside the one that failed have had their own.
+            engine.core.current = current;
+            drop(engine);
+            delivered = hooks.resume(kind, subject);
         }
         engine.borrow_mut().core.listener = None;
     }

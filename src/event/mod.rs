@@ -61,6 +61,12 @@ pub trait Hooks {
     /// then applies the failure policy to the event's subject. The flag says
     /// that the listener was stopped at a budget.
     fn fire(&mut self, kind: EventKind, subject: u32) -> Result<(), (ListenerFailed, bool)>;
+
+    /// Delivers the event that [`Hooks::fire`] failed in to the listeners
+    /// behind the one that failed. The result is as there.
+    fn resume(&mut self, _: EventKind, _: u32) -> Result<(), (ListenerFailed, bool)> {
+        Ok(())
+    }
 }
 
 /// A listener raised an error or was stopped. It has been reported already.

@@ -138,6 +138,12 @@ pub struct Settings {
     pub bypass_tls: bool,
     /// Judged bytes of one direction kept until they are acknowledged.
     pub kept_bytes: u32,
+    /// What a rule that failed judged passes, judged by the other rules alone;
+    /// otherwise it is dropped.
+    pub pass_on_error: bool,
+    /// A rule that was stopped so often at its time budget is taken out of
+    /// service; 0 for never.
+    pub max_overruns: u32,
     /// Timers that rules may run at a time.
     pub max_timers: u32,
     /// DNS queries that wait for their response; the oldest is given up.
@@ -171,6 +177,8 @@ impl Settings {
             http_headers: 200,
             http_requests: 64,
             http_decoded_bytes: 64 << 20,
+            pass_on_error: false,
+            max_overruns: 0,
             bypass_bytes: 0,
             bypass_tls: false,
             kept_bytes: 1 << 20,

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ struct Library {
     fault: Function,
     location: Function,
     suspend: Function,
+    resume: Function,
     /// Runs a rule file; the debugger sees its errors.
     run: Function,
     /// `haka.context:signal(nil, event)` for the events without a subject.
@@ -96,6 +98,12 @@ pub struct Runtime {
     services: Rc<Services>,
     engine: Shared,
     log_location: bool,
+    /// The listener that failed last, in the event that it failed in.
+    failed_at: Option<(EventKind, u32)>,
+    /// How often listeners were stopped at their time budget.
+    overruns: HashMap<(EventKind, u32), u32>,
+    /// After so many a listener is taken out of service; 0 for never.
+    max_overruns: u32,
 }
 
 impl Runtime {
@@ -163,7 +171,7 @@ impl Runtime {
         let regexps = regexp_api::Registration::default();
         let (library, entries) = prepare(&mut host, engine, options, &services, watch, &regexps)
             .map_err(|error| error.to_string())?;
-        let log_location = engine.borrow().core.settings.defaults.log_location;
+        let settings = engine.borrow().core.settings.clone();
         let sampler = match watch {
             Watch::Profiler(profiler) => Some(host.sample(profiler)),
             _ => None,
@@ -178,7 +186,10 @@ impl Runtime {
             _regexps: regexps,
             services,
             engine: Rc::clone(engine),
-            log_location,
+            log_location: settings.defaults.log_location,
+            failed_at: None,
+            overruns: HashMap::new(),
+            max_overruns: settings.max_overruns,
         })
     }
 
@@ -232,6 +243,11 @@ impl Runtime {
     pub fn exiting(&mut self) {
         let event = self.library.exiting.clone();
         self.signal(&event);
+    }
+
+    /// Nothing happens for a while: time for the collector.
+    pub fn idle(&mut self) {
+        self.host.collect_some();
     }
 
     fn signal(&mut self, event: &Function) {
@@ -313,8 +329,11 @@ impl Runtime {
             self.engine.borrow_mut().core.listener = Some(listener);
         }
         self.log_failure(kind, listener, &message);
+        self.failed_at = (at == kind && place > 0).then_some(listener);
         if out_of_memory(&failure) {
-            self.suspend(listener);
+            self.suspend(listener, "it ran out of memory");
+        } else if matches!(failure, Failure::TimeBudget(_)) {
+            self.note_overrun(listener);
         }
         Err((ListenerFailed::Error, !matches!(failure, Failure::Error(_))))
     }
@@ -379,8 +398,17 @@ impl Runtime {
         }
     }
 
-    /// Takes a rule that used up the memory out of service.
-    fn suspend(&mut self, listener: (EventKind, u32)) {
+    /// A rule that is stopped again and again costs every packet its budget.
+    fn note_overrun(&mut self, listener: (EventKind, u32)) {
+        let overruns = self.overruns.entry(listener).or_default();
+        *overruns += 1;
+        if *overruns == self.max_overruns {
+            self.suspend(listener, "it was stopped too often at its time budget");
+        }
+    }
+
+    /// Takes a rule out of service.
+    fn suspend(&mut self, listener: (EventKind, u32), why: &str) {
         let (kind, place) = (listener.0 as u8, listener.1);
         let suspend = &self.library.suspend;
         let suspended = self
@@ -393,7 +421,7 @@ impl Runtime {
             self.services.log(
                 Level::Warn,
                 "lua",
-                &format!("rule {location} is suspended: it ran out of memory"),
+                &format!("rule {location} is suspended: {why}"),
             );
         }
     }
@@ -406,6 +434,20 @@ impl Hooks for Runtime {
             return Ok(());
         };
         match self.host.call(entry, subject, 0) {
+            Ok(()) => Ok(()),
+            Err(failure) => self.failed(kind, failure),
+        }
+    }
+
+    fn resume(&mut self, kind: EventKind, subject: u32) -> Result<(), (ListenerFailed, bool)> {
+        let Some((_, place)) = self.failed_at.take().filter(|failed| failed.0 == kind) else {
+            return Ok(());
+        };
+        let resume = self.library.resume.clone();
+        let result = self
+            .host
+            .guarded(|_| resume.call::<()>((kind as u8, place, subject)));
+        match result {
             Ok(()) => Ok(()),
             Err(failure) => self.failed(kind, failure),
         }
@@ -550,6 +592,7 @@ fn library(lua: &mlua::Lua, lib: &Table, dispatch: &Table) -> mlua::Result<Libra
         fault: dispatch.get("fault")?,
         location: dispatch.get("location")?,
         suspend: dispatch.get("suspend")?,
+        resume: dispatch.get("resume")?,
         run: lib.get::<Table>("debugger")?.get("load")?,
         started,
         exiting,

@@ -101,6 +101,27 @@ impl Journal {
         self.bytes.clear();
     }
 
+    /// Puts what was said before in front again. Beyond `most` entries all of
+    /// it is lost; returns how many were.
+    pub fn restore(&mut self, before: Journal, most: usize) -> u64 {
+        if before.len() + self.len() > most {
+            return before.len() as u64;
+        }
+        let later = std::mem::replace(self, before);
+        let shift = self.bytes.len();
+        self.bytes.extend_from_slice(&later.bytes);
+        self.entries
+            .extend(later.entries.into_iter().map(|mut entry| {
+                if let Entry::Print { text: range, .. } | Entry::Packet { bytes: range, .. } =
+                    &mut entry
+                {
+                    *range = range.start + shift..range.end + shift;
+                }
+                entry
+            }));
+        0
+    }
+
     /// While muted nothing is kept: for workers whose twin says the same.
     pub fn mute(&mut self, muted: bool) {
         self.muted = muted;

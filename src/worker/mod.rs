@@ -22,7 +22,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use captures::Frame;
 use journal::{Entry, Journal};
@@ -35,6 +35,7 @@ use crate::event::notice::NativeAlert;
 use crate::event::{
     EventKind, Hooks, Level, ListenerFailed, Loader, Notice, Outward, Settings, Verdict,
 };
+use crate::packet::Arrival;
 use crate::rule::Runtime;
 use crate::time::Timestamp;
 
@@ -52,6 +53,8 @@ pub trait Listeners: Hooks {
     fn started(&mut self) {}
     /// There will be no more packets.
     fn exiting(&mut self) {}
+    /// There is nothing to do for a while.
+    fn idle(&mut self) {}
     /// Whether a rule asked for the end since the last call.
     fn take_exit(&mut self) -> bool {
         false
@@ -67,6 +70,9 @@ impl Listeners for Runtime {
     }
     fn exiting(&mut self) {
         Runtime::exiting(self);
+    }
+    fn idle(&mut self) {
+        Runtime::idle(self);
     }
     fn take_exit(&mut self) -> bool {
         Runtime::take_exit(self)
@@ -136,6 +142,47 @@ impl<L: Listeners> Worker<L> {
         self.run();
     }
 
+    /// As [`Worker::started`], for those who take outputs themselves.
+    pub fn begin(&mut self) {
+        self.listeners.started();
+        self.drive();
+    }
+
+    /// Nothing came for a while.
+    pub fn idle(&mut self) {
+        self.listeners.idle();
+    }
+
+    /// Takes a packet through the engine that waits for its verdict; see
+    /// [`Worker::outputs`].
+    pub fn arrive(&mut self, now: Timestamp, number: u64, arrival: &Arrival<'_>) {
+        self.now = self.now.max(now);
+        let taken = self
+            .engine
+            .borrow_mut()
+            .handle_arrival(now, number, arrival);
+        debug_assert!(
+            taken,
+            "outputs are taken after every packet, so there is a slot"
+        );
+        self.drive();
+    }
+
+    /// As [`Worker::pass_time`], for those who take outputs themselves.
+    pub fn reach(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        let due = self.engine.borrow().poll_timeout();
+        if due.is_some_and(|due| due <= self.now) {
+            self.engine.borrow_mut().handle_timeout(self.now);
+            self.drive();
+        }
+    }
+
+    /// How soon something falls due.
+    pub fn due_in(&self, now: Timestamp) -> Option<Duration> {
+        Some(self.engine.borrow().poll_timeout()?.since(now))
+    }
+
     /// Takes one frame through the engine.
     pub fn frame(&mut self, frame: &Frame<'_>) {
         self.now = self.now.max(frame.timestamp);
@@ -175,6 +222,14 @@ impl<L: Listeners> Worker<L> {
 
     /// The capture ended: rules hear it, then everything still open is closed.
     pub fn finish(&mut self) {
+        self.finish_rules();
+        self.run();
+        self.engine.borrow_mut().shutdown();
+        self.run();
+    }
+
+    /// Rules hear that there are no more packets.
+    pub fn finish_rules(&mut self) {
         let tells = self.engine.borrow().core.log.enabled(Level::Debug, "lua");
         if tells {
             self.journal
@@ -182,9 +237,13 @@ impl<L: Listeners> Worker<L> {
                 .log(Level::Debug, "lua", "closing state");
         }
         self.listeners.exiting();
-        self.run();
+        self.drive();
+    }
+
+    /// Everything still open is closed; see [`Worker::outputs`].
+    pub fn close_all(&mut self) {
         self.engine.borrow_mut().shutdown();
-        self.run();
+        self.drive();
     }
 
     pub fn take_exit(&mut self) -> bool {
@@ -200,6 +259,27 @@ impl<L: Listeners> Worker<L> {
     }
 
     fn run(&mut self) {
+        self.drive();
+        loop {
+            let Some(output) = self.engine.borrow_mut().poll_output() else {
+                break;
+            };
+            self.note(&self.engine.borrow().departure(&output));
+            self.engine.borrow_mut().release_output(&output);
+        }
+    }
+
+    /// Gives every packet that the engine is done with to `take`.
+    pub fn outputs(&mut self, mut take: impl FnMut(&Departure<'_>)) {
+        let mut engine = self.engine.borrow_mut();
+        while let Some(output) = engine.poll_output() {
+            take(&engine.departure(&output));
+            engine.release_output(&output);
+        }
+    }
+
+    /// Runs the engine until its work is done.
+    fn drive(&mut self) {
         let (journal, now) = (&self.journal, self.now);
         engine::run(&self.engine, &mut self.listeners, &mut |notice| {
             let mut journal = journal.borrow_mut();
@@ -214,13 +294,6 @@ impl<L: Listeners> Worker<L> {
                 }
             }
         });
-        loop {
-            let Some(output) = self.engine.borrow_mut().poll_output() else {
-                break;
-            };
-            self.note(&self.engine.borrow().departure(&output));
-            self.engine.borrow_mut().release_output(&output);
-        }
     }
 
     /// Keeps what is wanted of a packet that leaves or is refused.

@@ -312,7 +312,28 @@ function dispatch.location(kind, place)
   if listener then return listener.location, listener.name end
 end
 
--- Takes a listener out of service after it used up the memory.
+-- Goes on behind a listener that failed, where the packet shall pass all the
+-- same.
+function dispatch.resume(kind, place, slot)
+  local definition = definitions[kind]
+  if not definition or not definition.event then return end
+  local flow = definition.subject == 'flow'
+  st.kind, st.cur, st.stop, st.fault = kind, place, false, nil
+  st.slot, st.flow = flow and current.packet or slot, flow and slot or -1
+  local a, b, c, d = definition.prepare(slot)
+  local list = connections:listeners(definition.event)
+  while place < #list and not st.stop do
+    place = place + 1
+    st.cur = place
+    chunk(definition.form, list, place, place)(a, b, c, d)
+  end
+  if not st.stop and definition.after then
+    st.cur = 0
+    definition.after(a, b, c, d)
+  end
+end
+
+-- Takes a listener out of service that used up its memory or time.
 function dispatch.suspend(kind, place)
   local definition = definitions[kind]
   if not definition or not definition.event then return false end
