@@ -9,7 +9,7 @@ use captures::hello::{
 };
 use captures::scenario::Scenario;
 use rig::{Gone, Rig, Said};
-use wero::event::{Profile, Settings};
+use wero::event::{Profile, Settings, Verdict};
 use wero::lua::Limits;
 
 #[allow(dead_code)] // Shared with the generator.
@@ -124,6 +124,42 @@ fn an_allowed_connection_passes_unchanged() {
         let bytes = &packet.bytes;
         assert!(sent.windows(bytes.len()).any(|part| part == bytes));
     }
+}
+
+#[test]
+fn a_judged_connection_skips_the_queue_if_so_decided() {
+    let conversation = || {
+        let mut c = client(FROM, TO);
+        c.handshake();
+        c.client_says(&Hello::default().record());
+        c.server_says(&server_hello(0x0303, Some(0x0304), 0x1301));
+        c.server_says(&application_data(3000));
+        c.client_says(&application_data(300));
+        c.server_says(&application_data(500));
+        c.closes();
+        one(c)
+    };
+    let bypassed = |on| {
+        let settings = Settings {
+            bypass_tls: on,
+            ..Settings::new(Profile::Wero)
+        };
+        let (said, gone) = run_with(REFUSE, conversation(), settings);
+        assert_eq!(said.printed, "www.example.com\n");
+        assert!(gone.iter().all(|packet| packet.verdict == Verdict::Accept));
+        gone.iter().map(|packet| packet.bypass).collect::<Vec<_>>()
+    };
+    assert!(!bypassed(false).contains(&true));
+    let packets = bypassed(true);
+    let first = packets.iter().position(|&bypass| bypass);
+    // Not the hellos, and everything from there on.
+    assert!(first.is_some_and(|first| first > 4), "{packets:?}");
+    assert!(
+        packets
+            .iter()
+            .skip_while(|&&bypass| !bypass)
+            .all(|&bypass| bypass)
+    );
 }
 
 #[test]

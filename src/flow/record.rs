@@ -84,6 +84,8 @@ pub mod flags {
     /// A rule or a limit let the rest of the flow pass; see
     /// [`BYPASSED`](crate::packet::record::flag::BYPASSED).
     pub const BYPASSED: u16 = 1 << 6;
+    /// What was to be seen of it was seen: it passes from its next packet on.
+    pub const SETTLED: u16 = 1 << 7;
 }
 
 impl FlowRecord {
@@ -233,6 +235,8 @@ mod tests {
             flags::DROPPED,
             flags::EDITED,
             flags::DYNAMIC,
+            flags::BYPASSED,
+            flags::SETTLED,
         ];
         assert_eq!(
             all.iter().fold(0, |bits, flag| bits | flag).count_ones() as usize,

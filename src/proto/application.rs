@@ -20,6 +20,7 @@ use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
 use crate::event::profile::Defaults;
 use crate::event::{EventKind, Settings};
 use crate::flow::Direction;
+use crate::flow::record::flags;
 use crate::packet::decode::protocol::TCP;
 
 /// Bytes that a reader is shown in one go.
@@ -572,6 +573,14 @@ impl Seat<'_> {
     pub fn release(&mut self) {
         let inlet = &mut self.inlets[self.frame.direction.index()];
         unhold(&mut self.tcp.core.bufs, inlet);
+    }
+
+    /// What was to be seen of the flow was seen: the rest may skip the queue.
+    pub fn settle(&mut self) {
+        let flow = self.frame.flow;
+        if let Some(record) = self.core().flows.live_mut(flow) {
+            record.flags |= flags::SETTLED;
+        }
     }
 
     /// Whether the direction has nothing more to come than what is left.

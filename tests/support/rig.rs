@@ -68,6 +68,8 @@ pub struct Gone {
     pub id: u64,
     pub verdict: Verdict,
     pub bytes: Vec<u8>,
+    /// The rest of its flow may skip the queue.
+    pub bypass: bool,
 }
 
 impl Gone {
@@ -172,6 +174,7 @@ impl Rig {
                     id: departure.id,
                     verdict: departure.verdict,
                     bytes: departure.bytes.to_vec(),
+                    bypass: departure.bypass,
                 });
             }
             engine.borrow_mut().release_output(&output);

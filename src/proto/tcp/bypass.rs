@@ -47,14 +47,11 @@ impl Tcp<'_> {
                 .any(|stream| self.core.bufs.is_modified(stream))
     }
 
-    /// Whether a flow has had as many bytes as an operator wants to see.
+    /// Whether a flow has shown what an operator wants to see of it.
     pub(super) fn has_seen_enough(&self, flow: u32) -> bool {
         let limit = self.core.settings.bypass_bytes;
-        limit > 0
-            && self
-                .core
-                .flows
-                .live(flow)
-                .is_some_and(|record| record.bytes.iter().sum::<u64>() > limit)
+        self.core.flows.live(flow).is_some_and(|record| {
+            record.has(flags::SETTLED) || limit > 0 && record.bytes.iter().sum::<u64>() > limit
+        })
     }
 }

@@ -162,10 +162,13 @@ impl Session {
             let left = seat.left();
             seat.advance(left);
             seat.release();
-            return match self.sides.iter().all(Reader::is_done) || !is_any_heard(seat.core()) {
-                true => Turn::HandOver(0),
-                false => Turn::Wait,
-            };
+            if !self.sides.iter().all(Reader::is_done) && is_any_heard(seat.core()) {
+                return Turn::Wait;
+            }
+            if seat.core().settings.bypass_tls {
+                seat.settle();
+            }
+            return Turn::HandOver(0);
         }
         if reader.is_gathering() && !seat.is_over() {
             // Full buffers: it goes on unjudged only if the policy lets it.
