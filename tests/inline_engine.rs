@@ -87,7 +87,10 @@ fn what_a_failing_rule_judged_is_dropped_by_default() {
 fn a_rule_that_is_stopped_again_and_again_is_taken_out_of_service() {
     let rules = "
         require('protocol/tcp_connection') local events = haka.dissectors.tcp_connection.events
-        haka.rule { on = events.receive_packet, eval = function () while true do end end }";
+        local function waits()
+          local n = 0 while true do n = n + 1 end
+        end
+        haka.rule { on = events.receive_packet, eval = function () waits() n = 1 end }";
     let limits = Limits {
         event_time: Duration::from_millis(5),
         ..Limits::default()
@@ -102,6 +105,8 @@ fn a_rule_that_is_stopped_again_and_again_is_taken_out_of_service() {
         .iter()
         .filter(|error| error.contains("stopped: used more than"));
     assert_eq!(stopped.count(), 3, "{errors:?}");
+    assert!(errors[0].contains("rules.lua:4: stopped"), "{errors:?}");
+    assert!(errors[0].contains("called from rules.lua:6"), "{errors:?}");
     assert!(verdicts.iter().all(|&verdict| verdict == Verdict::Accept));
 }
 

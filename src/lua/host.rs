@@ -298,8 +298,8 @@ impl Host {
             // The allocator may have set the hook.
             self.watchdog.unhook();
         }
-        let place = watchdog::take_place().or_else(|| place_in(message?));
-        let at = place.map(|place| place + ": ").unwrap_or_default();
+        let stack = watchdog::take_stack();
+        let (at, callers) = told_stack(&stack, || place_in(message?));
         if overrun {
             self.collect();
             let text = format!(
@@ -310,7 +310,7 @@ impl Host {
         }
         timed_out.then(|| {
             let text = format!(
-                "{at}stopped: used more than {:?} of CPU time",
+                "{at}stopped: used more than {:?} of CPU time{callers}",
                 self.watchdog.budget()
             );
             Failure::TimeBudget(text)
@@ -344,7 +344,7 @@ impl Host {
         let result = body(&self.lua);
         let stopped = self.watchdog.leave();
         if stopped {
-            watchdog::take_place();
+            watchdog::take_stack();
         }
         result.ok().filter(|_| !stopped)
     }
@@ -451,6 +451,23 @@ unsafe fn error_text(state: *mut lua_State) -> String {
 /// mlua's errors cannot cross threads; as text they can.
 fn as_io(error: mlua::Error) -> io::Error {
     io::Error::other(error.to_string())
+}
+
+/// How a message says where a call was stopped: what stands before it, and
+/// who called, which stands behind it.
+pub fn told_stack(
+    stack: &[String],
+    otherwise: impl FnOnce() -> Option<String>,
+) -> (String, String) {
+    let (place, callers) = match stack.split_first() {
+        Some((place, callers)) => (Some(place.clone()), callers),
+        None => (otherwise(), Default::default()),
+    };
+    let at = place.map(|place| place + ": ").unwrap_or_default();
+    match callers {
+        [] => (at, String::new()),
+        callers => (at, format!(", called from {}", callers.join(", "))),
+    }
 }
 
 /// The `file:line` that an error message begins with.

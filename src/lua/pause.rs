@@ -11,7 +11,7 @@ use mlua::ffi::{self, lua_State};
 use mlua::{Function, Lua, MultiValue};
 
 use super::heap::Heap;
-use super::host::plain_message;
+use super::host::{plain_message, told_stack};
 use super::watchdog::{self, Timed, Watchdog};
 use super::{interrupt, line_hook};
 
@@ -59,14 +59,14 @@ impl Pause {
         let result = request.call::<MultiValue>(arguments);
         let budget = self.watchdog.budget();
         let stopped = self.watchdog.resume(before);
-        let place = watchdog::take_place();
+        let stack = watchdog::take_stack();
         if self.take_overrun() {
             return Err("stopped: used up the memory of the rules".to_owned());
         }
         if stopped {
-            let at = place.map(|place| place + ": ").unwrap_or_default();
+            let (at, callers) = told_stack(&stack, || None);
             return Err(format!(
-                "{at}stopped: used more than {budget:?} of CPU time"
+                "{at}stopped: used more than {budget:?} of CPU time{callers}"
             ));
         }
         result.map_err(|error| plain_message(&error).unwrap_or_else(|| "aborted".to_owned()))

@@ -9,7 +9,7 @@
 //! pause in C, when LuaJIT collects or grows a table, is not the fault of the
 //! rule that it happens to, which gets one tick more to end. The hook stays
 //! until the call has ended, so `pcall` and coroutines cannot swallow it; it
-//! notes the line of the rule file that it struck first ([`take_place`]).
+//! notes the lines of the rule file that it struck first ([`take_stack`]).
 //! Arming costs no system call per event: a call is a store of an odd
 //! number, its end the next even one. While a call waits for a person it is
 //! no call ([`Watchdog::interrupt`]); a hook of the debugger's stands while
@@ -308,26 +308,37 @@ const NOWHERE: Place = Place {
     line: 0,
 };
 
+/// Frames of rule files that are told, from the innermost on.
+const DEPTH: usize = 8;
+
 thread_local! {
-    /// Where the hook first struck since [`take_place`].
-    static STRUCK: Cell<Place> = const { Cell::new(NOWHERE) };
+    /// Where the hook first struck since [`take_stack`].
+    static STRUCK: Cell<[Place; DEPTH]> = const { Cell::new([NOWHERE; DEPTH]) };
 }
 
-/// `file:line` at which the last call was stopped, if it was in a rule file.
-pub fn take_place() -> Option<String> {
-    let place = STRUCK.replace(NOWHERE);
-    let chunk = place
-        .chunk
-        .get(..place.length)
-        .filter(|chunk| !chunk.is_empty())?;
-    Some(format!("{}:{}", String::from_utf8_lossy(chunk), place.line))
+impl Place {
+    /// `file:line`; nothing of an empty place.
+    fn text(&self) -> Option<String> {
+        let chunk = self.chunk.get(..self.length)?;
+        let named = !chunk.is_empty();
+        named.then(|| format!("{}:{}", String::from_utf8_lossy(chunk), self.line))
+    }
 }
 
-/// The innermost frame of a rule file.
+/// The lines of rule files, as `file:line`, at which the last call was
+/// stopped: the innermost first, then those that it was called from.
+pub fn take_stack() -> Vec<String> {
+    let places = STRUCK.replace([NOWHERE; DEPTH]);
+    places.iter().map_while(Place::text).collect()
+}
+
+/// The innermost frames of rule files.
 ///
 /// # Safety
 /// As for a hook: `state` is running.
-unsafe fn place_of(state: *mut lua_State) -> Option<Place> {
+unsafe fn stack_of(state: *mut lua_State) -> [Place; DEPTH] {
+    let mut places = [NOWHERE; DEPTH];
+    let mut free = places.iter_mut();
     for level in 0..FRAMES {
         // SAFETY: a zeroed lua_Debug is valid to be filled; getinfo gets
         // what getstack made, and its texts live as long as the frame.
@@ -336,7 +347,7 @@ unsafe fn place_of(state: *mut lua_State) -> Option<Place> {
             if ffi::lua_getstack(state, level, &mut frame) == 0
                 || ffi::lua_getinfo(state, c"Sl".as_ptr(), &mut frame) == 0
             {
-                return None;
+                break;
             }
             let name = CStr::from_ptr(frame.short_src.as_ptr()).to_bytes();
             let mut chunk = [0; PLACE];
@@ -349,21 +360,20 @@ unsafe fn place_of(state: *mut lua_State) -> Option<Place> {
             }
         };
         if place.line > 0 && !place.chunk.starts_with(LIBRARY) {
-            return Some(place);
+            let Some(next) = free.next() else { break };
+            *next = place;
         }
     }
-    None
+    places
 }
 
 /// The hook that ends a call: an error at every instruction.
 unsafe extern "C-unwind" fn stop(state: *mut lua_State, _: *mut lua_Debug) {
     // The sandbox knows this text (`lib/sandbox.lua`).
     const TEXT: &[u8] = b"rule stopped: over its time or memory budget";
-    if STRUCK.get().length == 0 {
+    if STRUCK.get()[0].length == 0 {
         // SAFETY: Lua calls the hook in the state that runs.
-        if let Some(place) = unsafe { place_of(state) } {
-            STRUCK.set(place);
-        }
+        STRUCK.set(unsafe { stack_of(state) });
     }
     // SAFETY: Lua calls the hook with a state that may raise errors.
     unsafe {
