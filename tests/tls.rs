@@ -162,6 +162,42 @@ fn a_judged_connection_skips_the_queue_if_so_decided() {
     );
 }
 
+/// Mail that turns to TLS after a few lines in the clear.
+fn turns_to_tls(name: &'static str, cut: usize) -> Scenario {
+    let mut c = client(FROM, "10.2.0.80:25");
+    c.handshake();
+    c.server_says(b"220 mail.example ESMTP\r\n");
+    c.client_says(b"EHLO alice.example\r\n");
+    c.server_says(b"250-mail.example\r\n250 STARTTLS\r\n");
+    c.client_says(b"STARTTLS\r\n");
+    c.server_says(b"220 go ahead\r\n");
+    for part in Hello::named(name).record().chunks(cut) {
+        c.client_says(part);
+    }
+    c.server_says(&server_hello(0x0303, Some(0x0304), 0x1301));
+    c.closes();
+    one(c)
+}
+
+#[test]
+fn mail_that_turns_to_tls_is_judged_by_both_dissectors() {
+    let rules = format!(
+        "require('protocol/smtp')
+         haka.rule {{ on = haka.dissectors.smtp.events.command,
+           eval = function (_, command) print(command.command) end }}
+         {REFUSE}"
+    );
+    for cut in [1, 60, 1400] {
+        let (said, gone) = run(&rules, turns_to_tls("mail.example.com", cut));
+        assert_eq!(said.printed, "EHLO\nSTARTTLS\nmail.example.com\n");
+        assert!(gone.iter().all(|packet| !packet.refused()), "cut {cut}");
+        let (said, gone) = run(&rules, turns_to_tls(NAME, cut));
+        assert_eq!(said.printed, format!("EHLO\nSTARTTLS\n{NAME}\n"));
+        assert!(!leaves(&gone, b"secret"), "cut {cut}");
+        assert!(leaves(&gone, b"STARTTLS"), "cut {cut}");
+    }
+}
+
 #[test]
 fn a_hello_over_datagrams_is_held_until_it_is_judged() {
     for (name, refused) in [(NAME, true), ("www.example.com", false)] {
