@@ -1,4 +1,4 @@
-//! HTTP wherever it is needed: `rules/http`, and the rows of Haka's suite
+//! HTTP wherever it is needed: `rules/http`, `sample/http-gateway`, and the rows of Haka's suite
 //! that speak of it (`tests/haka`).
 
 use super::super::conversation::{Conversation, client};
@@ -14,6 +14,11 @@ const RULES: [(&str, Play); 6] = [
     ("headers", headers),
     ("body-rewrite", body_rewrite),
     ("outdated-browser", outdated_browser),
+];
+
+const SAMPLES: [(&str, Play); 2] = [
+    ("http-gateway", listed_paths),
+    ("http-gateway/rule", open_paths),
 ];
 
 const ROWS: [(&str, Play); 17] = [
@@ -72,7 +77,11 @@ pub fn all() -> Vec<Capture> {
     let rows = ROWS
         .iter()
         .map(|(name, play)| (format!("tests/haka/captures/http-{name}.pcap"), play));
+    let samples = SAMPLES
+        .iter()
+        .map(|(name, play)| (format!("sample/{name}/input.pcap"), play));
     rules
+        .chain(samples)
         .chain(rows)
         .map(|(path, play)| {
             let mut scenario = Scenario::new();
@@ -131,6 +140,31 @@ fn visits(s: &mut Scenario, requests: &[String]) {
             s.plays(talk(client(&from, to), &[(request.as_bytes(), OK)]));
         }
     }
+}
+
+/// A listed path in three spellings, and another.
+fn listed_paths(s: &mut Scenario) {
+    visits(
+        s,
+        &[
+            request("GET", "/admin", ""),
+            request("GET", "/%61dmin/users", ""),
+            request("GET", "/shop/../server-status?full", ""),
+            request("GET", "/shop", ""),
+        ],
+    );
+}
+
+/// Paths that only look like listed ones.
+fn open_paths(s: &mut Scenario) {
+    visits(
+        s,
+        &[
+            request("GET", "/administration", ""),
+            request("GET", "/help/admin", ""),
+            request("GET", "/shop?next=/admin", ""),
+        ],
+    );
 }
 
 /// Two ordinary visits between which somebody tries to change a query.
