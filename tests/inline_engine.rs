@@ -167,3 +167,20 @@ fn flows_skip_the_queue_once_enough_was_seen() {
         assert_eq!(count(1 << 40), count(0), "{capture}");
     }
 }
+
+#[test]
+fn a_rule_may_give_its_fields_any_name() {
+    let rules = "
+        require('protocol/tcp_connection') local events = haka.dissectors.tcp_connection.events
+        haka.rule { on = events.new_connection, eval = function (flow)
+          flow._up, flow._down, flow.data, flow.stream = 1, 2, 3, 4
+        end }
+        haka.rule { on = events.receive_data, eval = function (flow, data)
+          assert(flow._up + flow._down + flow.data + flow.stream == 10)
+        end }
+        haka.rule { on = events.receive_data, options = { streamed = true },
+          eval = function (flow, iter) while iter:sub(1) do end end }";
+    let (_, errors, verdicts) = replay(rules, "stream-plain-v4", settings(), Limits::default());
+    assert_eq!(errors, Vec::<String>::new());
+    assert!(verdicts.iter().all(|&verdict| verdict == Verdict::Accept));
+}

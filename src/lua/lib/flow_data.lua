@@ -13,6 +13,10 @@ local SCALE = host.buffer_scale
 local iterator_at, run_streamed = streams.iterator_at, streams.run_streamed
 local hash = streams.vbuffer_stream_comanager.hash
 
+-- Where a flow keeps its streams: no names that a rule would give to a field
+-- of its own.
+local UP, DOWN = 'stream:up', 'stream:down'
+
 local flow_data = {}
 
 flow_data.sub = streams.new_data
@@ -33,8 +37,8 @@ end
 -- The stream that got the bytes of the event in `current`, and the number of
 -- the first piece of them.
 function flow_data.open(flow)
-  if current.direction == 0 then return stream_of(flow, '_up'), current.piece end
-  return stream_of(flow, '_down'), current.piece
+  if current.direction == 0 then return stream_of(flow, UP), current.piece end
+  return stream_of(flow, DOWN), current.piece
 end
 
 -- Lets a streamed listener go on. `listener` is its registration: one
@@ -50,7 +54,7 @@ end
 
 -- The flow is over: its waiting listeners will not go on.
 function flow_data.close(flow)
-  for _, key in ipairs { '_up', '_down' } do
+  for _, key in ipairs { UP, DOWN } do
     local stream = rawget(flow, key)
     if stream then stream:getcomanager():close() end
     rawset(flow, key, nil)
