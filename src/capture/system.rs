@@ -247,6 +247,31 @@ mod tests {
         }
     }
 
+    /// As in a container that has rights over its own network only.
+    #[test]
+    fn a_buffer_stays_within_the_limit_without_rights() {
+        let nothing = [[0u32; 3]; 2];
+        let header = [0x2008_0522u32, 0];
+        // SAFETY: the kernel reads both records, of the sizes that this
+        // version has. It takes rights from this test's thread alone.
+        let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), nothing.as_ptr()) };
+        assert_eq!(result, 0, "rights can always be given up");
+        let socket = udp();
+        let names = (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
+        let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max");
+        let most: usize = most
+            .expect("Linux tells it")
+            .trim()
+            .parse()
+            .expect("a number");
+        let (refusal, granted) = set_buffer(socket.as_fd(), names, most + 1).expect("allowed");
+        assert_eq!(granted, most);
+        let refusal = refusal.expect("it is less than was asked for");
+        assert_eq!(refusal.raw_os_error(), Some(libc::EPERM));
+        let (refusal, granted) = set_buffer(socket.as_fd(), names, 50_000).expect("allowed");
+        assert!(refusal.is_none(), "{granted} is enough");
+    }
+
     #[test]
     fn wrong_descriptors_are_errors() {
         let error = socket(-1, libc::SOCK_DGRAM, 0).expect_err("no such family");

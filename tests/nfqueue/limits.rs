@@ -1,11 +1,13 @@
 //! What goes wrong with queues, and what is lost when it does.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wero::capture::nfqueue::{Config, Queue, QueueError, status};
 
-use crate::namespace::{arrived, inside, once, pair, serve};
+use crate::namespace::{arrived, inside, once, pair, say, serve};
 use crate::packets::payload;
 
 #[test]
@@ -66,7 +68,78 @@ fn a_queue_in_use_is_not_given_and_its_owner_named() {
     });
 }
 
-/// Another program's queue is its own: we cannot take it, nor it ours.
+/// Binds to queue 7, then drops the packets whose ids it is told; prints the
+/// kernel's answer to each.
+const STRANGER: &str = r#"
+import socket, struct, sys
+def message(kind, flags, attributes):
+    body = struct.pack("=BBH", 0, 0, socket.htons(7)) + attributes
+    return struct.pack("=IHHII", 16 + len(body), 0x300 | kind, flags, 0, 0) + body
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+s.bind((0, 0))
+def ask(kind, flags, attributes):
+    s.send(message(kind, flags, attributes))
+    print(-struct.unpack_from("=i", s.recv(4096), 16)[0], flush=True)
+ask(2, 5, struct.pack("=HHBBH", 8, 1, 1, 0, 0))
+for line in sys.stdin:
+    ask(1, 5, struct.pack("=HH", 12, 2) + struct.pack(">II", 0, int(line)))
+"#;
+
+/// A program of somebody else: we cannot take its queue, nor it ours.
+#[test]
+fn strangers_keep_out_of_each_others_queues() {
+    inside(|net| {
+        let stranger = || {
+            Command::new("python3")
+                .args(["-c", STRANGER])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+        };
+        let Ok(mut first) = stranger() else {
+            say("skipped: no python3");
+            return;
+        };
+        let mut answers = lines(&mut first);
+        assert_eq!(answers.next(), Some(0), "the queue is free");
+        let config = Config {
+            number: 7,
+            ..Config::default()
+        };
+        let error = Queue::open(&config).expect_err("it is taken");
+        let named = format!("queue 7 is taken by process {} (python3", first.id());
+        assert!(error.to_string().contains(&named), "{error}");
+        drop(first.stdin.take());
+        first.wait().expect("it ends with its input");
+
+        net.rule("INPUT -p udp -j NFQUEUE --queue-num 7");
+        let mut queue = net.open(7);
+        let (sender, receiver) = pair("127.0.0.1:0");
+        sender.send(b"ours").expect("room");
+        let mut id = 0;
+        serve(&mut queue, 1, |_, packet| id = packet.id);
+        let mut second = stranger().expect("it ran before");
+        let mut answers = lines(&mut second);
+        assert_eq!(answers.next(), Some(libc::EPERM), "it cannot bind");
+        let mut input = second.stdin.take().expect("it is a pipe");
+        writeln!(input, "{id}").expect("it reads");
+        assert_eq!(answers.next(), Some(libc::EPERM), "it has no say");
+        drop(input);
+        second.wait().expect("it ends with its input");
+        queue.accept(id, None);
+        queue.flush();
+        assert_eq!(arrived(&receiver), [b"ours"]);
+        assert_eq!(queue.close().expect("it is ours").missing, 0);
+    });
+}
+
+/// The numbers that a program prints.
+fn lines(program: &mut Child) -> impl Iterator<Item = i32> + use<> {
+    let output = program.stdout.take().expect("it is a pipe");
+    let lines = BufReader::new(output).lines();
+    lines.map(|line| line.expect("text").parse().expect("a number"))
+}
+
 #[test]
 fn without_rights_there_is_no_queue() {
     inside(|net| {
@@ -348,7 +421,12 @@ fn verdicts_given_last_are_sent_too() {
 fn waiting_ends_in_time_and_nothing_waits_for_nothing() {
     inside(|net| {
         let mut queue = net.open(7);
-        for (wait, least, most) in [(0, 0, 50), (40, 30, 400), (0, 0, 50), (90, 80, 400)] {
+        for (wait, least, most) in [
+            (0, 0, 2_000),
+            (40, 30, 2_000),
+            (0, 0, 2_000),
+            (90, 80, 2_000),
+        ] {
             let start = std::time::Instant::now();
             let wait = Duration::from_millis(wait);
             assert_eq!(queue.receive(wait).expect("it works"), 0);

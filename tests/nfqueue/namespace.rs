@@ -26,7 +26,7 @@ pub fn inside(test: impl FnOnce(&Namespace) + Send) {
 }
 
 /// A line that the test harness does not hide.
-fn say(line: &str) {
+pub fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("there is a place for it");
 }
 

@@ -45,6 +45,21 @@ pub fn with_payload(packet: &[u8], payload: &[u8]) -> Vec<u8> {
     changed
 }
 
+/// A TCP packet over IPv4 with every byte of its payload inverted.
+pub fn inverted(packet: &[u8]) -> Vec<u8> {
+    let mut changed = packet.to_vec();
+    let (head, segment) = changed.split_at_mut(header(packet));
+    let data = usize::from(segment[12] >> 4) * 4;
+    for byte in &mut segment[data..] {
+        *byte = !*byte;
+    }
+    segment[16..18].fill(0);
+    let (source, destination) = (address(&head[12..16]), address(&head[16..20]));
+    let sum = checksum::transport(&source, &destination, 6, segment);
+    segment[16..18].copy_from_slice(&sum.to_be_bytes());
+    changed
+}
+
 /// Sets lengths and checksums.
 fn finish(packet: &mut [u8]) {
     let start = header(packet);

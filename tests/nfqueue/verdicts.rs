@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use wero::capture::nfqueue::{Counters, Queue, status};
 
-use crate::namespace::{arrived, inside, once, pair, serve};
-use crate::packets::{payload, with_payload};
+use crate::namespace::{Seen, arrived, inside, once, pair, serve};
+use crate::packets::{inverted, payload, with_payload};
 
 #[test]
 fn accepted_packets_arrive_and_refused_ones_do_not() {
@@ -168,7 +168,11 @@ const MTU: u32 = 1_500;
 ///
 /// Returns what arrived, the longest packet, and how many were wrong about
 /// being longer than a segment.
-fn transfer(mut queue: Queue, bytes: usize) -> (Vec<u8>, (u32, u32), Counters) {
+fn transfer(
+    mut queue: Queue,
+    bytes: usize,
+    decide: fn(&mut Queue, &Seen),
+) -> (Vec<u8>, (u32, u32), Counters) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
     let over = AtomicBool::new(false);
@@ -193,7 +197,7 @@ fn transfer(mut queue: Queue, bytes: usize) -> (Vec<u8>, (u32, u32), Counters) {
                     // Nothing may fail here: the connection would hang.
                     *largest = packet.wire_len.max(*largest);
                     *wrong += u32::from(packet.offloaded != (packet.wire_len > MTU));
-                    queue.accept(packet.id, None);
+                    decide(queue, packet);
                 });
             }
         });
@@ -217,7 +221,9 @@ fn segments_come_whole_before_they_are_cut() {
         net.rule("INPUT -p tcp -j NFQUEUE --queue-num 7");
         let queue = net.open(7);
         assert!(queue.granted().gso);
-        let (received, (largest, wrong), counters) = transfer(queue, 4 << 20);
+        let (received, (largest, wrong), counters) = transfer(queue, 4 << 20, |queue, packet| {
+            queue.accept(packet.id, None);
+        });
         assert_eq!(received.len(), 4 << 20);
         assert!(
             received
@@ -229,6 +235,39 @@ fn segments_come_whole_before_they_are_cut() {
         assert_eq!(wrong, 0, "what is longer than a segment says so");
         assert!(counters.gso > 10, "{counters:?}");
         assert_eq!((counters.errors, counters.missing, counters.cut), (0, 0, 0));
+    });
+}
+
+/// Each segment is given back with every byte of its payload inverted, before
+/// it is cut: one checksum over all of it, which the receiver checks.
+#[test]
+fn segments_can_be_rewritten_whole() {
+    inside(|net| {
+        net.command(&format!("ip link set lo mtu {MTU}"));
+        net.rule("INPUT -p tcp -j NFQUEUE --queue-num 7");
+        let (received, (largest, wrong), counters) =
+            transfer(net.open(7), 1 << 20, |queue, packet| {
+                let changed = inverted(&packet.bytes);
+                if !queue.rewrite(packet.id, None, &changed) {
+                    queue.accept(packet.id, None);
+                }
+            });
+        assert_eq!(received.len(), 1 << 20);
+        assert!(
+            received
+                .iter()
+                .enumerate()
+                .all(|(at, &byte)| byte == !((at % 251) as u8))
+        );
+        assert!(largest > 30_000 && wrong == 0, "{largest}");
+        assert!(
+            counters.gso > 3 && counters.partial_checksums > 3,
+            "{counters:?}"
+        );
+        assert_eq!(
+            (counters.too_long, counters.errors, counters.missing),
+            (0, 0, 0)
+        );
     });
 }
 
@@ -285,40 +324,36 @@ fn ten_thousand_packets_get_one_verdict_each() {
         net.rule("INPUT -p udp -j NFQUEUE --queue-num 7");
         let mut queue = net.open(7);
         let (sender, receiver) = pair("127.0.0.1:0");
-        let received = std::thread::scope(|scope| {
-            let receiver = scope.spawn(|| arrived(&receiver));
-            let mut held: Vec<u32> = Vec::new();
-            let mut decided: BTreeMap<u32, bool> = BTreeMap::new();
-            for number in 0..PACKETS {
-                sender.send(&number.to_be_bytes()).expect("room");
-                if number % 40 != 39 {
-                    continue;
-                }
-                serve(&mut queue, 40, |queue, packet| {
-                    let number =
-                        u32::from_be_bytes(payload(&packet.bytes).try_into().expect("four bytes"));
-                    let pass = number % 5 != 0;
-                    assert_eq!(decided.insert(number, pass), None, "it comes once");
-                    match (number % 7, pass) {
-                        (_, false) => queue.refuse(packet.id),
-                        (0, true) => held.push(packet.id),
-                        (1, true) => {
-                            let same = with_payload(&packet.bytes, &number.to_be_bytes());
-                            assert!(queue.rewrite(packet.id, None, &same));
-                        }
-                        (_, true) => queue.accept(packet.id, None),
-                    }
-                });
-                if number % 400 == 399 {
-                    while let Some(id) = held.pop() {
-                        queue.accept(id, None);
-                    }
-                    queue.flush();
-                }
+        let mut held: Vec<u32> = Vec::new();
+        let mut decided: BTreeMap<u32, bool> = BTreeMap::new();
+        for number in 0..PACKETS {
+            sender.send(&number.to_be_bytes()).expect("room");
+            if number % 40 != 39 {
+                continue;
             }
-            receiver.join().expect("it holds")
-        });
-        let mut numbers: Vec<_> = received
+            serve(&mut queue, 40, |queue, packet| {
+                let number =
+                    u32::from_be_bytes(payload(&packet.bytes).try_into().expect("four bytes"));
+                let pass = number % 5 != 0;
+                assert_eq!(decided.insert(number, pass), None, "it comes once");
+                match (number % 7, pass) {
+                    (_, false) => queue.refuse(packet.id),
+                    (0, true) => held.push(packet.id),
+                    (1, true) => {
+                        let same = with_payload(&packet.bytes, &number.to_be_bytes());
+                        assert!(queue.rewrite(packet.id, None, &same));
+                    }
+                    (_, true) => queue.accept(packet.id, None),
+                }
+            });
+            if number % 400 == 399 {
+                while let Some(id) = held.pop() {
+                    queue.accept(id, None);
+                }
+                queue.flush();
+            }
+        }
+        let mut numbers: Vec<_> = arrived(&receiver)
             .iter()
             .map(|bytes| u32::from_be_bytes(bytes.as_slice().try_into().expect("four bytes")))
             .collect();
