@@ -7,6 +7,8 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: &[(&str, Body)] = &[
     ("decode", decode),
     ("capture", wero::capture::file::fuzz_reader),
+    #[cfg(target_os = "linux")]
+    ("nfqueue", wero::capture::nfqueue::message::fuzz_messages),
     ("pattern", wero::lua::pattern::fuzz_pattern),
     ("buffer", wero::buf::fuzz::fuzz_buffer),
     ("tcp", wero::engine::fuzz::fuzz_tcp),

@@ -1,6 +1,12 @@
-//! Where packets come from.
+//! Where packets come from, and where live ones go.
 
 #[cfg(feature = "async")]
 pub mod asynchronous;
 pub mod file;
+#[cfg(target_os = "linux")]
+pub mod inject;
+#[cfg(target_os = "linux")]
+pub mod nfqueue;
+#[cfg(target_os = "linux")]
+mod system;
 pub mod views;
