@@ -5,6 +5,7 @@
 //! `sysexits.h`; see [`Failure`].
 
 mod doc;
+mod doctor;
 mod explain;
 mod failure;
 mod flows;
@@ -50,6 +51,7 @@ enum Command {
     Sessions(sessions::Arguments),
     Follow(follow::Arguments),
     Setup(setup::Arguments),
+    Doctor(doctor::Arguments),
     Test(test::Arguments),
     Lint(lint::Arguments),
     Doc(doc::Arguments),
@@ -76,6 +78,7 @@ pub fn wero() -> ExitCode {
         Command::Flows(arguments) => flows::run(&arguments),
         Command::Sessions(arguments) => sessions::run(&arguments),
         Command::Follow(arguments) => follow::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),

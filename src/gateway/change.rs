@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use super::iptables;
 use super::nft;
 use super::note::Note;
-use super::plan::{Family, Plan, Spread};
+use super::plan::{Action, Family, Plan, Spread};
 use super::present::{Loaded, Present, differs, families, nft_family};
 use super::settings;
 use super::tools::{Backend, ToolError, Tools, Trial, command_line, find, run};
@@ -129,7 +129,8 @@ fn list(reasons: &[(Backend, String)]) -> String {
 /// works is taken.
 pub fn apply(plan: &Plan, only: Option<Backend>) -> Result<Applied, ChangeError> {
     let mut refused = Vec::new();
-    for backend in candidates(only) {
+    let order = candidates(only, &Present::read());
+    for backend in order {
         let present = Present::read();
         if let Some(reason) = present.unread.first() {
             return Err(ChangeError::Unreadable(reason.clone()));
@@ -152,10 +153,15 @@ pub fn apply(plan: &Plan, only: Option<Backend>) -> Result<Applied, ChangeError>
     Err(ChangeError::NoBackend(refused))
 }
 
-fn candidates(only: Option<Backend>) -> impl Iterator<Item = Backend> {
-    Backend::ALL
+/// The tool that has rules of ours loaded comes first: it alone can replace
+/// them without a moment in which there are none.
+fn candidates(only: Option<Backend>, present: &Present) -> Vec<Backend> {
+    let mut candidates: Vec<Backend> = Backend::ALL
         .into_iter()
-        .filter(move |backend| only.is_none_or(|only| only == *backend))
+        .filter(|backend| only.is_none_or(|only| only == *backend))
+        .collect();
+    candidates.sort_by_key(|backend| !present.has_ours_of(*backend));
+    candidates
 }
 
 /// Takes everything of ours back, whichever tool loaded it, also what a run
@@ -184,7 +190,7 @@ pub fn apply_steps(
 ) -> Result<Steps, ChangeError> {
     let plan = &checked(plan)?;
     let mut refused = Vec::new();
-    for backend in candidates(only) {
+    for backend in candidates(only, present) {
         match fitting(plan, backend) {
             Ok(fit) => {
                 let mut steps = steps_with(&fit.plan, backend, &fit.tools, present);
@@ -274,7 +280,7 @@ fn all_work(plan: &Plan, tools: &[Tools]) -> Result<(), String> {
 fn steps_with(plan: &Plan, backend: Backend, tools: &[Tools], present: &Present) -> Steps {
     let mut steps = Steps {
         backend: Some(backend),
-        spread: (plan.queues.count() > 1).then_some(plan.spread),
+        spread: (plan.queues.count() > 1 && plan.action == Action::Queue).then_some(plan.spread),
         ..Steps::default()
     };
     let old = present.notes();

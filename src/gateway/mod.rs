@@ -8,6 +8,7 @@
 //! packets (`capture`), the loop of a worker (`worker`).
 
 mod change;
+pub mod doctor;
 mod iptables;
 mod marks;
 pub mod namespace;

@@ -84,7 +84,20 @@ impl Present {
 
     /// Whether anything of ours is loaded.
     pub fn has_ours(&self) -> bool {
-        self.nft.is_some() || self.iptables.iter().any(|loaded| loaded.saved.has_ours())
+        Backend::ALL
+            .into_iter()
+            .any(|backend| self.has_ours_of(backend))
+    }
+
+    /// Whether this tool has loaded anything of ours.
+    pub fn has_ours_of(&self, backend: Backend) -> bool {
+        match backend {
+            Backend::Nft => self.nft.is_some(),
+            _ => self
+                .iptables
+                .iter()
+                .any(|loaded| loaded.tools.backend == backend && loaded.saved.has_ours()),
+        }
     }
 
     /// All that was written down, each thing once.

@@ -37,12 +37,22 @@ pub fn write(name: &str, value: &str) -> io::Result<()> {
     fs::write(path, value)
 }
 
-/// Where a setting is. Its name may come from a comment in a rule: it leads
-/// nowhere else.
+/// Where a setting is: dots and slashes change places, as `sysctl` has it. A
+/// name may come from a comment in a rule: it leads nowhere else.
 fn path(name: &str) -> Option<PathBuf> {
-    let allowed = |letter: char| letter.is_ascii_alphanumeric() || "_-/".contains(letter);
-    let relative = name.replace('.', "/");
-    let fits = relative.starts_with("net/") && relative.chars().all(allowed);
+    let relative: String = name
+        .chars()
+        .map(|letter| match letter {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        })
+        .collect();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-@:.".contains(letter);
+    let fits = relative.starts_with("net/")
+        && relative
+            .split('/')
+            .all(|part| !part.is_empty() && part != ".." && part.chars().all(plain));
     fits.then(|| PathBuf::from("/proc/sys").join(relative))
 }
 
@@ -57,16 +67,18 @@ mod tests {
             path(LIBERAL),
             Some("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal".into())
         );
+        assert_eq!(
+            path("net.ipv4.conf.eth0/20.rp_filter"),
+            Some("/proc/sys/net/ipv4/conf/eth0.20/rp_filter".into())
+        );
         for wrong in [
             "kernel.core_pattern",
             "../etc/passwd",
-            "net/../../x",
+            "net.//.//.x",
+            "net..x",
             "net.a b",
         ] {
-            let lands = path(wrong).is_some_and(|path| !path.starts_with("/proc/sys/net"));
-            assert!(
-                !lands && path(wrong).is_none_or(|path| !path.to_string_lossy().contains(".."))
-            );
+            assert_eq!(path(wrong), None, "{wrong}");
         }
     }
 
