@@ -41,6 +41,8 @@ pub mod cli;
 #[allow(clippy::disallowed_methods)]
 pub mod console;
 #[allow(clippy::disallowed_methods)]
+pub mod gateway;
+#[allow(clippy::disallowed_methods)]
 pub mod sink;
 #[allow(clippy::disallowed_methods)]
 pub mod suite;

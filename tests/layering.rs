@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 /// Lowest first: a module may name itself and those before it.
 const ORDER: &[&str] = &[
     "time", "addr", "alert", "buf", "regexp", "flow", "packet", "stream", "event", "core", "lua",
-    "misc", "proto", "engine", "rule", "analysis", "lint", "manual", "capture", "sink", "console",
-    "worker", "suite", "cli",
+    "misc", "proto", "engine", "rule", "analysis", "lint", "manual", "capture", "gateway", "sink",
+    "console", "worker", "suite", "cli",
 ];
 
 /// From here on modules may touch the outside world.

@@ -5,6 +5,7 @@
 //! `sysexits.h`; see [`Failure`].
 
 mod doc;
+mod doctor;
 mod explain;
 mod failure;
 mod flows;
@@ -16,6 +17,7 @@ mod profile;
 mod progress;
 mod replay;
 mod sessions;
+mod setup;
 mod summary;
 mod test;
 mod views;
@@ -48,6 +50,8 @@ enum Command {
     Flows(flows::Arguments),
     Sessions(sessions::Arguments),
     Follow(follow::Arguments),
+    Setup(setup::Arguments),
+    Doctor(doctor::Arguments),
     Test(test::Arguments),
     Lint(lint::Arguments),
     Doc(doc::Arguments),
@@ -74,6 +78,8 @@ pub fn wero() -> ExitCode {
         Command::Flows(arguments) => flows::run(&arguments),
         Command::Sessions(arguments) => sessions::run(&arguments),
         Command::Follow(arguments) => follow::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint(arguments) => lint::run(&arguments),
         Command::Doc(arguments) => doc::run(&arguments),
