@@ -171,6 +171,11 @@ impl Tcp<'_> {
         written
     }
 
+    /// Whether a packet says with SACK blocks what its sender has.
+    pub(super) fn has_blocks(&self, slot: u32) -> bool {
+        !self.sack_options(slot).is_empty()
+    }
+
     /// SACK options of a packet: place in the frame, length, blocks.
     fn sack_options(&self, slot: u32) -> SmallVec<[(usize, usize, Blocks); 1]> {
         let mut found = SmallVec::new();
@@ -224,7 +229,7 @@ fn bare_seq(half: &Half, seq: u32) -> u32 {
 /// An acknowledgement and its window in the numbering of the sender they go
 /// to. No acknowledgement passes what that sender sent, and the window ends
 /// at the same byte as it did.
-fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
+pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
     let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
         return (ack, window);
     };
