@@ -48,7 +48,7 @@ fn body(len: usize, every: usize, seed: u64) -> Vec<u8> {
             .wrapping_mul(6364136223846793005)
             .wrapping_add(1442695040888963407);
         let draw = (state >> 33) as usize;
-        if every > 0 && draw % every == 0 && text.len() + TOKEN.len() <= len {
+        if every > 0 && draw.is_multiple_of(every) && text.len() + TOKEN.len() <= len {
             text.extend_from_slice(TOKEN.as_bytes());
         } else {
             text.push(b'a' + (draw % 26) as u8);

@@ -73,11 +73,14 @@ pub struct Network {
     weather: Weather,
     chance: u64,
     now: u64,
-    wires: BinaryHeap<Reverse<(u64, u64, Place, Vec<u8>)>>,
+    wires: BinaryHeap<Reverse<OnWire>>,
     sent: u64,
     packets: u64,
     most_held: usize,
 }
+
+/// A packet under way: when it arrives, its number, and where.
+type OnWire = (u64, u64, Place, Vec<u8>);
 
 /// Where a packet on a wire goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
