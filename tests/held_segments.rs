@@ -393,6 +393,64 @@ fn a_hole_is_waited_for_hole_time() {
     }
 }
 
+/// A queue that was full let bytes pass unseen: the receiver has them.
+#[test]
+fn what_passed_unseen_is_not_waited_for() {
+    for manner in FAMILIES {
+        let mut talk = Talk::open(&rules(READS), live(), manner);
+        talk.send(Client, data(0, b"one "));
+        talk.send(Client, data(8, b"three "));
+        let ack = |ack| Sent {
+            ack,
+            ..data(0, b"")
+        };
+        // Nobody has sent that much.
+        talk.send(Server, ack(15));
+        assert_eq!(talk.wait(1), []);
+        assert_eq!(talk.send(Server, ack(8)).len(), 1);
+        assert_eq!(texts(&talk.wait(1)), [(8, "three ")]);
+        assert_eq!(
+            texts(&talk.send(Client, data(14, b"four "))),
+            [(14, "four ")]
+        );
+        assert_eq!(talk.printed(), "[one ]");
+        let (_, stats, said) = talk.close();
+        assert_eq!((stats.unseen_holes, stats.unjudged), (1, 1));
+        let told = said.lines.iter().filter(|line| line.contains("unseen"));
+        assert_eq!(told.count(), 1);
+    }
+}
+
+/// The first copy is queued; the second has news of the other direction.
+#[test]
+fn repeated_segments_tell_what_they_acknowledge() {
+    for manner in FAMILIES {
+        let mut talk = Talk::open(&rules(READS), live(), manner);
+        talk.send(Server, data(0, b"answer"));
+        let fin = Sent {
+            fin: true,
+            ..data(4, b"two")
+        };
+        let asked = talk.send(Client, fin);
+        assert_eq!((asked.len(), &asked[0].sack[..]), (1, &[(4, 7)][..]));
+        let again = Sent { ack: 6, ..fin };
+        let told = talk.send(Client, again);
+        let copies: Vec<_> = told.iter().filter(|one| one.from == Client).collect();
+        assert_eq!((copies.len(), copies[0].ack, copies[0].at), (1, 6, 0));
+        assert!(!copies[0].fin);
+        let left = talk.send(Client, data(0, b"one "));
+        assert_eq!(texts(&left), [(0, "one "), (4, "two")]);
+        assert!(left[1].fin);
+        assert!(
+            talk.refused()
+                .iter()
+                .all(|(_, reason)| *reason == DropReason::Retransmission)
+        );
+        let (left, ..) = talk.close();
+        assert_eq!(left, []);
+    }
+}
+
 #[test]
 fn what_a_held_segment_acknowledges_goes_on() {
     for manner in FAMILIES {

@@ -127,6 +127,117 @@ fn report(what: &str, outcome: &Outcome) {
     );
 }
 
+/// One direction only, as an upload or a download; the other end just closes.
+fn one_way(family: u8, sender: End, len: usize, written: usize, weather: Weather, bound: u64) {
+    let what = format!("v{family}, {sender:?} sends {len} bytes, tokens of {written}, {weather:?}");
+    let text = body(len, 20_000, weather.seed);
+    let texts: [&[u8]; 2] = match sender {
+        End::Client => [&text, b"bye"],
+        End::Server => [b"GET", &text],
+    };
+    let mut network = Network::new(family, &replacing(written), live(), weather);
+    let outcome = network.run(texts, bound);
+    assert_eq!(outcome.errors, Vec::<String>::new(), "{what}");
+    let reader = match sender {
+        End::Client => End::Server,
+        End::Server => End::Client,
+    };
+    check(&outcome, reader, &replaced(&text, written), &what);
+    assert!(
+        outcome.most_held < 1 << 20,
+        "{what}: {} bytes held",
+        outcome.most_held
+    );
+    report(&what, &outcome);
+}
+
+#[test]
+fn a_megabyte_each_way_arrives_edited() {
+    for (number, written) in [1, 10, 3000].into_iter().enumerate() {
+        for (family, sender) in [(4, End::Client), (6, End::Server)] {
+            let weather = Weather::bad(100 + number as u64);
+            one_way(family, sender, 1 << 20, written, weather, 600);
+            one_way(family, sender, 1 << 20, written, Weather::fair(1), 10);
+        }
+    }
+}
+
+/// Rules that hold 30,000 bytes at a time, more than a sender has under way
+/// at first: nobody waits longer for it than `hold_time`, and what was edited
+/// before it left is what arrives.
+#[test]
+fn readers_that_hold_too_much_stop_nobody() {
+    let rules = "require('protocol/tcp_connection')
+        local state = { up = { seen = 0 }, down = { seen = 0 } }
+        haka.rule { on = haka.dissectors.tcp_connection.events.receive_data,
+          eval = function (flow, data, direction)
+            local own = state[direction]
+            local text = data:asstring()
+            own.seen = own.seen + #text
+            -- What fills a hole that was waited for in vain has left already.
+            pcall(function () data:replace(haka.vbuffer_from(text:upper() .. '~')) end)
+            if own.mark then
+              if own.seen > 30000 then own.mark:unmark() own.mark = nil own.seen = 0 end
+            else
+              own.mark = data:pos('begin')
+              own.mark:mark()
+            end
+          end }";
+    for family in [4, 6] {
+        for seed in 0..6 {
+            let weather = if seed == 0 {
+                Weather::fair(0)
+            } else {
+                Weather::bad(seed)
+            };
+            let what = format!("v{family}, holding, {weather:?}");
+            let texts = [body(200_000, 0, seed), body(150_000, 0, seed + 50)];
+            let mut network = Network::new(family, rules, live(), weather);
+            let outcome = network.run([&texts[0], &texts[1]], 200);
+            assert_eq!(outcome.errors, Vec::<String>::new(), "{what}");
+            for (end, text) in [(End::Server, &texts[0]), (End::Client, &texts[1])] {
+                let mut read = outcome.read[end as usize].to_ascii_uppercase();
+                read.retain(|&byte| byte != b'~');
+                let expected = text.to_ascii_uppercase();
+                assert!(read == expected, "{what}: {}", parting(&read, &expected));
+            }
+            assert!(outcome.stats.sent_ahead > 0, "{what}: {:?}", outcome.stats);
+            assert!(outcome.stats.unjudged < 100, "{what}: only at the end");
+            report(&what, &outcome);
+        }
+    }
+}
+
+/// Nobody can edit: what is lost on its way is asked for by the receiver
+/// itself, and the rule reads every byte, in order.
+#[test]
+fn watched_streams_are_not_held_and_read_whole() {
+    let rules = "require('protocol/tcp_connection')
+        haka.rule { on = haka.dissectors.tcp_connection.events.receive_data,
+          eval = function (flow, data, direction)
+            if direction == 'up' then io.write(data:asstring()) end
+          end }";
+    for family in [4, 6] {
+        for seed in 0..4 {
+            let weather = Weather::bad(seed);
+            let settings = Settings {
+                pass_through: true,
+                ..live()
+            };
+            let text = body(100_000, 0, seed);
+            let mut network = Network::new(family, rules, settings, weather);
+            let outcome = network.run([&text, b"bye"], 200);
+            let what = format!("v{family}, watching, {weather:?}");
+            check(&outcome, End::Server, &text, &what);
+            let printed = outcome.printed.as_bytes();
+            assert!(printed == text, "{what}: {}", parting(printed, &text));
+            assert_eq!(outcome.stats.behalf_acks, 0, "{what}");
+            assert!(outcome.stats.sent_ahead > 0, "{what}");
+            report(&what, &outcome);
+        }
+    }
+}
+
 #[test]
 fn small_bodies_arrive_edited() {
     for family in [4, 6] {

@@ -38,6 +38,8 @@ pub struct Stats {
     pub sent_ahead: u64,
     /// Times that `hold_time` or `hole_time` was over.
     pub hold_timeouts: u64,
+    /// Holes whose bytes their receivers had without our seeing them.
+    pub unseen_holes: u64,
     /// Acknowledgements sent for receivers, so that a hole is filled.
     pub behalf_acks: u64,
     /// Acknowledgements sent on without the bytes they came with.

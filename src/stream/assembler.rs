@@ -242,6 +242,13 @@ impl Assembler {
         (next < first).then_some(next..first)
     }
 
+    /// Place behind the last piece queued; `None` if nothing is.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        let (&offset, last) = self.queue.as_ref()?.pieces.last_key_value()?;
+        Some(offset + u64::from(last.len))
+    }
+
     /// Stream bytes queued.
     #[must_use]
     pub fn bytes(&self) -> u64 {

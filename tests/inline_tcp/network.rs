@@ -56,6 +56,7 @@ pub struct Outcome {
     pub read: [Vec<u8>; 2],
     pub stats: Stats,
     pub errors: Vec<String>,
+    pub printed: String,
     /// Microseconds until both had read everything.
     pub took: u64,
     /// The most bytes of packets that the engine kept at a time.
@@ -129,6 +130,7 @@ impl Network {
         Outcome {
             read: [0, 1].map(|end: usize| self.hosts[end].read.clone()),
             stats,
+            printed: self.rig.said().printed.clone(),
             errors: self
                 .rig
                 .said()

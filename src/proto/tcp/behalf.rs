@@ -38,7 +38,9 @@ impl Tcp<'_> {
         let Some(half) = self.half(frame.flow, frame.direction) else {
             return false;
         };
-        let now = (segment.ack, segment.window);
+        // Windows of SYNs are never scaled (RFC 7323, 2.2).
+        let shift = half.window_scale.filter(|_| segment.syn()).unwrap_or(0);
+        let now = (segment.ack, segment.window >> shift);
         let ahead = half
             .acked
             .map_or(1, |(ack, _)| segment.ack.wrapping_sub(ack) as i32);
@@ -200,7 +202,16 @@ impl Tcp<'_> {
             return;
         }
         let flags = self.core.packet(slot).flags;
-        if flags & flag::HELD == 0 || flags & (flag::AHEAD | flag::READ_ONLY) != 0 {
+        if flags & flag::HELD != 0 && flags & flag::AHEAD == 0 {
+            self.tell_acknowledgement(frame);
+        }
+    }
+
+    /// The packet of a frame does not leave now: what it acknowledges does,
+    /// if that is news.
+    pub(super) fn tell_acknowledgement(&mut self, frame: Frame) {
+        let slot = frame.packet;
+        if self.core.packet(slot).flags & flag::READ_ONLY != 0 {
             return;
         }
         let Some(segment) = Segment::read(self.core, slot) else {

@@ -174,6 +174,8 @@ pub struct Heavy {
     pub hole_since: Timestamp,
     /// The hole was waited for long enough: what comes behind it leaves.
     pub hole_given_up: bool,
+    /// The receiver has what is missing: it went another way.
+    pub hole_unseen: bool,
     /// The first reader was waited for long enough: what comes leaves.
     pub reader_given_up: bool,
     /// Duplicate acknowledgements that wait for the receiver's own.

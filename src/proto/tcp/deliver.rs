@@ -203,8 +203,10 @@ impl Tcp<'_> {
         if let Some(heavy) = &mut other.heavy {
             heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
             heavy.map.prune(heavy.map.ack_to_orig(new));
-            if heavy.owed_acks > 0 {
-                self.pay_acknowledgements(frame.flow, frame.direction.opposite(), frame.packet);
+            if heavy.owed_acks > 0 || !heavy.assembler.is_empty() {
+                let direction = frame.direction.opposite();
+                self.note_unseen(frame.flow, direction, new);
+                self.pay_acknowledgements(frame.flow, direction, frame.packet);
             }
         }
         news
@@ -243,6 +245,9 @@ impl Tcp<'_> {
     /// Everything in the packet is held already: the first copy leaves.
     pub(super) fn superseded(&mut self, frame: Frame) -> Option<Step> {
         self.core.stack.pop();
+        if self.is_paced() {
+            self.tell_acknowledgement(frame);
+        }
         self.core
             .drop_packet(frame.packet, DropReason::Retransmission);
         None
@@ -440,12 +445,14 @@ impl Tcp<'_> {
         let Some(half) = self.half(flow, direction) else {
             return;
         };
-        let beyond: Vec<Piece> = half
-            .heavy()
-            .assembler
-            .drain()
-            .filter(|piece| piece.last)
-            .collect();
+        let heavy = half.heavy();
+        let beyond: Vec<Piece> = heavy.assembler.drain().filter(|piece| piece.last).collect();
+        // The FIN came with bytes, and once more before they were in order.
+        if let Some(again) = heavy.early_fin.take() {
+            self.core.packet_mut(again.packet).flags &= !flag::HELD;
+            self.core
+                .drop_packet(again.packet, DropReason::Retransmission);
+        }
         for piece in beyond {
             self.core.packet_mut(piece.token).flags &= !flag::HELD;
             self.core

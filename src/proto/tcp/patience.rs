@@ -165,10 +165,57 @@ impl Tcp<'_> {
         ]
     }
 
+    /// The receiver of a direction has acknowledged so many bytes, as it
+    /// counts. If some of them are missing here, they went another way, as
+    /// when a queue was full: the hole will never be filled.
+    pub(super) fn note_unseen(&mut self, flow: u32, direction: Direction, acked: u64) {
+        let now = self.core.now;
+        let Some(record) = self.core.flows.live(flow).copied() else {
+            return;
+        };
+        let paced = self.is_paced();
+        let Some(connection) = self.connections.get_mut(record.side) else {
+            return;
+        };
+        let half = connection.half(direction);
+        let missing = half.to_new(half.next);
+        let queued = half.heavy.as_ref().and_then(|heavy| heavy.assembler.end());
+        let queued = queued.map(|end| half.to_new(end));
+        // What was never sent is acknowledged by nobody who can be believed.
+        let unseen = acked > missing && queued.is_some_and(|queued| acked <= queued);
+        let Some(heavy) = half.heavy.as_mut().filter(|_| unseen && paced) else {
+            return;
+        };
+        if std::mem::replace(&mut heavy.hole_unseen, true) {
+            return;
+        }
+        // A packet is under way: this is for when time is looked at next.
+        if let Some(deadline) = heavy.deadline.take() {
+            self.core.deadlines.clear(deadline);
+        }
+        let waiting = (flow, record.generation(), direction);
+        heavy.deadline = self.core.deadlines.set(now, waiting);
+    }
+
     fn deadline_came(&mut self, flow: u32, direction: Direction) {
         let now = self.core.now;
+        let mut unseen = false;
         if let Some(half) = self.half(flow, direction) {
-            half.heavy().deadline = None;
+            let heavy = half.heavy();
+            heavy.deadline = None;
+            unseen = std::mem::take(&mut heavy.hole_unseen) && !heavy.assembler.is_empty();
+        }
+        if unseen {
+            self.core.stats.unseen_holes += 1;
+            return match self.core.settings.hold_policy {
+                CapPolicy::Drop => self.drop_held(flow),
+                CapPolicy::Release => {
+                    self.go_unjudged(
+                        flow,
+                        "bytes of a connection passed unseen: it goes on unjudged",
+                    );
+                }
+            };
         }
         let due = self.next_due(flow, direction);
         let over = due.map(|due| due.is_some_and(|due| due <= now));

@@ -143,9 +143,16 @@ impl Tcp<'_> {
     /// Ends the judging of a flow whose readers hold too much: everything
     /// held leaves as it came, and the rest of the flow passes.
     pub(super) fn let_go(&mut self, flow: u32) {
-        self.core.log_line(crate::event::Level::Warn, "tcp", || {
-            "a connection holds more than the caps allow: it goes on unjudged".into()
-        });
+        self.go_unjudged(
+            flow,
+            "a connection holds more than the caps allow: it goes on unjudged",
+        );
+    }
+
+    /// As [`Tcp::let_go`], for a reason that the log is told.
+    pub(super) fn go_unjudged(&mut self, flow: u32, why: &str) {
+        self.core
+            .log_line(crate::event::Level::Warn, "tcp", || why.into());
         if let Some(record) = self.core.flows.live_mut(flow) {
             record.flags |= crate::flow::record::flags::IGNORED;
         }
