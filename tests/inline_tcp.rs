@@ -84,7 +84,13 @@ fn parting(read: &[u8], expected: &[u8]) -> String {
 
 fn check(outcome: &Outcome, end: End, expected: &[u8], what: &str) {
     let read = &outcome.read[end as usize];
-    assert!(read == expected, "{what}: {}", parting(read, expected));
+    let last = || Vec::from(outcome.last.clone()).join("\n");
+    assert!(
+        read == expected,
+        "{what}: {}\n{}",
+        parting(read, expected),
+        last()
+    );
 }
 
 /// Both directions at once, each with its own text.

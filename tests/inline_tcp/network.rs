@@ -7,7 +7,7 @@ use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, TcpPacket};
 use wero::core::Stats;
 use wero::event::{Settings, Verdict};
 use wero::lua::Limits;
@@ -57,6 +57,8 @@ pub struct Outcome {
     pub stats: Stats,
     pub errors: Vec<String>,
     pub printed: String,
+    /// The last packets that came and left, for whoever looks for a fault.
+    pub last: VecDeque<String>,
     /// Microseconds until both had read everything.
     pub took: u64,
     /// The most bytes of packets that the engine kept at a time.
@@ -78,6 +80,7 @@ pub struct Network {
     sent: u64,
     packets: u64,
     most_held: usize,
+    last: VecDeque<String>,
 }
 
 /// A packet under way: when it arrives, its number, and where.
@@ -109,7 +112,28 @@ impl Network {
             sent: 0,
             packets: 0,
             most_held: 0,
+            last: VecDeque::new(),
         }
+    }
+
+    fn note(&mut self, what: &str, packet: &[u8]) {
+        let (at, source) = match packet[0] >> 4 {
+            4 => (20, packet[15]),
+            _ => (40, packet[23]),
+        };
+        let tcp = TcpPacket::new_unchecked(&packet[at..]);
+        if self.last.len() == 60 {
+            self.last.pop_front();
+        }
+        self.last.push_back(format!(
+            "{} us {what} from {source}: seq {} ack {} {} bytes, window {}, fin {}",
+            self.now,
+            tcp.seq_number(),
+            tcp.ack_number(),
+            tcp.payload().len(),
+            tcp.window_len(),
+            tcp.fin()
+        ));
     }
 
     /// Client and server send their texts and close; ends when both have read
@@ -130,6 +154,7 @@ impl Network {
         Outcome {
             read: [0, 1].map(|end: usize| self.hosts[end].read.clone()),
             stats,
+            last: self.last.clone(),
             printed: self.rig.said().printed.clone(),
             errors: self
                 .rig
@@ -183,6 +208,7 @@ impl Network {
 
     fn judge(&mut self, packet: &[u8]) {
         self.packets += 1;
+        self.note("comes", packet);
         let gone = self
             .rig
             .packet(self.packets, self.time(), LinkType::RAW, packet);
@@ -200,6 +226,7 @@ impl Network {
 
     fn leave(&mut self, gone: Vec<Gone>) {
         for packet in gone {
+            self.note(&format!("{:?}", packet.verdict), &packet.bytes);
             if matches!(packet.verdict, Verdict::Drop(_)) {
                 continue;
             }
@@ -266,8 +293,10 @@ impl Host {
                 .push(IpCidr::new(address(own), prefix))
                 .expect("room for an address");
         });
-        let buffer = || SocketBuffer::new(vec![0; 65_535]);
-        let mut socket = Socket::new(buffer(), buffer());
+        // What edits add has to fit the receiver's window: smoltcp does not
+        // send again what a receiver had no room for, once its window closes.
+        let buffer = |size: usize| SocketBuffer::new(vec![0; size]);
+        let mut socket = Socket::new(buffer(65_535), buffer(24_000));
         socket.set_congestion_control(CongestionControl::Reno);
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
