@@ -74,6 +74,19 @@ impl ExtentPool {
         self.store(bytes, Owner::Packet).unwrap_or(ExtId(Key::NONE))
     }
 
+    /// A copy of an extent on the packets' account, with one reference.
+    pub fn copy(&mut self, ext: ExtId) -> ExtId {
+        let Some(len) = self.extents.get(ext.0).map(|extent| extent.len as usize) else {
+            return ExtId(Key::NONE);
+        };
+        let mut storage = self.storage(len);
+        if let Some(target) = storage.get_mut(..len) {
+            target.copy_from_slice(self.bytes(ext));
+        }
+        self.adopt(storage, len, Owner::Packet)
+            .unwrap_or(ExtId(Key::NONE))
+    }
+
     /// Stores bytes on the rules' account, with one reference.
     pub fn alloc_rule(&mut self, bytes: &[u8]) -> Result<ExtId, BufError> {
         self.room_for_rule(bytes.len())?;

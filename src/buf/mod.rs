@@ -16,6 +16,7 @@
 mod access;
 mod edit;
 mod extent;
+mod freeze;
 pub mod fuzz;
 mod list;
 mod number;
@@ -30,6 +31,7 @@ mod walk;
 
 pub use edit::{CloneMode, Inserted};
 pub use extent::{ExtId, ExtentPool, Owner};
+pub use freeze::Frozen;
 pub use number::Endian;
 pub use piece::Popped;
 pub use position::{Advance, Pos, Span};

@@ -5,6 +5,7 @@
 //! Nothing here calls Lua. While a listener runs, no reference into `Core`
 //! may be alive in the caller, because the listener reaches it too.
 
+pub mod deadlines;
 pub mod expected;
 pub mod flows;
 pub mod frame;
@@ -16,6 +17,7 @@ pub mod tunnels;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+pub use deadlines::Deadlines;
 pub use expected::Expected;
 pub use flows::{Flows, flow_state};
 pub use frame::{Frame, Op};
@@ -105,6 +107,8 @@ pub struct Core {
     pub flows: Flows,
     /// What rules asked to be woken for.
     pub timers: Timers,
+    /// Until when segments may be held.
+    pub deadlines: Deadlines,
     pub tunnels: Tunnels,
     /// Connections that others have announced.
     pub expected: Expected,
@@ -146,6 +150,7 @@ impl Core {
             bufs: Store::default(),
             flows,
             timers: Timers::new(settings.max_timers),
+            deadlines: Deadlines::new(settings.max_flows),
             tunnels: Tunnels::default(),
             expected: Expected::default(),
             stack: Vec::with_capacity(32),
@@ -214,6 +219,13 @@ impl Core {
         if !self.alive(slot) {
             return;
         }
+        if self.packets.get(slot).flags & flag::AHEAD != 0 {
+            // It has left; whoever holds its bytes lets them go later.
+            if self.packets.get(slot).flags & flag::HELD == 0 || reason != DropReason::Rule {
+                self.retire_stand_in(slot);
+            }
+            return;
+        }
         self.observe(|observer, core| observer.refused(core, slot, reason));
         let packet = self.packets.get_mut(slot);
         if packet.flags & flag::HELD != 0 && reason == DropReason::Rule {
@@ -261,6 +273,28 @@ impl Core {
         for slot in parts {
             self.drop_packet(slot, reason);
         }
+    }
+
+    /// A record that keeps the bytes of a packet for their readers while the
+    /// packet itself leaves: with bytes of its own from here on, so that what
+    /// is written on its way out is not seen by them. `None` without room.
+    pub fn stand_in(&mut self, slot: u32) -> Option<u32> {
+        let made = self.packets.alloc()?;
+        let packet = *self.packets.get(slot);
+        let copy = self.bufs.extents.copy(packet.extent);
+        let data = self.bufs.extents.ptr(copy).cast_mut();
+        let leaving = self.packets.get_mut(slot);
+        (leaving.extent, leaving.data) = (copy, data);
+        self.packets.get_mut(made).stand_in_for(&packet);
+        Some(made)
+    }
+
+    /// Ends what [`Core::stand_in`] made. Nobody outside knows of it.
+    pub fn retire_stand_in(&mut self, slot: u32) {
+        let packet = self.packets.get_mut(slot);
+        packet.state = state::DROPPED;
+        packet.flags &= !flag::HELD;
+        self.packets.retire(slot);
     }
 
     /// As [`Core::drop_packet`], for a slot that may have been freed.

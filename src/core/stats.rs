@@ -34,6 +34,16 @@ pub struct Stats {
     pub conflicts: u64,
     pub reassembly_caps: u64,
     pub hold_caps: u64,
+    /// Packets that left before their bytes were judged, or put in order.
+    pub sent_ahead: u64,
+    /// Times that `hold_time` or `hole_time` was over.
+    pub hold_timeouts: u64,
+    /// Holes whose bytes their receivers had without our seeing them.
+    pub unseen_holes: u64,
+    /// Acknowledgements sent for receivers, so that a hole is filled.
+    pub behalf_acks: u64,
+    /// Acknowledgements sent on without the bytes they came with.
+    pub ack_copies: u64,
     pub kept_caps: u64,
     /// Retransmissions of judged bytes that `kept_bytes` had taken.
     pub forgotten_bytes: u64,

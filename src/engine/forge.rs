@@ -241,6 +241,9 @@ impl Engine {
         if !matches!(packet.state, state::NORMAL | state::FORGED) {
             return;
         }
+        if packet.flags & flag::AHEAD != 0 {
+            return self.core.retire_stand_in(slot);
+        }
         if packet.flags & flag::REFUSED != 0 {
             return self.core.drop_packet(slot, DropReason::Rule);
         }

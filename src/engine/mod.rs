@@ -137,7 +137,8 @@ impl Engine {
         }
         self.core.stack.push(Frame::packet(Op::Receive, slot));
         let now = self.core.now;
-        if self.core.flows.timer_due(now) | self.core.timers.due(now) {
+        if self.core.flows.timer_due(now) | self.core.timers.due(now) | self.core.deadlines.due(now)
+        {
             self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
         }
         true
@@ -239,7 +240,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let script = self.core.timers.next_deadline();
         let flow = self.core.flows.next_deadline();
-        flow.into_iter().chain(script).min()
+        let held = self.core.deadlines.next();
+        flow.into_iter().chain(script).chain(held).min()
     }
 
     /// A nested drive begins: returns the floor to restore.
@@ -333,6 +335,10 @@ impl Engine {
     fn timers(&mut self, _: Frame) -> Option<Step> {
         let now = self.core.now;
         self.expire_fragments(now);
+        if let Some(waiting) = self.core.deadlines.next_due(now) {
+            tcp::overdue(self.tcp(), waiting);
+            return None;
+        }
         let Some(flow) = self.core.flows.next_expired(now) else {
             return self.script_timers(now);
         };

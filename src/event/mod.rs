@@ -24,6 +24,8 @@ pub use profile::{Profile, Settings};
 pub use store::{StoreAction, StoreRequest};
 pub use verdict::{DropReason, Verdict};
 
+use crate::flow::Direction;
+
 /// The event being delivered, as the Lua library sees it.
 ///
 /// Written by the engine before every event; fields that an event does not
@@ -50,6 +52,16 @@ pub struct Current {
     pub piece: u32,
     /// Length of the text that an operation gave the address of.
     pub length: u32,
+}
+
+impl Current {
+    /// The direction in question.
+    pub fn way(&self) -> Direction {
+        match self.direction {
+            0 => Direction::ToServer,
+            _ => Direction::ToClient,
+        }
+    }
 }
 
 /// What the engine calls for every event that somebody hears.

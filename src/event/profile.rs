@@ -98,6 +98,8 @@ settings! {
         "Types of DNS records that Haka had no name for are numbers in rules.";
     probe: bool = true, false,
         "On a port that no dissector is known for, one that a rule file asked for takes a connection whose first bytes it knows.";
+    hold_limits: bool = true, false,
+        "Inline, a segment that is held for too long leaves before it is judged, and senders are told of holes; otherwise it waits until it is judged.";
     log_location: bool = true, false,
         "Errors of rules are logged with the rule, the packet and the flow; otherwise in Haka's fixed texts.";
 }
@@ -123,6 +125,13 @@ pub struct Settings {
     /// Bytes of one direction that readers may hold back.
     pub hold_bytes: u32,
     pub hold_policy: CapPolicy,
+    /// Inline: how many full segments readers may hold back, and how long, in
+    /// milliseconds. Their sender waits for acknowledgements meanwhile.
+    pub hold_segments: u32,
+    pub hold_time: u32,
+    /// Inline: how long segments behind a hole wait for it to be filled where
+    /// rules may edit what fills it, in milliseconds.
+    pub hole_time: u32,
     /// Bytes of one line and of one head of HTTP.
     pub http_line_bytes: u32,
     pub http_head_bytes: u32,
@@ -172,6 +181,9 @@ impl Settings {
             reassembly_segments: 4096,
             hold_bytes: 16 << 20,
             hold_policy: CapPolicy::Release,
+            hold_segments: 10,
+            hold_time: 150,
+            hole_time: 10_000,
             http_line_bytes: 16 << 10,
             http_head_bytes: 64 << 10,
             http_headers: 200,

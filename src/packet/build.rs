@@ -114,6 +114,29 @@ pub fn tcp(packet: &mut Vec<u8>, source: (Addr, u16), target: (Addr, u16), seq: 
     packet.extend_from_slice(&[0, 0, 0, 0, 0x50, flags, 0, 0, 0, 0, 0, 0]);
 }
 
+/// Appends a TCP segment that only acknowledges, with its options, which
+/// are whole words; checksum left to the way out.
+pub fn acknowledgement(
+    packet: &mut Vec<u8>,
+    [source, target]: [(Addr, u16); 2],
+    seq: u32,
+    ack: u32,
+    window: u16,
+    options: &[u8],
+) {
+    const ACK: u8 = 0x10;
+    let length = 20 + options.len();
+    ip_header(packet, source.0, target.0, 6, length);
+    packet.extend_from_slice(&source.1.to_be_bytes());
+    packet.extend_from_slice(&target.1.to_be_bytes());
+    packet.extend_from_slice(&seq.to_be_bytes());
+    packet.extend_from_slice(&ack.to_be_bytes());
+    packet.extend_from_slice(&[(length as u8 / 4) << 4, ACK]);
+    packet.extend_from_slice(&window.to_be_bytes());
+    packet.extend_from_slice(&[0; 4]);
+    packet.extend_from_slice(options);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,6 +52,9 @@ pub mod flag {
     pub const REFUSED: u16 = 1024;
     /// Its transport checksum counts as right; what is changed gets a new one.
     pub const TRUSTED: u16 = 2048;
+    /// The packet has left: the record stands in for it with those who still
+    /// read its bytes, and ends in silence.
+    pub const AHEAD: u16 = 4096;
     /// The rest of its flow need not be shown to us any more.
     pub const BYPASSED: u16 = 8192;
 }
@@ -105,6 +108,23 @@ pub struct PacketRecord {
     pub tunnel: u32,
     next_free: u32,
     pub extent: ExtId,
+}
+
+impl PacketRecord {
+    /// Takes over where the bytes of a packet are, which leaves.
+    pub fn stand_in_for(&mut self, packet: &PacketRecord) {
+        *self = PacketRecord {
+            generation: self.generation,
+            next_free: self.next_free,
+            state: state::FORGED,
+            flags: flag::HELD | flag::AHEAD | packet.flags & (flag::READ_ONLY | flag::SNAPPED),
+            dirty: 0,
+            id: 0,
+            buffers: [0; LAYERS],
+            buffer_generations: [0; LAYERS],
+            ..*packet
+        };
+    }
 }
 
 impl Record for PacketRecord {

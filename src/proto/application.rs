@@ -89,6 +89,11 @@ pub trait Application: Any {
         Turn::HandOver(0)
     }
 
+    /// Whether it, or rules by it, may change what is read.
+    fn edits(&self) -> bool {
+        true
+    }
+
     /// The streams are gone: nothing is read any more.
     fn close(&mut self, core: &mut Core);
 }
@@ -159,6 +164,13 @@ impl Attached {
     /// Whether anybody still reads.
     pub fn reads(&self) -> bool {
         self.application.is_some()
+    }
+
+    /// Whether what is read may be changed.
+    pub fn edits(&self) -> bool {
+        self.application
+            .as_ref()
+            .is_some_and(|application| application.edits())
     }
 
     /// The reader, if it is of that type.
@@ -595,7 +607,7 @@ impl Seat<'_> {
 
     /// Whether the bytes may be changed.
     pub fn is_writable(&mut self) -> bool {
-        tcp::is_writable(&mut self.tcp, self.frame.flow)
+        tcp::is_writable(&mut self.tcp, self.frame.flow, self.frame.direction)
     }
 
     /// What comes next for this direction.

@@ -204,12 +204,49 @@ impl Assembler {
         pieces.into_iter().map(|(offset, queued)| queued.at(offset))
     }
 
+    /// The pieces queued that have bytes in a range, in order.
+    pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = Piece> {
+        let pieces = self.queue.as_ref().map(|queue| &queue.pieces);
+        let end = range.end.max(range.start);
+        pieces.into_iter().flat_map(move |pieces| {
+            let first = pieces
+                .range(..=range.start)
+                .next_back()
+                .map_or(range.start, |(&offset, _)| offset);
+            pieces
+                .range(first.min(end)..end)
+                .map(|(&offset, queued)| queued.at(offset))
+                .filter(move |piece| piece.end() > range.start)
+        })
+    }
+
+    /// All pieces queued, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> {
+        self.within(0..u64::MAX)
+    }
+
+    /// Renames the tokens of the pieces in a range.
+    pub fn rename(&mut self, range: Range<u64>, mut name: impl FnMut(u32) -> u32) {
+        if let Some(queue) = &mut self.queue {
+            for (_, queued) in queue.pieces.range_mut(range) {
+                queued.token = name(queued.token);
+            }
+        }
+    }
+
     /// The bytes missing before the first piece queued, if there is one and
     /// any are missing.
     #[must_use]
     pub fn first_gap(&self, next: u64) -> Option<Range<u64>> {
         let (&first, _) = self.queue.as_ref()?.pieces.first_key_value()?;
         (next < first).then_some(next..first)
+    }
+
+    /// Place behind the last piece queued; `None` if nothing is.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        let (&offset, last) = self.queue.as_ref()?.pieces.last_key_value()?;
+        Some(offset + u64::from(last.len))
     }
 
     /// Stream bytes queued.

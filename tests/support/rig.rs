@@ -138,6 +138,17 @@ impl Rig {
         self.work()
     }
 
+    /// When the engine has work again if no packet comes.
+    pub fn next_timeout(&self) -> Option<Timestamp> {
+        self.engine.borrow().poll_timeout()
+    }
+
+    /// Time passes without a packet.
+    pub fn wake(&mut self, time: Timestamp) -> Vec<Gone> {
+        self.engine.borrow_mut().handle_timeout(time);
+        self.work()
+    }
+
     /// The rules learn that no more packets will come.
     pub fn exiting(&mut self) -> Vec<Gone> {
         self.rules.exiting();

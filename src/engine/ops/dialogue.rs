@@ -68,7 +68,8 @@ pub extern "C" fn line_set(
     // SAFETY: a Lua string with its length.
     let line = unsafe { text(line, len) };
     status(engine, |engine| {
-        if !tcp::is_writable(&mut engine.tcp(), flow) {
+        let direction = engine.core.current.way();
+        if !tcp::is_writable(&mut engine.tcp(), flow, direction) {
             return Err(Status::ReadOnly);
         }
         let reader = engine.dialogue(flow, generation)?;

@@ -8,7 +8,6 @@ use std::ffi::c_void;
 
 use super::{Engine, status, text, with};
 use crate::event::ops::Status;
-use crate::flow::Direction;
 use crate::packet::decode::protocol;
 use crate::proto::http::message::{Message, Refusal};
 use crate::proto::http::{Reader, Session};
@@ -65,7 +64,8 @@ impl Engine {
         generation: u32,
         serial: u32,
     ) -> Result<&mut Message, Status> {
-        if !tcp::is_writable(&mut self.tcp(), flow) {
+        let direction = self.core.current.way();
+        if !tcp::is_writable(&mut self.tcp(), flow, direction) {
             return Err(Status::ReadOnly);
         }
         self.message(flow, generation, serial)
@@ -102,11 +102,7 @@ pub extern "C" fn http_current(
     of_body: u32,
 ) -> u32 {
     with(engine, 0, |engine| {
-        let direction = if engine.core.current.direction == 0 {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        };
+        let direction = engine.core.current.way();
         let Ok(session) = engine.session(flow, generation) else {
             // Something else is spoken now.
             return if which > RESPONSE { TUNNEL } else { 0 };

@@ -80,6 +80,11 @@ pub trait Dialect {
         false
     }
 
+    /// Whether rules may change what is said.
+    fn edits(&self) -> bool {
+        true
+    }
+
     /// A direction is over.
     fn ended(&mut self, direction: Direction) {
         let _ = direction;

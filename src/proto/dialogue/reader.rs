@@ -85,6 +85,10 @@ impl Application for Reader {
         outcome.unwrap_or_else(|_| self.refuse(seat, "bytes that could not be kept"))
     }
 
+    fn edits(&self) -> bool {
+        self.dialect.edits()
+    }
+
     fn close(&mut self, core: &mut Core) {
         for side in &mut self.sides {
             side.contents.close(core);

@@ -38,6 +38,12 @@ impl Dialect for Ssh {
         &EVENTS
     }
 
+    fn edits(&self) -> bool {
+        // Nothing behind the two versions.
+        let mut sides = Direction::BOTH.into_iter();
+        sides.any(|direction| !self.parser.is_done(direction))
+    }
+
     fn read(&mut self, direction: Direction, bytes: &[u8]) -> (usize, Heard) {
         if self.parser.is_done(direction) {
             return (0, Heard::Rest);

@@ -8,9 +8,14 @@ use super::kept::Kept;
 use crate::buf::BufId;
 use crate::core::StreamState;
 use crate::flow::Direction;
+use crate::flow::timer::TimerId;
 use crate::proto::application::Attached;
 use crate::stream::assembler::{Assembler, Piece};
 use crate::stream::offset_map::OffsetMap;
+use crate::time::Timestamp;
+
+/// What is taken for a full segment where nobody announced one.
+const USUAL_MSS: u32 = 1460;
 
 /// The connections of one worker, found by `FlowRecord::side`.
 #[derive(Default)]
@@ -57,6 +62,8 @@ pub struct Connection {
     pub signed: bool,
     /// VLAN tags of the packet that opened it, for packets of our own making.
     pub tags: Option<Box<[u8]>>,
+    /// It was said that segments of it leave before they are judged.
+    pub told_ahead: bool,
 }
 
 /// How far the checksums of a sender can be believed.
@@ -89,6 +96,14 @@ pub struct Half {
     pub mss: u16,
     /// Window this side announced last, in bytes.
     pub window: u32,
+    /// What this side acknowledged last, and the window that came with it, as
+    /// they stood in its header.
+    pub acked: Option<(u32, u16)>,
+    /// Its SYN permits SACK (RFC 2018).
+    pub sack_permitted: bool,
+    /// Its latest timestamp in sequence (RFC 7323, 4.3), if it sends any and
+    /// somebody reads the connection inline.
+    pub stamp: Option<u32>,
     /// First offset that was not given to readers yet.
     pub next: u64,
     /// Offset behind the last byte, once the FIN was seen.
@@ -115,8 +130,22 @@ pub struct Held {
     pub last: bool,
     /// The FIN follows this piece.
     pub ends_stream: bool,
-    /// The piece lies in the stream buffer (and may have been changed).
-    pub in_stream: bool,
+    /// Number of the piece in the stream buffer, where it may be changed.
+    pub piece: Option<u64>,
+    /// The packet had left before the piece was in order.
+    pub ahead: bool,
+    /// The piece has left: what it became is in `map` and `kept`. So have
+    /// all before it.
+    pub left: bool,
+    /// When the piece was in order.
+    pub since: Timestamp,
+}
+
+impl Held {
+    /// The sender waits for its acknowledgement.
+    pub fn waits(&self) -> bool {
+        !self.left && !self.ahead
+    }
 }
 
 /// The rest of a direction's state.
@@ -127,6 +156,8 @@ pub struct Heavy {
     pub stream: Option<BufId>,
     pub held: VecDeque<Held>,
     pub held_bytes: u32,
+    /// Those of them that have not left.
+    pub waiting_bytes: u32,
     pub map: OffsetMap,
     pub kept: Kept,
     /// Rules changed bytes of this direction.
@@ -135,6 +166,20 @@ pub struct Heavy {
     pub unjudged_from: Option<u64>,
     /// A FIN without bytes that came before the bytes it follows.
     pub early_fin: Option<EarlyFin>,
+    /// Up to here bytes have left, in order or not: nobody may edit before.
+    pub ahead_to: u64,
+    /// When its next deadline is, while it has one.
+    pub deadline: Option<TimerId>,
+    /// When the hole was seen before which segments are queued.
+    pub hole_since: Timestamp,
+    /// The hole was waited for long enough: what comes behind it leaves.
+    pub hole_given_up: bool,
+    /// The receiver has what is missing: it went another way.
+    pub hole_unseen: bool,
+    /// The first reader was waited for long enough: what comes leaves.
+    pub reader_given_up: bool,
+    /// Duplicate acknowledgements that wait for the receiver's own.
+    pub owed_acks: u8,
 }
 
 /// A FIN that waits for the bytes before it.
@@ -259,20 +304,38 @@ impl Half {
             .map_or(offset, |heavy| heavy.map.to_new(offset))
     }
 
-    /// First offset that has not left yet.
+    /// First offset of the bytes in order that has not left yet.
     pub fn released(&self) -> u64 {
         self.heavy
             .as_ref()
-            .and_then(|heavy| heavy.held.front())
+            .and_then(|heavy| heavy.held.get(heavy.left()))
             .map_or(self.next, |held| held.offset)
+    }
+
+    /// All that is in order has left, the FIN too if it is.
+    pub fn all_left(&self) -> bool {
+        self.heavy
+            .as_ref()
+            .and_then(|heavy| heavy.held.back())
+            .is_none_or(|held| held.left)
     }
 
     /// The sequence number that the receiver of this direction expects
     /// next, in the numbering it sees.
     pub fn next_seq_on_wire(&self) -> u32 {
         let released = self.released();
-        let fin = u64::from(self.finished && released == self.next);
+        let fin = u64::from(self.finished && self.all_left());
         self.base.wrapping_add(self.to_new(released + fin) as u32)
+    }
+}
+
+impl Heavy {
+    /// Held pieces that have left already: those in front.
+    pub fn left(&self) -> usize {
+        match self.held.front() {
+            Some(first) if first.left => self.held.partition_point(|held| held.left),
+            _ => 0,
+        }
     }
 }
 
@@ -283,6 +346,12 @@ impl Connection {
         let [own, other] =
             [from, from.opposite()].map(|side| self.halves[side.index()].window_scale);
         own.zip(other).map_or(0, |(shift, _)| shift)
+    }
+
+    /// Payload of a full segment, as both ends take it.
+    pub fn mss(&self) -> u32 {
+        let announced = self.halves.iter().map(|half| u32::from(half.mss));
+        announced.filter(|&mss| mss > 0).min().unwrap_or(USUAL_MSS)
     }
 
     pub fn half(&mut self, direction: Direction) -> &mut Half {

@@ -81,7 +81,11 @@ impl Tcp<'_> {
             }
             return self.forward(frame.packet);
         }
-        self.note_acknowledgement(frame, segment);
+        let news = self.note_acknowledgement(frame, segment);
+        let frame = frame.with(u8::from(news));
+        if read && offset <= next && self.is_paced() {
+            self.note_stamp(frame);
+        }
         if bare {
             return self.pass(frame, segment);
         }
@@ -181,23 +185,31 @@ impl Tcp<'_> {
 
     /// The other side's bytes that this segment acknowledges need not be
     /// kept any longer.
-    fn note_acknowledgement(&mut self, frame: Frame, segment: &Segment) {
+    /// Returns whether it says anything new.
+    fn note_acknowledgement(&mut self, frame: Frame, segment: &Segment) -> bool {
         if !segment.ack_set() {
-            return;
+            return false;
         }
+        let news = self.note_acknowledged(frame, segment);
         let side = self.core.flows.live(frame.flow).map(|record| record.side);
         let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
-            return;
+            return news;
         };
         let other = connection.half(frame.direction.opposite());
         if !other.started {
-            return;
+            return news;
         }
         let new = other.new_offset_of(segment.ack).unwrap_or(0);
         if let Some(heavy) = &mut other.heavy {
             heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
             heavy.map.prune(heavy.map.ack_to_orig(new));
+            if heavy.owed_acks > 0 || !heavy.assembler.is_empty() {
+                let direction = frame.direction.opposite();
+                self.note_unseen(frame.flow, direction, new);
+                self.pay_acknowledgements(frame.flow, direction, frame.packet);
+            }
         }
+        news
     }
 
     /// Lets a packet go that brings no new bytes.
@@ -219,11 +231,7 @@ impl Tcp<'_> {
                 .log_line(level, "tcp", || "retransmit packet (ignored)".into());
         }
         let released = self.half(frame.flow, frame.direction).map_or(0, |half| {
-            let fin = half.finished
-                && half
-                    .heavy
-                    .as_ref()
-                    .is_some_and(|heavy| heavy.held.is_empty());
+            let fin = half.finished && half.heavy.is_some() && half.all_left();
             half.released() + u64::from(fin)
         });
         if offset.max(0) as u64 >= released {
@@ -235,8 +243,11 @@ impl Tcp<'_> {
     }
 
     /// Everything in the packet is held already: the first copy leaves.
-    fn superseded(&mut self, frame: Frame) -> Option<Step> {
+    pub(super) fn superseded(&mut self, frame: Frame) -> Option<Step> {
         self.core.stack.pop();
+        if self.is_paced() {
+            self.tell_acknowledgement(frame);
+        }
         self.core
             .drop_packet(frame.packet, DropReason::Retransmission);
         None
@@ -275,7 +286,7 @@ impl Tcp<'_> {
             }
             Inserted::Duplicate => {
                 self.core.stats.retransmissions += 1;
-                self.superseded(frame)
+                self.repeated_behind_hole(frame, segment)
             }
             Inserted::Refused(refusal) => {
                 self.core.stats.reassembly_caps += 1;
@@ -289,6 +300,9 @@ impl Tcp<'_> {
             Inserted::Accepted { ready: None, .. } => {
                 self.core.packet_mut(frame.packet).flags |= flag::HELD;
                 self.core.stack.pop();
+                if self.is_paced() {
+                    self.behind_hole(frame, segment);
+                }
                 None
             }
             Inserted::Accepted {
@@ -332,6 +346,9 @@ impl Tcp<'_> {
         });
         self.core.packet_mut(frame.packet).flags |= flag::HELD;
         self.core.stack.pop();
+        if self.is_paced() {
+            self.behind_hole(frame, segment);
+        }
         None
     }
 
@@ -352,12 +369,16 @@ impl Tcp<'_> {
             half.next = ready.end().max(half.next);
             piece = half.next_piece();
         }
+        let now = self.core.now;
         let Some(half) = self.half(flow, direction) else {
             return self.forward(frame.packet);
         };
         let (fresh, finished) = (half.next - fresh_from, half.finished);
         let ended = finished && !was_finished;
         let heavy = half.heavy();
+        // What is queued from here on waits for another hole.
+        heavy.hole_since = now;
+        heavy.hole_given_up &= !heavy.assembler.is_empty() || heavy.early_fin.is_some();
         let (stream, held, pieces) = (heavy.stream, heavy.held_bytes, heavy.held.len());
         if ended {
             self.core
@@ -369,7 +390,11 @@ impl Tcp<'_> {
             return self.held_too_much(flow);
         }
         if let Some(top) = self.core.stack.last_mut() {
-            *top = Frame::flow(Op::TcpRelease, flow, direction);
+            // Readers may hold the packet, but not what it acknowledges.
+            *top = Frame {
+                packet: frame.packet,
+                ..Frame::flow(Op::TcpRelease, flow, direction).with(frame.detail)
+            };
         }
         if fresh == 0 && !ended {
             return None;
@@ -420,12 +445,14 @@ impl Tcp<'_> {
         let Some(half) = self.half(flow, direction) else {
             return;
         };
-        let beyond: Vec<Piece> = half
-            .heavy()
-            .assembler
-            .drain()
-            .filter(|piece| piece.last)
-            .collect();
+        let heavy = half.heavy();
+        let beyond: Vec<Piece> = heavy.assembler.drain().filter(|piece| piece.last).collect();
+        // The FIN came with bytes, and once more before they were in order.
+        if let Some(again) = heavy.early_fin.take() {
+            self.core.packet_mut(again.packet).flags &= !flag::HELD;
+            self.core
+                .drop_packet(again.packet, DropReason::Retransmission);
+        }
         for piece in beyond {
             self.core.packet_mut(piece.token).flags &= !flag::HELD;
             self.core
@@ -454,11 +481,13 @@ impl Tcp<'_> {
             .get(packet.transport_at as usize + 13)
             .is_some_and(|flags| flags & TcpHeader::FIN != 0);
         let signed = self.connection(flow)?.signed;
+        let frozen = piece.offset < self.half(flow, direction)?.heavy().ahead_to;
         let mut number = None;
         if self.core.streams {
             let stream = self.stream(frame)?;
-            // What is not all there, or is signed, cannot be rewritten.
-            let writable = packet.flags & (flag::READ_ONLY | flag::SNAPPED) == 0 && !signed;
+            // What is not all there, is signed, or has left cannot be rewritten.
+            let writable =
+                packet.flags & (flag::READ_ONLY | flag::SNAPPED) == 0 && !signed && !frozen;
             let len = to.saturating_sub(from) as usize;
             number = self
                 .core
@@ -471,11 +500,14 @@ impl Tcp<'_> {
                 attached.lost(direction, Lost::NotCaptured);
             }
         }
+        let since = self.core.now;
         let half = self.half(flow, direction)?;
         let ends_stream = fin && piece.last && !half.finished && half.fin == Some(piece.end());
         half.finished |= ends_stream;
         let heavy = half.heavy();
+        let ahead = packet.flags & flag::AHEAD != 0;
         heavy.held_bytes += piece.len;
+        heavy.waiting_bytes += if ahead { 0 } else { piece.len };
         heavy.held.push_back(Held {
             packet: piece.token,
             offset: piece.offset,
@@ -484,7 +516,10 @@ impl Tcp<'_> {
             whole: piece.skip == 0 && piece.last && from + piece.len == packet.end,
             last: piece.last,
             ends_stream,
-            in_stream: number.is_some(),
+            piece: number,
+            ahead,
+            left: false,
+            since,
         });
         number
     }
@@ -531,14 +566,17 @@ impl Tcp<'_> {
         self.core.tell_cap(Some(flow), "hold_bytes", limit);
         match self.core.settings.hold_policy {
             CapPolicy::Release => self.let_go(flow),
-            CapPolicy::Drop => {
-                for direction in Direction::BOTH {
-                    self.abandon(flow, direction, Some(DropReason::HoldCap));
-                }
-                self.core
-                    .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
-            }
+            CapPolicy::Drop => self.drop_held(flow),
         }
         None
+    }
+
+    /// Drops a connection of which too much is held.
+    pub(super) fn drop_held(&mut self, flow: u32) {
+        for direction in Direction::BOTH {
+            self.abandon(flow, direction, Some(DropReason::HoldCap));
+        }
+        self.core
+            .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
     }
 }

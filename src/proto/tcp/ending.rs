@@ -207,7 +207,7 @@ impl Tcp<'_> {
             self.core.packet_mut(slot).flags &= !flag::HELD;
             match reason {
                 Some(reason) => self.core.drop_packet_with(slot, reason),
-                None => sent.push(self.unjudged(flow, direction, slot)),
+                None => sent.extend(self.unjudged(flow, direction, slot)),
             }
         }
         self.core.send_all(&sent, 0);
@@ -228,7 +228,7 @@ impl Tcp<'_> {
         {
             match reason {
                 None => {
-                    self.core.stats.unjudged += u64::from(held.last);
+                    self.core.stats.unjudged += u64::from(held.last && held.waits());
                     sent.extend(self.judged(flow, direction, held, None));
                 }
                 Some(reason) => {
@@ -238,6 +238,7 @@ impl Tcp<'_> {
                     {
                         heavy.held.pop_front();
                         heavy.held_bytes -= held.len;
+                        heavy.waiting_bytes -= if held.waits() { held.len } else { 0 };
                     }
                     if held.last {
                         self.core.packet_mut(held.packet).flags &= !flag::HELD;
@@ -250,12 +251,17 @@ impl Tcp<'_> {
     }
 
     /// Makes a packet ready to leave on whose bytes nobody will judge.
-    fn unjudged(&mut self, flow: u32, direction: Direction, slot: u32) -> u32 {
-        self.core.stats.unjudged += 1;
+    /// `None` for one that has left.
+    fn unjudged(&mut self, flow: u32, direction: Direction, slot: u32) -> Option<u32> {
         if let Some(segment) = super::segment::Segment::read(self.core, slot) {
             self.unread(flow, direction, slot, &segment);
         }
-        slot
+        if self.core.packet(slot).flags & flag::AHEAD != 0 {
+            self.core.retire_stand_in(slot);
+            return None;
+        }
+        self.core.stats.unjudged += 1;
+        Some(slot)
     }
 }
 
@@ -265,6 +271,9 @@ fn free_buffers(core: &mut Core, connection: &mut Connection) {
     }
     for half in &mut connection.halves {
         if let Some(heavy) = half.heavy.as_mut() {
+            if let Some(deadline) = heavy.deadline.take() {
+                core.deadlines.clear(deadline);
+            }
             heavy.kept.clear(&mut core.bufs.extents);
             if let Some(stream) = heavy.stream.take() {
                 core.bury(stream);

@@ -8,12 +8,15 @@
 //! Not here: the order of bytes (`stream::assembler`), the arithmetic of
 //! edits (`stream::offset_map`).
 
+mod ahead;
+mod behalf;
 mod bypass;
 mod connection;
 mod deliver;
 mod ending;
 pub mod fields;
 mod kept;
+mod patience;
 mod rebuild;
 mod receive;
 mod release;
@@ -25,6 +28,7 @@ pub mod state;
 pub use bypass::bypass;
 pub use connection::{Connection, Connections, Half};
 pub use ending::{cause, closing_down, end, expired, failed};
+pub use patience::overdue;
 pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
@@ -105,12 +109,21 @@ pub fn is_finished(tcp: &mut Tcp<'_>, flow: u32, direction: Direction) -> bool {
     tcp.half(flow, direction).is_some_and(|half| half.finished)
 }
 
-/// Whether the bytes of a connection may be changed.
-pub fn is_writable(tcp: &mut Tcp<'_>, flow: u32) -> bool {
+/// Whether the bytes of a direction that its reader has in hand may be
+/// changed.
+pub fn is_writable(tcp: &mut Tcp<'_>, flow: u32, direction: Direction) -> bool {
     !tcp.core.settings.pass_through
-        && tcp
-            .connection(flow)
-            .is_some_and(|connection| !connection.signed)
+        && tcp.connection(flow).is_some_and(|connection| {
+            let heavy = connection.halves[direction.index()].heavy.as_ref();
+            // Some of them have left, if what is held begins before that.
+            let frozen = heavy.is_some_and(|heavy| {
+                heavy
+                    .held
+                    .front()
+                    .is_some_and(|held| held.offset < heavy.ahead_to)
+            });
+            !connection.signed && !frozen
+        })
 }
 
 /// Where both directions of a connection stand.

@@ -549,6 +549,7 @@ impl Tcp<'_> {
         }
         half.syn_seen = true;
         half.mss = announced.mss;
+        half.sack_permitted = announced.sack_permitted;
         half.window_scale = announced.window_scale;
         if newly_signed && self.core.streams {
             self.core.log_line(Level::Warn, "tcp", || {

@@ -19,6 +19,9 @@ pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     };
     if !tcp.let_go_of(frame, held) {
         tcp.core.stack.pop();
+        if tcp.is_paced() {
+            tcp.still_held(frame);
+        }
     }
     None
 }
@@ -28,7 +31,7 @@ impl Tcp<'_> {
     fn let_go_of(&mut self, frame: Frame, held: Held) -> bool {
         let (flow, direction) = (frame.flow, frame.direction);
         let mut changed = None;
-        if held.in_stream {
+        if held.piece.is_some() {
             let stream = self
                 .half(flow, direction)
                 .and_then(|half| half.heavy.as_ref()?.stream);
@@ -36,7 +39,8 @@ impl Tcp<'_> {
             let Some(popped) = self.core.bufs.stream_pop(stream) else {
                 return false;
             };
-            if popped.modified {
+            // What has left cannot become anything else.
+            if popped.modified && held.waits() {
                 let mut bytes = Vec::with_capacity(popped.len);
                 if !popped.whole {
                     self.core.bufs.popped_copy(&mut bytes);
@@ -69,9 +73,16 @@ impl Tcp<'_> {
         {
             heavy.held.pop_front();
             heavy.held_bytes -= held.len;
+            heavy.waiting_bytes -= if held.waits() { held.len } else { 0 };
         }
-        self.keep(flow, direction, held, changed);
+        if !held.left {
+            self.keep(flow, direction, held, changed);
+        }
         if !held.last {
+            return None;
+        }
+        if self.core.packet(held.packet).flags & flag::AHEAD != 0 {
+            self.core.retire_stand_in(held.packet);
             return None;
         }
         self.core.packet_mut(held.packet).flags &= !flag::HELD;
@@ -82,7 +93,13 @@ impl Tcp<'_> {
     }
 
     /// Notes what the piece became, for acknowledgements and retransmissions.
-    fn keep(&mut self, flow: u32, direction: Direction, held: Held, changed: Option<&[u8]>) {
+    pub(super) fn keep(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        held: Held,
+        changed: Option<&[u8]>,
+    ) {
         let packet = *self.core.packet(held.packet);
         let cap = self.core.settings.kept_bytes as usize;
         let side = self.core.flows.live(flow).map(|record| record.side);
@@ -126,9 +143,16 @@ impl Tcp<'_> {
     /// Ends the judging of a flow whose readers hold too much: everything
     /// held leaves as it came, and the rest of the flow passes.
     pub(super) fn let_go(&mut self, flow: u32) {
-        self.core.log_line(crate::event::Level::Warn, "tcp", || {
-            "a connection holds more than the caps allow: it goes on unjudged".into()
-        });
+        self.go_unjudged(
+            flow,
+            "a connection holds more than the caps allow: it goes on unjudged",
+        );
+    }
+
+    /// As [`Tcp::let_go`], for a reason that the log is told.
+    pub(super) fn go_unjudged(&mut self, flow: u32, why: &str) {
+        self.core
+            .log_line(crate::event::Level::Warn, "tcp", || why.into());
         if let Some(record) = self.core.flows.live_mut(flow) {
             record.flags |= crate::flow::record::flags::IGNORED;
         }

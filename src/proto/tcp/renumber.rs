@@ -171,6 +171,11 @@ impl Tcp<'_> {
         written
     }
 
+    /// Whether a packet says with SACK blocks what its sender has.
+    pub(super) fn has_blocks(&self, slot: u32) -> bool {
+        !self.sack_options(slot).is_empty()
+    }
+
     /// SACK options of a packet: place in the frame, length, blocks.
     fn sack_options(&self, slot: u32) -> SmallVec<[(usize, usize, Blocks); 1]> {
         let mut found = SmallVec::new();
@@ -224,7 +229,7 @@ fn bare_seq(half: &Half, seq: u32) -> u32 {
 /// An acknowledgement and its window in the numbering of the sender they go
 /// to. No acknowledgement passes what that sender sent, and the window ends
 /// at the same byte as it did.
-fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
+pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
     let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
         return (ack, window);
     };
@@ -264,6 +269,13 @@ fn block_backward(half: &Half, left: u32, right: u32) -> Option<(u32, u32)> {
     };
     if to < from {
         return Some((left, right));
+    }
+    let (new_end, orig_end) = (heavy.map.new_end(), heavy.map.orig_end());
+    if from >= new_end && heavy.ahead_to > orig_end {
+        // Behind a hole, sent ahead: nothing from the hole on is edited.
+        let left = orig_end + (from - new_end);
+        let right = (orig_end + (to - new_end)).min(heavy.ahead_to);
+        return (left < right).then(|| (half.seq_at(left), half.seq_at(right)));
     }
     heavy
         .map
@@ -345,6 +357,16 @@ mod tests {
         let half = half(1000, &[(10, 3010)]);
         assert_eq!(bare_seq(&half, 1009), 1000 + 3009);
         assert_eq!(bare_seq(&half, 1010), 1000 + 3010);
+    }
+
+    #[test]
+    fn blocks_of_what_left_ahead_are_moved_by_what_was_added() {
+        let mut half = half(1000, &[(10, 13)]);
+        assert_eq!(block_backward(&half, 1020, 1030), None);
+        half.heavy().ahead_to = 25;
+        assert_eq!(block_backward(&half, 1020, 1028), Some((1017, 1025)));
+        assert_eq!(block_backward(&half, 1020, 1030), Some((1017, 1025)));
+        assert_eq!(block_backward(&half, 1028, 1030), None);
     }
 
     #[test]

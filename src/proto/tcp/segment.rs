@@ -69,6 +69,7 @@ pub struct Announced {
     /// Largest segment (RFC 9293, 3.7.1); 0 unknown.
     pub mss: u16,
     pub window_scale: Option<u8>,
+    pub sack_permitted: bool,
     /// Segments are signed: TCP-AO (RFC 5925) or MD5 (RFC 2385).
     pub signed: bool,
 }
@@ -83,6 +84,7 @@ impl Announced {
             match option {
                 TcpOption::Mss(value) => announced.mss = value,
                 TcpOption::WindowScale(shift) => announced.window_scale = Some(shift.min(14)),
+                TcpOption::SackPermitted => announced.sack_permitted = true,
                 TcpOption::Md5 | TcpOption::Ao => announced.signed = true,
                 _ => {}
             }

@@ -107,6 +107,10 @@ impl Application for Session {
         self.read(seat)
     }
 
+    fn edits(&self) -> bool {
+        false
+    }
+
     fn lost(&mut self, seat: &mut Seat<'_>, why: Lost) -> Turn {
         let open = !self.sides[seat.direction().index()].is_done();
         match why {

@@ -1,0 +1,263 @@
+//! How long segments may be held inline.
+//!
+//! Bytes that are held are not acknowledged: a sender stops at its
+//! congestion window, which is about ten segments at first, or sends again
+//! after some 200 ms. So readers that hold bytes are waited for until that
+//! many segments wait, until their sender's window is used up, or for
+//! `hold_time`; then the policy applies: what waits leaves ahead of its
+//! judgement, or the connection is dropped. Behind a hole nothing is lost by
+//! waiting, since the sender is told (`behalf`) and repairs it: where rules
+//! may edit, those segments wait for `hole_time`; elsewhere not at all.
+//! Only on live traffic. Not here: how segments leave (`ahead`).
+
+use std::time::Duration;
+
+use super::Tcp;
+use super::renumber::acknowledgement;
+use super::segment::Segment;
+use crate::core::Frame;
+use crate::core::deadlines::Waiting;
+use crate::event::Level;
+use crate::event::profile::CapPolicy;
+use crate::flow::Direction;
+use crate::packet::record::flag;
+use crate::time::Timestamp;
+
+/// A direction's deadline has come.
+pub fn overdue(mut tcp: Tcp<'_>, (flow, generation, direction): Waiting) {
+    let same = tcp
+        .core
+        .flows
+        .live(flow)
+        .is_some_and(|record| record.generation() == generation);
+    if same {
+        tcp.deadline_came(flow, direction);
+    }
+}
+
+/// What a direction waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Readers that hold as many bytes as may be.
+    Room,
+    /// Readers that hold bytes in order.
+    Readers,
+    /// Bytes that are missing.
+    Hole,
+}
+
+impl Tcp<'_> {
+    /// Whether segments that are held have to keep a sender going.
+    pub(super) fn is_paced(&self) -> bool {
+        let settings = &self.core.settings;
+        settings.live && settings.defaults.hold_limits
+    }
+
+    /// A segment was queued behind a hole.
+    pub(super) fn behind_hole(&mut self, frame: Frame, segment: &Segment) {
+        let (flow, direction) = (frame.flow, frame.direction);
+        let edits = self.may_edit(flow);
+        let now = self.core.now;
+        let Some(half) = self.half(flow, direction) else {
+            return;
+        };
+        let end = half.offset_of(segment.seq) + i64::from(segment.len);
+        let heavy = half.heavy();
+        if heavy.assembler.segments() + usize::from(heavy.early_fin.is_some()) == 1 {
+            heavy.hole_since = now;
+        }
+        let frozen = end.max(0) as u64 <= heavy.ahead_to && segment.len > 0;
+        if !edits || frozen || heavy.hole_given_up {
+            return self.hurry(flow, direction, frame.packet);
+        }
+        self.copy_acknowledgement(frame);
+        self.acknowledge_hole(frame, segment);
+        self.wait(flow, direction);
+    }
+
+    /// A reader holds the oldest piece of a direction.
+    pub(super) fn still_held(&mut self, frame: Frame) {
+        let (flow, direction) = (frame.flow, frame.direction);
+        let full = self.core.settings.hold_segments;
+        let Some(connection) = self.connection(flow) else {
+            return;
+        };
+        let mss = connection.mss();
+        let Some(heavy) = connection.half(direction).heavy.as_mut() else {
+            return;
+        };
+        heavy.reader_given_up &= heavy.left() > 0;
+        if !heavy
+            .held
+            .iter()
+            .skip(heavy.left())
+            .any(|held| held.waits())
+        {
+            return;
+        }
+        let enough = heavy.waiting_bytes >= full.saturating_mul(mss) || heavy.reader_given_up;
+        if enough || self.window_is_used_up(flow, direction, mss) {
+            self.core.stats.hold_caps += 1;
+            return self.give_up(flow, direction, For::Room);
+        }
+        self.copy_acknowledgement(frame);
+        self.wait(flow, direction);
+    }
+
+    /// Whether the sender of a direction has no room for another segment in
+    /// the window that its receiver announced.
+    fn window_is_used_up(&mut self, flow: u32, direction: Direction, mss: u32) -> bool {
+        let Some(connection) = self.connection(flow) else {
+            return false;
+        };
+        let shift = connection.window_shift(direction.opposite());
+        let half = &connection.halves[direction.index()];
+        let Some((ack, window)) = connection.halves[direction.opposite().index()].acked else {
+            return false;
+        };
+        let (ack, room) = acknowledgement(half, ack, window, shift);
+        let edge = half.offset_of(ack) + (i64::from(room) << shift);
+        half.next as i64 + i64::from(mss) > edge
+    }
+
+    /// Sees to it that a direction is looked at when something in it has
+    /// waited for long enough.
+    fn wait(&mut self, flow: u32, direction: Direction) {
+        let Some(generation) = self.core.flows.live(flow).map(|record| record.generation()) else {
+            return;
+        };
+        let Some(due) = self.next_due(flow, direction).into_iter().flatten().min() else {
+            return;
+        };
+        let core = &mut *self.core;
+        let side = core.flows.live(flow).map(|record| record.side);
+        let half = side.and_then(|side| self.connections.get_mut(side));
+        let Some(heavy) = half.and_then(|connection| connection.half(direction).heavy.as_mut())
+        else {
+            return;
+        };
+        if heavy.deadline.is_none() {
+            heavy.deadline = core.deadlines.set(due, (flow, generation, direction));
+        }
+    }
+
+    /// When readers, and when a hole, will have been waited for long enough.
+    fn next_due(&mut self, flow: u32, direction: Direction) -> [Option<Timestamp>; 2] {
+        let settings = &self.core.settings;
+        let span = |ms: u32| Duration::from_millis(u64::from(ms));
+        let (hold, hole) = (span(settings.hold_time), span(settings.hole_time));
+        let half = self.half(flow, direction);
+        let Some(heavy) = half.and_then(|half| half.heavy.as_ref()) else {
+            return [None, None];
+        };
+        let mut held = heavy.held.iter().skip(heavy.left());
+        let held = held.find(|held| held.waits()).map(|held| held.since);
+        let queued = heavy.assembler.pieces().map(|piece| piece.token);
+        let queued = queued.chain(heavy.early_fin.map(|fin| fin.packet));
+        let since = heavy.hole_since;
+        let waits = queued.collect::<smallvec::SmallVec<[u32; 16]>>();
+        let waits = waits
+            .iter()
+            .any(|&slot| self.core.packet(slot).flags & flag::AHEAD == 0);
+        [
+            held.map(|since| since + hold),
+            waits.then_some(since + hole),
+        ]
+    }
+
+    /// The receiver of a direction has acknowledged so many bytes, as it
+    /// counts. If some of them are missing here, they went another way, as
+    /// when a queue was full: the hole will never be filled.
+    pub(super) fn note_unseen(&mut self, flow: u32, direction: Direction, acked: u64) {
+        let now = self.core.now;
+        let Some(record) = self.core.flows.live(flow).copied() else {
+            return;
+        };
+        let paced = self.is_paced();
+        let Some(connection) = self.connections.get_mut(record.side) else {
+            return;
+        };
+        let half = connection.half(direction);
+        let missing = half.to_new(half.next);
+        let queued = half.heavy.as_ref().and_then(|heavy| heavy.assembler.end());
+        let queued = queued.map(|end| half.to_new(end));
+        // What was never sent is acknowledged by nobody who can be believed.
+        let unseen = acked > missing && queued.is_some_and(|queued| acked <= queued);
+        let Some(heavy) = half.heavy.as_mut().filter(|_| unseen && paced) else {
+            return;
+        };
+        if std::mem::replace(&mut heavy.hole_unseen, true) {
+            return;
+        }
+        // A packet is under way: this is for when time is looked at next.
+        if let Some(deadline) = heavy.deadline.take() {
+            self.core.deadlines.clear(deadline);
+        }
+        let waiting = (flow, record.generation(), direction);
+        heavy.deadline = self.core.deadlines.set(now, waiting);
+    }
+
+    fn deadline_came(&mut self, flow: u32, direction: Direction) {
+        let now = self.core.now;
+        let mut unseen = false;
+        if let Some(half) = self.half(flow, direction) {
+            let heavy = half.heavy();
+            heavy.deadline = None;
+            unseen = std::mem::take(&mut heavy.hole_unseen) && !heavy.assembler.is_empty();
+        }
+        if unseen {
+            self.core.stats.unseen_holes += 1;
+            return match self.core.settings.hold_policy {
+                CapPolicy::Drop => self.drop_held(flow),
+                CapPolicy::Release => {
+                    self.go_unjudged(
+                        flow,
+                        "bytes of a connection passed unseen: it goes on unjudged",
+                    );
+                }
+            };
+        }
+        let due = self.next_due(flow, direction);
+        let over = due.map(|due| due.is_some_and(|due| due <= now));
+        match over {
+            [false, false] => self.wait(flow, direction),
+            [_, hole] => {
+                self.core.stats.hold_timeouts += 1;
+                if let Some(half) = self.half(flow, direction) {
+                    let heavy = half.heavy();
+                    heavy.hole_given_up |= hole;
+                    heavy.reader_given_up |= over[0];
+                }
+                let why = if hole { For::Hole } else { For::Readers };
+                self.give_up(flow, direction, why);
+                if !hole {
+                    self.wait(flow, direction);
+                }
+            }
+        }
+    }
+
+    /// What waits in a direction leaves, or the connection is dropped.
+    fn give_up(&mut self, flow: u32, direction: Direction, why: For) {
+        let (name, limit) = match why {
+            For::Room => ("hold_segments", self.core.settings.hold_segments),
+            For::Readers => ("hold_time", self.core.settings.hold_time),
+            For::Hole => ("hole_time", self.core.settings.hole_time),
+        };
+        self.core.tell_cap(Some(flow), name, u64::from(limit));
+        if self.core.settings.hold_policy == CapPolicy::Drop {
+            return self.drop_held(flow);
+        }
+        let told = self
+            .connection(flow)
+            .is_none_or(|connection| std::mem::replace(&mut connection.told_ahead, true));
+        if !told {
+            let ends = self.core.flows.live(flow).map(super::receive::ends);
+            self.core.log_line(Level::Info, "tcp", || {
+                let ends = ends.unwrap_or_default();
+                format!("{ends}: rules wait longer than its sender can: segments leave before they are judged")
+            });
+        }
+        self.leave_ahead(flow, direction, why == For::Hole);
+    }
+}
