@@ -85,6 +85,17 @@ impl Drop for Namespace {
     }
 }
 
+/// A program outside of all namespaces that ends with the thread that started
+/// it.
+pub fn outside(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    // SAFETY: between fork and exec only a system call is made.
+    unsafe {
+        command.pre_exec(end_with_parent);
+    }
+    command
+}
+
 /// Deletes namespaces that earlier runs left behind because they were killed.
 pub fn sweep() {
     let Ok(listing) = std::fs::read_dir("/run/netns") else {

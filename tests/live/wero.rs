@@ -4,12 +4,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::namespace::Namespace;
+use crate::namespace::{self, Namespace};
 use crate::process::{self, Process};
 
 /// From the start to the diversion of traffic, on a busy machine.
@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
                 path
             }
         };
-        let mut command = Command::new(program());
+        let mut command = namespace::outside(program());
         command.arg("run").arg(rules);
         match self.workers {
             Some(count) => command.args(["--workers", &count.to_string()]),
@@ -253,7 +253,7 @@ fn number_beside(line: &str, name: &str) -> Option<u64> {
 
 /// `wero setup --clean` in a namespace.
 pub fn clean(namespace: &str) -> Result<String, String> {
-    let mut command = Command::new(program());
+    let mut command = namespace::outside(program());
     process::run(command.args(["setup", "--clean", "--namespace", namespace]))
 }
 

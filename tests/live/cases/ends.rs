@@ -40,12 +40,17 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// Silence lasts so long.
 const SILENCE: Duration = Duration::from_millis(1200);
 
+/// A transfer that nobody ended by then goes on for ever.
+const LONG_ENOUGH: Duration = Duration::from_secs(4);
+
 /// What one end of a connection notices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Noticed {
     Reset(Duration),
     /// The other end closed.
     End,
+    /// Data are still coming and going.
+    GoesOn,
     Nothing,
 }
 
@@ -139,24 +144,28 @@ fn one(
 fn read(mut stream: &TcpStream) -> (Noticed, Instant) {
     drop(stream.set_read_timeout(Some(SILENCE)));
     let mut buffer = vec![0; 65536];
-    loop {
+    let start = Instant::now();
+    while start.elapsed() < LONG_ENOUGH {
         match stream.read(&mut buffer) {
             Ok(0) => return (Noticed::End, Instant::now()),
             Ok(_) => (),
             Err(error) => return (noticed(&error), Instant::now()),
         }
     }
+    (Noticed::GoesOn, Instant::now())
 }
 
 /// Writes until something happens or nothing is taken any more.
 fn write(mut stream: &TcpStream) -> (Noticed, Instant) {
     drop(stream.set_write_timeout(Some(SILENCE)));
     let letters = [b'd'; 65536];
-    loop {
+    let start = Instant::now();
+    while start.elapsed() < LONG_ENOUGH {
         if let Err(error) = stream.write(&letters) {
             return (noticed(&error), Instant::now());
         }
     }
+    (Noticed::GoesOn, Instant::now())
 }
 
 fn noticed(error: &std::io::Error) -> Noticed {
