@@ -159,7 +159,20 @@ pub fn converse(
             }
         })?,
     }
+    end(&stream, &mut source).map_err(|why| format!("at the end: {why}"))?;
     Ok(start.elapsed())
+}
+
+/// Both ends close: whoever changed lengths must have kept count up to the
+/// last sequence number.
+fn end(stream: &TcpStream, source: &mut impl Read) -> Result<(), String> {
+    let closed = stream.shutdown(std::net::Shutdown::Write);
+    closed.map_err(|error| format!("closing: {error}"))?;
+    match source.read(&mut [0; 1]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err("more than was asked for".to_string()),
+        Err(error) => Err(format!("the server does not close: {error}")),
+    }
 }
 
 /// A connection with limits on every wait.

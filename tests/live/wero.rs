@@ -167,11 +167,17 @@ impl Wero {
     fn end(&mut self, signal: i32) -> Result<(), String> {
         self.process.signal(signal);
         let status: ExitStatus = self.process.wait(STOP)?;
-        if status.success() {
-            return Ok(());
+        if !status.success() {
+            let words = self.process.last_words();
+            return Err(format!("wero stopped with {status}: {words}"));
         }
-        let words = self.process.last_words();
-        Err(format!("wero stopped with {status}: {words}"))
+        for name in NEVER {
+            let count = self.counter(name)?;
+            if count > 0 {
+                return Err(format!("{count} {name}"));
+            }
+        }
+        Ok(())
     }
 
     pub fn kill(&mut self) -> Result<(), String> {
@@ -231,25 +237,37 @@ impl Wero {
         self.process.output.count(text) + self.process.errors.count(text)
     }
 
-    /// The number behind a word of its last words on standard error, such as
-    /// a counter of the summary.
-    pub fn counter(&self, name: &str) -> Option<u64> {
+    /// A counter of the summary that a run ends with, of all workers. What is
+    /// not shown is zero.
+    pub fn counter(&self, name: &str) -> Result<u64, String> {
         let lines = self.process.errors.all();
-        let line = lines.iter().rev().find(|line| line.contains(name))?;
-        number_beside(line, name)
+        let mut summary = lines
+            .iter()
+            .filter(|line| line.starts_with("worker "))
+            .peekable();
+        if summary.peek().is_none() {
+            let words = self.process.last_words();
+            return Err(format!("no summary of the workers: {words}"));
+        }
+        // `worker 0: 1,200 packets, 3 lost before us`.
+        let entries = summary.flat_map(|line| {
+            let list = line.split_once(": ").map_or("", |(_, list)| list);
+            list.split(", ")
+        });
+        let counts = entries
+            .filter_map(|entry| entry.split_once(' '))
+            .filter(|(_, known)| *known == name)
+            .filter_map(|(count, _)| count.replace(',', "").parse::<u64>().ok());
+        Ok(counts.sum())
     }
 }
 
-/// `name 3`, `name: 3`, `name=3` or `3 name`.
-fn number_beside(line: &str, name: &str) -> Option<u64> {
-    let (before, after) = line.split_once(name)?;
-    let digits = |text: &str| {
-        let text = text.trim_start_matches([' ', ':', '=', '"']);
-        let end = text.find(|letter: char| !letter.is_ascii_digit());
-        text[..end.unwrap_or(text.len())].parse().ok()
-    };
-    digits(after).or_else(|| before.split_whitespace().next_back()?.parse().ok())
-}
+/// What no run may count, whatever its rules do.
+const NEVER: [&str; 3] = [
+    "on the wrong worker",
+    "malformed messages",
+    "errors of the queue",
+];
 
 /// `wero setup --clean` in a namespace.
 pub fn clean(namespace: &str) -> Result<String, String> {

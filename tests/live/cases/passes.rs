@@ -32,6 +32,12 @@ pub const CASES: &[Case] = &[
         run: || programs(Link::Segmented, SIZES, 2),
     },
     Case {
+        name: "passes::many-connections",
+        pace: Pace::Quick,
+        needs: &["ip"],
+        run: many_connections,
+    },
+    Case {
         name: "passes::long-flow",
         pace: Pace::Slow,
         needs: &["ip"],
@@ -70,6 +76,32 @@ fn programs(link: Link, sizes: &[usize], seconds: u64) -> Outcome {
     wero.stop()?;
     Ok(format!(
         "{queued} packets queued in {processor:.1?} of the processor, {rates:?} Mbit/s by iperf3"
+    ))
+}
+
+/// A connection for each request, closed properly at both ends.
+fn many_connections() -> Outcome {
+    const CONNECTIONS: usize = 1000;
+    let net = Net::new(Link::Whole)?;
+    let addresses = BOTH.map(|family| family.at(80));
+    let _server = Server::start(&net.server, &addresses, servers::serve_http)?;
+    let mut wero = Run::gateway(&net.gateway).rules("replace.lua").start()?;
+    let mut slowest = Duration::ZERO;
+    for number in 0..CONNECTIONS {
+        let family = BOTH[number % 2];
+        let exchanges = traffic::exchanges(&[500], [None, Some(10)][number / 2 % 2], None);
+        let took = clients::converse(
+            &net.client,
+            family.at(80),
+            &exchanges,
+            clients::Order::Pipelined,
+        )
+        .map_err(|why| format!("{family:?} connection {number}: {why}"))?;
+        slowest = slowest.max(took);
+    }
+    wero.stop()?;
+    Ok(format!(
+        "{CONNECTIONS} connections, the slowest in {slowest:.1?}"
     ))
 }
 
