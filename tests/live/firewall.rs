@@ -23,12 +23,19 @@ pub fn rules(namespace: &Namespace) -> Result<String, String> {
     Ok(text)
 }
 
-/// What must be as before after a run: rules and the settings of conntrack.
+/// What must be as before after a run: rules and the settings beside
+/// them.
 pub fn state(namespace: &Namespace) -> Result<String, String> {
     let mut text = rules(namespace)?;
-    let liberal = "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal";
-    if let Ok(value) = namespace.inside(|| std::fs::read_to_string(liberal)) {
-        text.push_str(&format!("be_liberal {value}"));
+    for setting in [
+        "netfilter/nf_conntrack_tcp_be_liberal",
+        "bridge/bridge-nf-call-iptables",
+        "bridge/bridge-nf-call-ip6tables",
+    ] {
+        let path = format!("/proc/sys/net/{setting}");
+        if let Ok(value) = namespace.inside(|| std::fs::read_to_string(&path)) {
+            text.push_str(&format!("{setting} {value}"));
+        }
     }
     Ok(text)
 }

@@ -20,6 +20,9 @@ pub enum Link {
     Wire,
     /// Packets of one MTU everywhere, checksums finished.
     Segmented,
+    /// Client and server are neighbours, the gateway a bridge between them
+    /// with an address of its own.
+    Bridged,
     /// Between gateway and server some packets are lost and some overtaken.
     Lossy(Trouble),
 }
@@ -110,7 +113,10 @@ impl Net {
             }
             _ => veth(&net.server, "eth", &net.gateway, "outer")?,
         }
-        net.configure()?;
+        match link {
+            Link::Bridged => net.bridge()?,
+            _ => net.configure()?,
+        }
         net.offload(link)?;
         Ok(net)
     }
@@ -139,9 +145,30 @@ impl Net {
         self.gateway.set("net.ipv6.conf.all.forwarding", "1")
     }
 
+    /// The same addresses as across a gateway, in one network.
+    fn bridge(&self) -> Result<(), String> {
+        self.gateway
+            .ip(&["link", "add", "bridge", "type", "bridge"])?;
+        for port in ["inner", "outer"] {
+            self.gateway
+                .ip(&["link", "set", port, "master", "bridge"])?;
+            self.gateway.ip(&["link", "set", port, "up"])?;
+        }
+        for (namespace, device, six, four) in [
+            (&self.client, "eth", "fd77:1::2/16", "10.77.1.2/16"),
+            (&self.gateway, "bridge", "fd77:2::1/16", "10.77.2.1/16"),
+            (&self.server, "eth", "fd77:2::2/16", "10.77.2.2/16"),
+        ] {
+            namespace.ip(&["addr", "add", four, "dev", device])?;
+            namespace.ip(&["-6", "addr", "add", six, "dev", device, "nodad"])?;
+            namespace.ip(&["link", "set", device, "up"])?;
+        }
+        Ok(())
+    }
+
     fn offload(&self, link: Link) -> Result<(), String> {
         let hosts = match link {
-            Link::Whole | Link::Lossy(_) => return Ok(()),
+            Link::Whole | Link::Bridged | Link::Lossy(_) => return Ok(()),
             Link::Wire => ["tso", "off", "gso", "off", "gro", "on", "tx", "off"],
             Link::Segmented => ["tso", "off", "gso", "off", "gro", "off", "tx", "off"],
         };

@@ -69,6 +69,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What the bridges of a namespace pass on.
+    pub fn bridge(namespace: &'a Namespace) -> Run<'a> {
+        Run {
+            setup: "bridge",
+            ..Run::gateway(namespace)
+        }
+    }
+
     pub fn rules(mut self, file: &'static str) -> Run<'a> {
         self.rules = Rules::File(file);
         self

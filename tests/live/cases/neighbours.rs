@@ -34,6 +34,12 @@ pub const CASES: &[Case] = &[
         run: || translated(Translation::Destination),
     },
     Case {
+        name: "neighbours::stateful-firewall",
+        pace: Pace::Quick,
+        needs: &["ip", "iptables"],
+        run: stateful_firewall,
+    },
+    Case {
         name: "neighbours::marks",
         pace: Pace::Quick,
         needs: &["ip", "iptables"],
@@ -196,6 +202,36 @@ fn reset(net: &Net, family: Family, target: SocketAddr) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A firewall that lets in only what belongs to connections it knows, with
+/// sequence numbers that it expects.
+fn stateful_firewall() -> Outcome {
+    let net = Net::new(Link::Whole)?;
+    for family in BOTH {
+        for rule in [
+            "-P FORWARD DROP",
+            "-A FORWARD -m conntrack --ctstate INVALID -j DROP",
+            "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+            "-A FORWARD -i inner -m conntrack --ctstate NEW -j ACCEPT",
+        ] {
+            firewall::add(&net.gateway, family, rule)?;
+        }
+    }
+    let addresses = BOTH.map(|family| family.at(80));
+    let server = Server::start(&net.server, &addresses, servers::serve_http)?;
+    let mut wero = Run::gateway(&net.gateway).rules("replace.lua").start()?;
+    for family in BOTH {
+        rewritten(&net, family.at(80)).map_err(|why| format!("{family:?}: {why}"))?;
+    }
+    wero.stop()?;
+    drop(server);
+    let mut wero = Run::gateway(&net.gateway).rules("end.lua").start()?;
+    for family in BOTH {
+        reset(&net, family, family.at(80)).map_err(|why| format!("{family:?} reset: {why}"))?;
+    }
+    wero.stop()?;
+    Ok(String::new())
 }
 
 /// A mark and a connection mark of the user's are on every packet when it

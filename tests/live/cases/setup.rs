@@ -40,6 +40,12 @@ pub const CASES: &[Case] = &[
         run: host,
     },
     Case {
+        name: "setup::bridge",
+        pace: Pace::Quick,
+        needs: &["ip", "curl", "nginx", "iptables"],
+        run: bridge,
+    },
+    Case {
         name: "setup::monitor",
         pace: Pace::Quick,
         needs: &["ip", "curl", "nginx", "iptables"],
@@ -200,6 +206,20 @@ fn host() -> Outcome {
     rule_works(&net, &wero)?;
     wero.stop()?;
     firewall::same(&before, &firewall::state(&net.server)?)?;
+    untouched(&net)?;
+    Ok(String::new())
+}
+
+/// Between neighbours that do not know of it.
+fn bridge() -> Outcome {
+    let net = Net::new(Link::Bridged)?;
+    let _nginx = Nginx::start(&net, &[1000])?;
+    let before = firewall::state(&net.gateway)?;
+    untouched(&net)?;
+    let mut wero = Run::bridge(&net.gateway).rules("block.lua").start()?;
+    rule_works(&net, &wero)?;
+    wero.stop()?;
+    firewall::same(&before, &firewall::state(&net.gateway)?)?;
     untouched(&net)?;
     Ok(String::new())
 }
