@@ -1,0 +1,192 @@
+//! Rules that end a connection: who learns of it, and when.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clients;
+use crate::harness::{Case, Outcome, Pace};
+use crate::net::{BOTH, Family, Link, Net};
+use crate::tap::Tap;
+use crate::wero::Run;
+
+pub const CASES: &[Case] = &[
+    Case {
+        name: "ends::idle",
+        pace: Pace::Quick,
+        needs: &["ip"],
+        run: || every(Link::Whole, false),
+    },
+    Case {
+        name: "ends::mid-transfer",
+        pace: Pace::Quick,
+        needs: &["ip"],
+        run: || every(Link::Whole, true),
+    },
+    Case {
+        name: "ends::mid-transfer-no-offload",
+        pace: Pace::Slow,
+        needs: &["ip", "ethtool"],
+        run: || every(Link::Segmented, true),
+    },
+];
+
+const PORT: u16 = 7000;
+
+/// "At once", on a machine that does other things too.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// Silence lasts so long.
+const SILENCE: Duration = Duration::from_millis(1200);
+
+/// A transfer that nobody ended by then goes on for ever.
+const LONG_ENOUGH: Duration = Duration::from_secs(4);
+
+/// What one end of a connection notices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Noticed {
+    Reset(Duration),
+    /// The other end closed.
+    End,
+    /// Data are still coming and going.
+    GoesOn,
+    Nothing,
+}
+
+/// Which ends a wish of the client's resets.
+const WISHES: [(&str, bool, bool); 3] = [
+    ("please reset", true, true),
+    ("please halfreset", false, true),
+    ("please drop", false, false),
+];
+
+fn every(link: Link, transfer: bool) -> Outcome {
+    let net = Net::new(link)?;
+    let mut wero = Run::gateway(&net.gateway).rules("end.lua").start()?;
+    let mut notes = Vec::new();
+    for (round, family) in BOTH.into_iter().enumerate() {
+        for (number, (wish, client, server)) in WISHES.into_iter().enumerate() {
+            let port = PORT + (round * WISHES.len() + number) as u16;
+            let seen = one(&net, family, port, wish, transfer)
+                .map_err(|why| format!("{family:?} {wish}: {why}"))?;
+            let what = format!(
+                "{family:?} {wish}: client {:?}, server {:?}",
+                seen.0, seen.1
+            );
+            for (noticed, expected) in [(seen.0, client), (seen.1, server)] {
+                match noticed {
+                    Noticed::Reset(after) if expected && after <= AT_ONCE => (),
+                    Noticed::Nothing if !expected => (),
+                    _ => return Err(format!("{what}; wero: {}", wero.process.last_words())),
+                }
+            }
+            if let (Noticed::Reset(one), Noticed::Reset(other)) = seen {
+                notes.push(format!("{one:.1?}/{other:.1?}"));
+            }
+        }
+    }
+    wero.stop()?;
+    Ok(format!("client and server after {}", notes.join(", ")))
+}
+
+fn one(
+    net: &Net,
+    family: Family,
+    port: u16,
+    wish: &str,
+    transfer: bool,
+) -> Result<(Noticed, Noticed), String> {
+    let tap = Tap::start(&net.client)?;
+    let server_tap = Tap::start(&net.server)?;
+    let (mut client, server) = pair(net, family, port)?;
+    let text = |error: std::io::Error| error.to_string();
+    client.write_all(b"hello\n").map_err(text)?;
+    (&server).read_exact(&mut [0; 6]).map_err(text)?;
+    let noticed = thread::scope(|scope| {
+        // The error of a connection is told once, to whoever asks first: in a
+        // transfer that is the one who writes.
+        let at_server = scope.spawn(|| match transfer {
+            true => write(&server),
+            false => read(&server),
+        });
+        if transfer {
+            // It is to be under way, and its reader with it.
+            let mut buffer = vec![0; 65536];
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(100) {
+                client.read(&mut buffer).map_err(text)?;
+            }
+        }
+        let start = Instant::now();
+        client.write_all(wish.as_bytes()).map_err(text)?;
+        let at_client = read(&client);
+        let at_server = at_server.join().map_err(|_| "panicked".to_string())?;
+        let since = |(what, at): (Noticed, Instant)| match what {
+            Noticed::Reset(_) => Noticed::Reset(at.saturating_duration_since(start)),
+            other => other,
+        };
+        Ok::<_, String>((since(at_client), since(at_server)))
+    })?;
+    let mut reached = server_tap.segments(port).into_iter();
+    if reached.any(|segment| segment.arrived && segment.payload == wish.len()) {
+        return Err("the server got the data that the rule refused".to_string());
+    }
+    match (tap.reset(port, Duration::ZERO), noticed.0) {
+        (Some(_), Noticed::Reset(_)) | (None, Noticed::Nothing | Noticed::End) => Ok(noticed),
+        (seen, noticed) => Err(format!(
+            "the client noticed {noticed:?}, its wire had {seen:?}"
+        )),
+    }
+}
+
+/// Reads until something happens or it has been silent for long enough.
+fn read(mut stream: &TcpStream) -> (Noticed, Instant) {
+    drop(stream.set_read_timeout(Some(SILENCE)));
+    let mut buffer = vec![0; 65536];
+    let start = Instant::now();
+    while start.elapsed() < LONG_ENOUGH {
+        match stream.read(&mut buffer) {
+            Ok(0) => return (Noticed::End, Instant::now()),
+            Ok(_) => (),
+            Err(error) => return (noticed(&error), Instant::now()),
+        }
+    }
+    (Noticed::GoesOn, Instant::now())
+}
+
+/// Writes until something happens or nothing is taken any more.
+fn write(mut stream: &TcpStream) -> (Noticed, Instant) {
+    drop(stream.set_write_timeout(Some(SILENCE)));
+    let letters = [b'd'; 65536];
+    let start = Instant::now();
+    while start.elapsed() < LONG_ENOUGH {
+        if let Err(error) = stream.write(&letters) {
+            return (noticed(&error), Instant::now());
+        }
+    }
+    (Noticed::GoesOn, Instant::now())
+}
+
+fn noticed(error: &std::io::Error) -> Noticed {
+    match error.kind() {
+        ErrorKind::ConnectionReset => Noticed::Reset(Duration::ZERO),
+        ErrorKind::BrokenPipe => Noticed::End,
+        _ => Noticed::Nothing,
+    }
+}
+
+/// Both ends of one connection.
+pub fn pair(net: &Net, family: Family, port: u16) -> Result<(TcpStream, TcpStream), String> {
+    let listener = net
+        .server
+        .inside(|| std::net::TcpListener::bind(family.at(port)))
+        .map_err(|error| format!("port {port}: {error}"))?;
+    let client = clients::connect(&net.client, family.at(port))?;
+    let (server, _) = listener.accept().map_err(|error| error.to_string())?;
+    let limits = server
+        .set_read_timeout(Some(clients::STALL))
+        .and_then(|()| server.set_write_timeout(Some(clients::STALL)));
+    limits.map_err(|error| error.to_string())?;
+    Ok((client, server))
+}

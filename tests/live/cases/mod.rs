@@ -1,0 +1,29 @@
+//! The cases, a file for each question.
+
+mod bypass;
+mod ends;
+mod grid;
+mod neighbours;
+mod passes;
+mod plain;
+mod setup;
+mod stances;
+mod workers;
+
+use crate::harness::Case;
+
+/// In the order in which they run: what everything else rests on comes first.
+pub fn all() -> Vec<Case> {
+    [
+        plain::CASES,
+        passes::CASES,
+        setup::CASES,
+        grid::CASES,
+        ends::CASES,
+        neighbours::CASES,
+        bypass::CASES,
+        workers::CASES,
+        stances::CASES,
+    ]
+    .concat()
+}

@@ -1,0 +1,206 @@
+//! Programs that tests start: their output is collected, they end with the
+//! test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Lines that are kept of each output: a program that floods it must not fill
+/// the memory.
+const MAX_LINES: usize = 200_000;
+
+/// For programs that are to come to an end by themselves.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a program wrote, line by line.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn collect(&self, source: impl Read + Send + 'static) {
+        let lines = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(source).split(b'\n') {
+                let Ok(line) = line else { return };
+                let mut kept = lines.0.lock().expect("no holder panics");
+                if kept.len() < MAX_LINES {
+                    kept.push(String::from_utf8_lossy(&line).into_owned());
+                }
+            }
+        });
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no holder panics").clone()
+    }
+
+    pub fn count(&self, what: &str) -> usize {
+        let lines = self.0.lock().expect("no holder panics");
+        lines.iter().filter(|line| line.contains(what)).count()
+    }
+}
+
+/// Killed when it is dropped.
+pub struct Process {
+    child: Child,
+    name: String,
+    pub output: Lines,
+    pub errors: Lines,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Result<Process, String> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{name}: {error}"))?;
+        let (output, errors) = (Lines::default(), Lines::default());
+        output.collect(child.stdout.take().expect("it is a pipe"));
+        errors.collect(child.stderr.take().expect("it is a pipe"));
+        Ok(Process {
+            child,
+            name,
+            output,
+            errors,
+        })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until a condition holds; an end of the program ends the waiting.
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut holds: impl FnMut(&Process) -> bool,
+    ) -> Result<(), String> {
+        let start = Instant::now();
+        loop {
+            if holds(self) {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                // Its last words may still be in the pipe.
+                thread::sleep(Duration::from_millis(20));
+                let words = self.last_words();
+                return Err(format!("{} ended with {status}: {words}", self.name));
+            }
+            if start.elapsed() > patience {
+                let words = self.last_words();
+                return Err(format!(
+                    "{}: not {what} in {patience:?}: {words}",
+                    self.name
+                ));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: a plain system call; the child has not been waited for, so
+        // the number is still its own.
+        unsafe { libc::kill(self.child.id() as i32, signal) };
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus, String> {
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Ok(status),
+                Ok(None) if start.elapsed() < patience => thread::sleep(Duration::from_millis(2)),
+                Ok(None) => return Err(format!("{}: did not end in {patience:?}", self.name)),
+                Err(error) => return Err(format!("{}: {error}", self.name)),
+            }
+        }
+    }
+
+    /// The end of what it wrote, for messages.
+    pub fn last_words(&self) -> String {
+        let lines = [self.output.all(), self.errors.all()].concat();
+        let from = lines.len().saturating_sub(12);
+        lines[from..].join(" | ")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What a program wrote that came to its end.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub output: String,
+    pub errors: String,
+}
+
+/// Runs a program to its end, whatever that is.
+pub fn outcome(command: &mut Command) -> Result<Ended, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{name}: {error}"))?;
+    let output = read_aside(child.stdout.take().expect("it is a pipe"));
+    let errors = read_aside(child.stderr.take().expect("it is a pipe"));
+    let start = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(2)),
+            Ok(None) => {
+                drop(child.kill());
+                drop(child.wait());
+                return Err(format!("{name}: did not end in {PATIENCE:?}"));
+            }
+            Err(error) => return Err(format!("{name}: {error}")),
+        }
+    };
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Ended {
+        status,
+        output: text(output.join().unwrap_or_default()),
+        errors: text(errors.join().unwrap_or_default()),
+    })
+}
+
+/// Runs a program that is to succeed, and gives its output.
+pub fn run(command: &mut Command) -> Result<String, String> {
+    let ended = outcome(command)?;
+    if ended.status.success() {
+        return Ok(ended.output);
+    }
+    let name = command.get_program().to_string_lossy();
+    let arguments: Vec<_> = command
+        .get_args()
+        .map(|part| part.to_string_lossy())
+        .collect();
+    let status = match ended.status.signal() {
+        Some(signal) => format!("signal {signal}"),
+        None => format!("status {}", ended.status.code().unwrap_or_default()),
+    };
+    let said = ended.errors.trim();
+    Err(format!("{name} {}: {status}: {said}", arguments.join(" ")))
+}
+
+fn read_aside(mut source: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read before an error is what there is to see.
+        drop(source.read_to_end(&mut bytes));
+        bytes
+    })
+}
