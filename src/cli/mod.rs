@@ -16,6 +16,7 @@ mod options;
 mod profile;
 mod progress;
 mod replay;
+mod run;
 mod sessions;
 mod setup;
 mod summary;
@@ -45,6 +46,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Arguments),
+    Run(run::Arguments),
     Explain(explain::Arguments),
     Profile(profile::Arguments),
     Flows(flows::Arguments),
@@ -73,6 +75,7 @@ pub fn wero() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Run(arguments) => run::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),

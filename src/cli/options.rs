@@ -23,7 +23,7 @@ pub struct EngineOptions {
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = parse_time)]
     event_budget: Duration,
     /// Memory of each Lua state.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
     memory: usize,
     /// A cap of the engine: max_packets, max_flows, reassembly_bytes,
     /// reassembly_segments, hold_bytes, hold_segments, hold_time, hole_time
@@ -196,8 +196,17 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Memory with its unit: `256MiB`, `64M`.
+fn parse_memory(text: &str) -> Result<usize, String> {
+    // The rule library itself needs about a megabyte.
+    let bytes = usize::try_from(parse_size(text)?).ok();
+    bytes
+        .filter(|&bytes| bytes >= 4 << 20)
+        .ok_or_else(|| "at least 4MiB are needed".to_owned())
+}
+
 /// A size with its unit: `256MiB`, `64k`.
-fn parse_size(text: &str) -> Result<usize, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text)?;
     let shift = match unit.trim_end_matches("iB") {
         "k" | "K" => 10,
@@ -205,13 +214,9 @@ fn parse_size(text: &str) -> Result<usize, String> {
         "G" => 30,
         _ => return Err("a size with its unit is needed: KiB, MiB or GiB".to_owned()),
     };
-    let bytes = number
+    number
         .checked_mul(1 << shift)
-        .and_then(|bytes| usize::try_from(bytes).ok());
-    // The rule library itself needs about a megabyte.
-    bytes
-        .filter(|&bytes| bytes >= 4 << 20)
-        .ok_or_else(|| "at least 4MiB are needed".to_owned())
+        .ok_or_else(|| "out of range".to_owned())
 }
 
 fn split_unit(text: &str) -> Result<(u64, &str), String> {
@@ -233,8 +238,9 @@ mod tests {
     fn times_and_sizes_have_units() {
         assert_eq!(parse_time("20ms"), Ok(Duration::from_millis(20)));
         assert_eq!(parse_time("2 s"), Ok(Duration::from_secs(2)));
-        assert_eq!(parse_size("256MiB"), Ok(256 << 20));
-        assert_eq!(parse_size("1G"), Ok(1 << 30));
+        assert_eq!(parse_size("64k"), Ok(64 << 10));
+        assert_eq!(parse_memory("256MiB"), Ok(256 << 20));
+        assert_eq!(parse_memory("1G"), Ok(1 << 30));
         for wrong in [
             "20",
             "ms",
@@ -246,7 +252,7 @@ mod tests {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
         for wrong in ["256", "MiB", "1MiB", "1B", "18446744073709551615G"] {
-            assert!(parse_size(wrong).is_err(), "{wrong}");
+            assert!(parse_memory(wrong).is_err(), "{wrong}");
         }
     }
 

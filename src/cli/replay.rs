@@ -128,20 +128,21 @@ fn plan(arguments: &Arguments) -> Plan {
 
 /// The program's own start-up lines would stand among the data: they are
 /// shown only to those who choose a level for everything.
-fn levels(list: Option<&str>) -> Vec<String> {
+pub(super) fn levels(list: Option<&str>) -> Vec<String> {
     let for_all = list.is_some_and(|list| list.split(',').any(|part| !part.contains('=')));
     let quiet = (!for_all).then(|| "core=warn,dissector=warn,capture=warn".to_owned());
     quiet.into_iter().chain(list.map(str::to_owned)).collect()
 }
 
-fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Failure> {
+/// The output of a run whose alerts go where `--alerts` says.
+pub(super) fn open_alerts(alerts: &str) -> Result<Output, Failure> {
     let colour = io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let text = AlertForm::Text(AlertText {
         layout: Layout::Pretty,
         colour,
     });
-    let mut output = match arguments.alerts.as_str() {
+    Ok(match alerts {
         "text" => Output::new(colour, text),
         "json" => Output::new(colour, AlertForm::Json),
         file => {
@@ -149,7 +150,11 @@ fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Fai
             output.alerts_to(file, open_to_append(file)?);
             output
         }
-    };
+    })
+}
+
+fn open_output(arguments: &Arguments, captures: &Captures) -> Result<Output, Failure> {
+    let mut output = open_alerts(&arguments.alerts)?;
     if let Some(path) = &arguments.output {
         refuse_to_overwrite(path, &arguments.captures)?;
         output.packets_to(CaptureWriter::create(

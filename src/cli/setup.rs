@@ -73,10 +73,7 @@ impl RuleOptions {
             mode,
             queues: self.queues,
             marks: self.mark_mask,
-            on_crash: match self.on_crash {
-                StanceName::Open => Stance::Open,
-                StanceName::Closed => Stance::Closed,
-            },
+            on_crash: self.on_crash.stance(),
             interfaces: self.interfaces.clone(),
             action: Action::Queue,
             spread: match self.spread {
@@ -131,11 +128,20 @@ impl ModeName {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum StanceName {
+pub(super) enum StanceName {
     /// They pass.
     Open,
     /// They are dropped.
     Closed,
+}
+
+impl StanceName {
+    pub(super) fn stance(self) -> Stance {
+        match self {
+            StanceName::Open => Stance::Open,
+            StanceName::Closed => Stance::Closed,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]

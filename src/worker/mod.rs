@@ -8,6 +8,7 @@
 
 pub mod captures;
 pub mod explain;
+pub mod inline;
 pub mod journal;
 pub mod output;
 mod parallel;

@@ -296,6 +296,18 @@ impl Output {
         self.note_text(written)
     }
 
+    /// What was written is seen, text and alerts.
+    ///
+    /// # Errors
+    /// When a place cannot be written.
+    pub fn flush(&mut self) -> Result<(), OutputError> {
+        if let Some((name, file)) = &mut self.alert_file {
+            file.flush()
+                .map_err(|error| OutputError::Alerts(name.clone(), error))?;
+        }
+        self.flush_text()
+    }
+
     pub(super) fn flush_text(&mut self) -> Result<(), OutputError> {
         if self.text_closed {
             return Ok(());

@@ -1,0 +1,319 @@
+//! One worker of the gateway: its queue, its engine, its rules, its thread.
+//!
+//! A burst of packets comes out of the queue, goes through the engine one by
+//! one, and what the engine decided goes back in one message before the
+//! thread waits again. Nothing here is shared with other lanes; what rules
+//! say is handed to the thread that writes, which never holds a lane up.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Figures, InlineError, Plan, Report};
+use crate::capture::inject::Injector;
+use crate::capture::nfqueue::{self, Queue};
+use crate::engine::Departure;
+use crate::event::{Level, Outward, Verdict};
+use crate::gateway::{self, Marks, Stance};
+use crate::packet::{Arrival, LinkType};
+use crate::rule::Runtime;
+use crate::time::Timestamp;
+use crate::worker::journal::Journal;
+use crate::worker::{Worker, replay};
+
+/// Entries that a lane keeps while the writer is busy; beyond, they are lost
+/// and counted.
+const MAX_UNWRITTEN: usize = 1 << 16;
+/// How often figures are published.
+const FIGURES_EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for a packet: the stop flag is looked at this often.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// Waits while something falls due soon or at once.
+const SHORT_WAIT: Duration = Duration::from_millis(20);
+const SHORTEST_WAIT: Duration = Duration::from_millis(4);
+/// Longest time that a stopping lane takes what still waits in its queue.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What the supervisor sees of a lane.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// Milliseconds of the process's clock at which the burst under way
+    /// began; 0 while the lane waits.
+    pub busy_since: AtomicU64,
+    /// Set to end the lane.
+    pub stop: AtomicBool,
+}
+
+/// Milliseconds since some start of the process, from 1.
+pub fn milliseconds() -> u64 {
+    crate::worker::nanoseconds() / 1_000_000 + 1
+}
+
+/// Runs a lane to its end. What happens on the way goes to `reports`.
+pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSender<Report>) {
+    let journal = Rc::new(RefCell::new(Journal::default()));
+    let loaded = replay::worker(&plan.rules, number.into(), &journal, journal.clone());
+    let opened = loaded
+        .map_err(InlineError::Rules)
+        .and_then(|worker| Lane::open(plan, number, queue, worker));
+    let said = journal.take();
+    let mut lane = match opened {
+        Ok(lane) => lane,
+        Err(error) => {
+            // The writer ends with the first failure.
+            let _ = reports.send(Report::Failed(said, error));
+            return;
+        }
+    };
+    let granted = lane.queue.granted().to_string();
+    if reports.send(Report::Ready(said, granted)).is_err() {
+        return;
+    }
+    let outcome = lane.work(pulse, reports);
+    let figures = Box::new(lane.close(reports));
+    let said = lane.worker.journal().take();
+    let _ = reports.send(match outcome {
+        Ok(()) => Report::Ended(said, figures),
+        Err(error) => Report::Failed(said, error),
+    });
+}
+
+struct Lane {
+    queue: Queue,
+    exit: Exit,
+    worker: Worker<Runtime>,
+    number: u16,
+    lanes: u16,
+    monitor: bool,
+    /// Packets are spread by the hash that `spread` computes too.
+    checks_spread: bool,
+    wrong_worker: u64,
+    /// How often the queue's packet numbers began anew.
+    wraps: u64,
+    last_id: u32,
+    unwritten_lost: u64,
+    published: Instant,
+}
+
+/// The way out of a lane, beside its queue.
+struct Exit {
+    injector: Injector,
+    marks: Marks,
+}
+
+impl Lane {
+    fn open(
+        plan: &Plan,
+        number: u16,
+        queue: u16,
+        worker: Worker<Runtime>,
+    ) -> Result<Lane, InlineError> {
+        let config = nfqueue::Config {
+            number: queue,
+            fail_open: plan.stances.on_overload == Stance::Open,
+            length: plan.queue_length,
+            ..nfqueue::Config::default()
+        };
+        Ok(Lane {
+            queue: Queue::open(&config)?,
+            exit: Exit {
+                injector: Injector::open(plan.marks.injected())?,
+                marks: plan.marks,
+            },
+            worker,
+            number,
+            lanes: plan.queues.count(),
+            monitor: plan.rules.wanted.monitor,
+            checks_spread: plan.setup.is_some() && plan.queues.count() > 1,
+            wrong_worker: 0,
+            wraps: 0,
+            last_id: 0,
+            unwritten_lost: 0,
+            published: Instant::now(),
+        })
+    }
+
+    /// Takes packets until it is told to stop or a rule asks for the end.
+    fn work(&mut self, pulse: &Pulse, reports: &SyncSender<Report>) -> Result<(), InlineError> {
+        self.worker.begin();
+        self.settle();
+        while !pulse.stop.load(Ordering::Relaxed) {
+            pulse.busy_since.store(0, Ordering::Relaxed);
+            let taken = self.queue.receive(self.wait())?;
+            pulse.busy_since.store(milliseconds(), Ordering::Relaxed);
+            self.burst(taken);
+            if taken == 0 {
+                self.worker.idle();
+            }
+            self.say(reports);
+            if self.worker.take_exit() {
+                // The writer stops all lanes.
+                let _ = reports.send(Report::Exit);
+            }
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < DRAIN {
+            let taken = self.queue.receive(SHORT_WAIT)?;
+            if taken == 0 {
+                break;
+            }
+            self.burst(taken);
+        }
+        Ok(())
+    }
+
+    fn burst(&mut self, taken: usize) {
+        let now = now();
+        if self.monitor {
+            for index in 0..taken {
+                let id = self.queue.packet(index).map(|packet| packet.id);
+                if let Some(id) = id {
+                    self.queue.accept(id, None);
+                }
+            }
+            self.queue.flush();
+        }
+        for index in 0..taken {
+            let Some(packet) = self.queue.packet(index) else {
+                continue;
+            };
+            if self.checks_spread {
+                let right = gateway::queue_of(packet.bytes, self.lanes);
+                self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
+            }
+            if packet.id < self.last_id {
+                self.wraps += 1 << 32;
+            }
+            self.last_id = packet.id;
+            let arrival = Arrival {
+                link: LinkType::RAW,
+                bytes: packet.bytes,
+                wire_len: packet.wire_len,
+                mark: packet.mark,
+                offloaded: packet.offloaded,
+                trusted: packet.partial_checksum || packet.checksum_verified,
+            };
+            self.worker
+                .arrive(now, self.wraps | u64::from(packet.id), &arrival);
+            self.settle();
+        }
+        self.worker.reach(now);
+        self.settle();
+    }
+
+    /// Gives verdicts for everything that the engine is done with.
+    fn settle(&mut self) {
+        let (queue, exit, monitor) = (&mut self.queue, &mut self.exit, self.monitor);
+        self.worker.outputs(|departure| {
+            if !monitor {
+                exit.leave(queue, departure);
+            }
+        });
+    }
+
+    /// How long nothing falls due.
+    fn wait(&self) -> Duration {
+        match self.worker.due_in(now()) {
+            Some(due) if due <= SHORT_WAIT => SHORTEST_WAIT,
+            Some(due) if due <= IDLE_WAIT => SHORT_WAIT,
+            _ => IDLE_WAIT,
+        }
+    }
+
+    /// Hands what was said to the writer, if it has room.
+    fn say(&mut self, reports: &SyncSender<Report>) {
+        let journal = self.worker.journal();
+        if !journal.borrow().is_empty() {
+            match reports.try_send(Report::Said(self.number.into(), journal.take())) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(report)) => {
+                    if let Report::Said(_, said) = report {
+                        self.unwritten_lost += journal.borrow_mut().restore(said, MAX_UNWRITTEN);
+                    }
+                }
+            }
+        }
+        if self.published.elapsed() >= FIGURES_EVERY {
+            self.published = Instant::now();
+            // Figures that find no room are followed by newer ones.
+            let _ = reports.try_send(Report::Figures(
+                self.number.into(),
+                Box::new(self.figures()),
+            ));
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            stats: self.worker.stats(),
+            queue: self.queue.counters().clone(),
+            injected: self.exit.injector.counters().clone(),
+            wrong_worker: self.wrong_worker,
+            lost_text: self.unwritten_lost,
+            lua_memory: self.worker.listeners().memory(),
+        }
+    }
+
+    /// Rules hear the end, and what is held leaves.
+    fn close(&mut self, reports: &SyncSender<Report>) -> Figures {
+        self.worker.finish_rules();
+        self.worker.close_all();
+        self.settle();
+        self.queue.flush();
+        if self.unwritten_lost > 0 {
+            let lost = self.unwritten_lost;
+            self.worker.journal().borrow_mut().log(
+                Level::Warn,
+                "core",
+                &format!(
+                    "{lost} lines and alerts were lost: they came faster than they could be written"
+                ),
+            );
+        }
+        self.say(reports);
+        self.figures()
+    }
+}
+
+impl Exit {
+    fn leave(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
+        let id = departure.id as u32;
+        let mark = departure
+            .bypass
+            .then(|| departure.mark | self.marks.bypass());
+        match departure.verdict {
+            Verdict::Accept => queue.accept(id, mark),
+            Verdict::Rewrite => {
+                if !queue.rewrite(id, mark, departure.bytes) {
+                    queue.refuse(id);
+                }
+            }
+            Verdict::Replace => {
+                queue.refuse(id);
+                self.inject(queue, departure);
+            }
+            Verdict::Drop(_) => queue.refuse(id),
+            Verdict::Inject => self.inject(queue, departure),
+        }
+    }
+
+    /// Sends a packet of our own, after all that was decided before it.
+    fn inject(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
+        queue.flush();
+        // What could not be sent is counted by the injector; a sender that
+        // waits for it sends again.
+        let _ = self
+            .injector
+            .send(departure.bytes, departure.mark | self.marks.injected());
+    }
+}
+
+/// The time of day.
+fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
