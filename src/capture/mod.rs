@@ -2,6 +2,8 @@
 
 #[cfg(feature = "async")]
 pub mod asynchronous;
+#[cfg(target_os = "linux")]
+pub mod conntrack;
 pub mod file;
 #[cfg(target_os = "linux")]
 pub mod inject;

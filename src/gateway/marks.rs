@@ -55,6 +55,12 @@ impl Marks {
         lowest(self.mask & !self.injected())
     }
 
+    /// Both bits: on a packet of our own that connection tracking is to leave
+    /// alone, since it would not know it.
+    pub fn untracked(self) -> u32 {
+        self.injected() | self.bypass()
+    }
+
     /// What the mask has beyond the two bits.
     pub fn spare(self) -> u32 {
         self.mask & !self.injected() & !self.bypass()

@@ -12,6 +12,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Figures, InlineError, Plan, Report};
+use crate::capture::conntrack::Tracking;
 use crate::capture::inject::Injector;
 use crate::capture::nfqueue::{self, Queue};
 use crate::engine::Departure;
@@ -100,6 +101,8 @@ struct Lane {
 /// The way out of a lane, beside its queue.
 struct Exit {
     injector: Injector,
+    /// Nothing where the kernel has no connection tracking to ask.
+    tracking: Option<Tracking>,
     marks: Marks,
 }
 
@@ -120,6 +123,7 @@ impl Lane {
             queue: Queue::open(&config)?,
             exit: Exit {
                 injector: Injector::open(plan.marks.injected())?,
+                tracking: Tracking::open().ok(),
                 marks: plan.marks,
             },
             worker,
@@ -302,11 +306,19 @@ impl Exit {
     /// Sends a packet of our own, after all that was decided before it.
     fn inject(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
         queue.flush();
+        let known = self
+            .tracking
+            .as_mut()
+            .and_then(|tracking| tracking.knows(departure.bytes));
+        let own = match known {
+            Some(false) => self.marks.untracked(),
+            _ => self.marks.injected(),
+        };
         // What could not be sent is counted by the injector; a sender that
         // waits for it sends again.
         let _ = self
             .injector
-            .send(departure.bytes, departure.mark | self.marks.injected());
+            .send(departure.bytes, departure.mark | own);
     }
 }
 
