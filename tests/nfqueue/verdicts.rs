@@ -176,41 +176,37 @@ fn transfer(
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it is bound");
     let over = AtomicBool::new(false);
-    let (mut largest, mut wrong) = (0, 0);
-    let received = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let receiver = scope.spawn(move || {
             let (mut stream, _) = listener.accept().expect("a connection");
             let mut all = Vec::new();
             stream.read_to_end(&mut all).expect("all of it");
             all
         });
-        let over = &over;
         scope.spawn(move || {
             let mut stream = TcpStream::connect(address).expect("a listener");
             let text: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
             stream.write_all(&text).expect("all of it");
         });
-        let (queue, largest, wrong) = (&mut queue, &mut largest, &mut wrong);
+        let over = &over;
+        // Owns the queue: if this fails, the queue is gone, the rule lets
+        // packets pass without it, and nobody waits for ever.
         let pump = scope.spawn(move || {
+            let (mut largest, mut wrong) = (0, 0);
             while !over.load(Ordering::Relaxed) {
-                once(queue, Duration::from_millis(20), |queue, packet| {
-                    // Nothing may fail here: the connection would hang.
-                    *largest = packet.wire_len.max(*largest);
-                    *wrong += u32::from(packet.offloaded != (packet.wire_len > MTU));
+                once(&mut queue, Duration::from_millis(20), |queue, packet| {
+                    largest = packet.wire_len.max(largest);
+                    wrong += u32::from(packet.offloaded != (packet.wire_len > MTU));
                     decide(queue, packet);
                 });
             }
+            ((largest, wrong), queue.close().expect("it is ours"))
         });
         let received = receiver.join();
         over.store(true, Ordering::Relaxed);
-        pump.join().expect("it holds");
-        received.expect("it holds")
-    });
-    (
-        received,
-        (largest, wrong),
-        queue.close().expect("it is ours"),
-    )
+        let (facts, counters) = pump.join().expect("it holds");
+        (received.expect("it holds"), facts, counters)
+    })
 }
 
 #[test]
@@ -218,7 +214,7 @@ fn segments_come_whole_before_they_are_cut() {
     inside(|net| {
         // Of the size of Ethernet, so that 64 kB are many segments.
         net.command(&format!("ip link set lo mtu {MTU}"));
-        net.rule("INPUT -p tcp -j NFQUEUE --queue-num 7");
+        net.rule("INPUT -p tcp -j NFQUEUE --queue-num 7 --queue-bypass");
         let queue = net.open(7);
         assert!(queue.granted().gso);
         let (received, (largest, wrong), counters) = transfer(queue, 4 << 20, |queue, packet| {
@@ -244,7 +240,7 @@ fn segments_come_whole_before_they_are_cut() {
 fn segments_can_be_rewritten_whole() {
     inside(|net| {
         net.command(&format!("ip link set lo mtu {MTU}"));
-        net.rule("INPUT -p tcp -j NFQUEUE --queue-num 7");
+        net.rule("INPUT -p tcp -j NFQUEUE --queue-num 7 --queue-bypass");
         let (received, (largest, wrong), counters) =
             transfer(net.open(7), 1 << 20, |queue, packet| {
                 let changed = inverted(&packet.bytes);

@@ -8,6 +8,8 @@ pub struct Counters {
     /// Packets taken, and their bytes (those that were copied).
     pub received: u64,
     pub bytes: u64,
+    /// Of the packets: came while the queue was still configured.
+    pub early: u64,
     /// Calls that brought at least one packet.
     pub bursts: u64,
     /// Of the packets: longer than a segment; without transport checksum;

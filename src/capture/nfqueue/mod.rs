@@ -168,13 +168,17 @@ impl Queue {
         if let Some(error) = self.stuck.take() {
             return Err(QueueError::Send { number, error });
         }
-        let filled = if self.early.is_empty() {
-            self.fill(wait)?
-        } else {
+        let early = !self.early.is_empty();
+        let filled = if early {
             self.refill()
+        } else {
+            self.fill(wait)?
         };
         for slot in 0..filled {
             self.read(slot);
+        }
+        if early {
+            self.counters.early += self.packets.len() as u64;
         }
         self.counters.bursts += u64::from(!self.packets.is_empty());
         Ok(self.packets.len())
