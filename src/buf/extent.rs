@@ -1,9 +1,11 @@
 //! Extents: reference-counted byte blocks under everything editable.
 //!
-//! Storage comes in two pooled sizes, one for frames and one for the
-//! super-segments that segmentation offload delivers; anything larger is
-//! allocated exactly. In steady state a packet is stored without touching
-//! the system allocator. The bytes keep their address while they live.
+//! Storage comes in a few pooled sizes, from frames to the super-segments
+//! that segmentation offload delivers; anything larger is allocated exactly.
+//! In steady state a packet is stored without touching the system allocator.
+//! A capture that fills storage of the largest size itself gives it away with
+//! the packet in it and gets another ([`Block`]). The bytes keep their address
+//! while they live.
 //!
 //! Bytes are counted by who made them. Those made by rules are capped. Those
 //! of packets are not refused, since their sources are capped themselves;
@@ -14,11 +16,11 @@ use super::slab::{Key, Slab};
 
 /// Holds any frame of an Ethernet without jumbo frames.
 const FRAME: usize = 2 * 1024;
-/// Holds the largest IP packet with room for link headers.
-const SUPER_SEGMENT: usize = 66 * 1024;
-/// Free blocks kept per pooled size; more go back to the allocator.
-const SPARE_FRAMES: usize = 4096;
-const SPARE_SUPER_SEGMENTS: usize = 256;
+/// Holds the largest IP packet with what a capture puts before it.
+pub const BLOCK: usize = 68 * 1024;
+/// The pooled sizes, each with the free ones that are kept; more go back to
+/// the allocator.
+const POOLED: [(usize, usize); 4] = [(FRAME, 2048), (8 * 1024, 128), (24 * 1024, 64), (BLOCK, 64)];
 /// Offsets inside an extent are 32 bits wide, with room for arithmetic.
 const MAX_EXTENT: usize = i32::MAX as usize;
 
@@ -33,8 +35,18 @@ pub enum Owner {
     Rule,
 }
 
+/// Storage of [`BLOCK`] bytes that a capture filled, and where in it the
+/// packet is.
+#[derive(Debug)]
+pub struct Block {
+    pub storage: Box<[u8]>,
+    pub from: u32,
+    pub len: u32,
+}
+
 struct Extent {
     storage: Box<[u8]>,
+    from: u32,
     len: u32,
     refs: u32,
     owner: Owner,
@@ -43,8 +55,8 @@ struct Extent {
 /// The extents of one worker.
 pub struct ExtentPool {
     extents: Slab<Extent>,
-    spare_frames: Vec<Box<[u8]>>,
-    spare_super_segments: Vec<Box<[u8]>>,
+    /// Free storage of each pooled size.
+    spare: [Vec<Box<[u8]>>; POOLED.len()],
     packet_bytes: usize,
     rule_bytes: usize,
     rule_cap: usize,
@@ -55,8 +67,7 @@ impl ExtentPool {
     pub fn new(rule_cap: usize) -> Self {
         ExtentPool {
             extents: Slab::new(usize::MAX),
-            spare_frames: Vec::new(),
-            spare_super_segments: Vec::new(),
+            spare: Default::default(),
             packet_bytes: 0,
             rule_bytes: 0,
             rule_cap,
@@ -83,7 +94,7 @@ impl ExtentPool {
         if let Some(target) = storage.get_mut(..len) {
             target.copy_from_slice(self.bytes(ext));
         }
-        self.adopt(storage, len, Owner::Packet)
+        self.adopt(storage, 0, len, Owner::Packet)
             .unwrap_or(ExtId(Key::NONE))
     }
 
@@ -98,7 +109,7 @@ impl ExtentPool {
         self.room_for_rule(len)?;
         let mut storage = self.storage(len);
         storage.get_mut(..len).ok_or(BufError::Internal)?.fill(0);
-        self.adopt(storage, len, Owner::Rule)
+        self.adopt(storage, 0, len, Owner::Rule)
             .ok_or(BufError::Memory)
     }
 
@@ -108,7 +119,23 @@ impl ExtentPool {
         }
         let mut storage = self.storage(bytes.len());
         storage.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        self.adopt(storage, bytes.len(), owner)
+        self.adopt(storage, 0, bytes.len(), owner)
+    }
+
+    /// Takes a filled block over, with one reference held by the caller. The
+    /// id names nothing if the packet does not lie inside the block.
+    pub fn take_block(&mut self, block: Block) -> ExtId {
+        let (from, len) = (block.from as usize, block.len as usize);
+        let inside = from.saturating_add(len) <= block.storage.len();
+        inside
+            .then(|| self.adopt(block.storage, block.from, len, Owner::Packet))
+            .flatten()
+            .unwrap_or(ExtId(Key::NONE))
+    }
+
+    /// An empty block for a capture to fill.
+    pub fn spare_block(&mut self) -> Box<[u8]> {
+        self.storage(BLOCK)
     }
 
     fn room_for_rule(&self, len: usize) -> Result<(), BufError> {
@@ -120,18 +147,22 @@ impl ExtentPool {
     }
 
     fn storage(&mut self, len: usize) -> Box<[u8]> {
-        let spare = match storage_size(len) {
-            FRAME => self.spare_frames.pop(),
-            SUPER_SEGMENT => self.spare_super_segments.pop(),
-            _ => None,
-        };
-        spare.unwrap_or_else(|| vec![0; storage_size(len)].into_boxed_slice())
+        let size = storage_size(len);
+        let spare = self.spares(size).and_then(|(spare, _)| spare.pop());
+        spare.unwrap_or_else(|| vec![0; size].into_boxed_slice())
     }
 
-    fn adopt(&mut self, storage: Box<[u8]>, len: usize, owner: Owner) -> Option<ExtId> {
+    /// Free storage of a pooled size, and how much of it is kept.
+    fn spares(&mut self, size: usize) -> Option<(&mut Vec<Box<[u8]>>, usize)> {
+        let class = POOLED.iter().position(|&(pooled, _)| pooled == size)?;
+        Some((self.spare.get_mut(class)?, POOLED.get(class)?.1))
+    }
+
+    fn adopt(&mut self, storage: Box<[u8]>, from: u32, len: usize, owner: Owner) -> Option<ExtId> {
         let size = storage.len();
         let id = self.extents.insert(Extent {
             storage,
+            from,
             len: len as u32,
             refs: 1,
             owner,
@@ -168,13 +199,10 @@ impl ExtentPool {
             return;
         };
         *self.account(extent.owner) -= extent.storage.len();
-        let (spares, keep) = match extent.storage.len() {
-            FRAME => (&mut self.spare_frames, SPARE_FRAMES),
-            SUPER_SEGMENT => (&mut self.spare_super_segments, SPARE_SUPER_SEGMENTS),
-            _ => return,
-        };
-        if spares.len() < keep {
-            spares.push(extent.storage);
+        if let Some((spare, most)) = self.spares(extent.storage.len())
+            && spare.len() < most
+        {
+            spare.push(extent.storage);
         }
     }
 
@@ -183,7 +211,10 @@ impl ExtentPool {
     pub fn bytes(&self, ext: ExtId) -> &[u8] {
         self.extents
             .get(ext.0)
-            .and_then(|extent| extent.storage.get(..extent.len as usize))
+            .and_then(|extent| {
+                let bytes = extent.storage.get(extent.from as usize..)?;
+                bytes.get(..extent.len as usize)
+            })
             .unwrap_or(&[])
     }
 
@@ -192,7 +223,10 @@ impl ExtentPool {
     pub fn bytes_mut(&mut self, ext: ExtId) -> &mut [u8] {
         self.extents
             .get_mut(ext.0)
-            .and_then(|extent| extent.storage.get_mut(..extent.len as usize))
+            .and_then(|extent| {
+                let bytes = extent.storage.get_mut(extent.from as usize..)?;
+                bytes.get_mut(..extent.len as usize)
+            })
             .unwrap_or(&mut [])
     }
 
@@ -216,13 +250,8 @@ impl ExtentPool {
 }
 
 fn storage_size(len: usize) -> usize {
-    if len <= FRAME {
-        FRAME
-    } else if len <= SUPER_SEGMENT {
-        SUPER_SEGMENT
-    } else {
-        len
-    }
+    let fits = POOLED.iter().find(|&&(size, _)| len <= size);
+    fits.map_or(len, |&(size, _)| size)
 }
 
 #[cfg(test)]
@@ -239,6 +268,41 @@ mod tests {
         assert_eq!(pool.ptr(second), address);
         assert_eq!(pool.bytes(first), b"", "a stale id reads nothing");
         assert_eq!(pool.bytes(second), [7; 1500]);
+    }
+
+    #[test]
+    fn a_block_is_taken_over_where_it_is() {
+        let mut pool = ExtentPool::new(0);
+        let mut storage = pool.spare_block();
+        storage[100..103].copy_from_slice(b"abc");
+        let address = storage[100..].as_ptr();
+        let (from, len) = (100, 3);
+        let ext = pool.take_block(Block { storage, from, len });
+        assert_eq!((pool.bytes(ext), pool.ptr(ext)), (&b"abc"[..], address));
+        pool.bytes_mut(ext)[0] = b'x';
+        assert_eq!(pool.bytes(ext), b"xbc");
+        pool.release(ext);
+        assert_eq!(pool.spare_block()[100..].as_ptr(), address);
+        let storage = pool.spare_block();
+        let from = storage.len() as u32;
+        let beyond = pool.take_block(Block { storage, from, len });
+        assert_eq!(pool.bytes(beyond), b"");
+    }
+
+    #[test]
+    fn storage_is_not_much_more_than_what_it_holds() {
+        let mut pool = ExtentPool::new(0);
+        for (len, most) in [
+            (1, 2048),
+            (1500, 2048),
+            (4000, 8192),
+            (20_000, 24_576),
+            (65_000, BLOCK),
+        ] {
+            let ext = pool.alloc_packet(&vec![1; len]);
+            assert_eq!(pool.held(Owner::Packet), most, "{len}");
+            pool.release(ext);
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod tests;
 mod walk;
 
 pub use edit::{CloneMode, Inserted};
-pub use extent::{ExtId, ExtentPool, Owner};
+pub use extent::{BLOCK, Block, ExtId, ExtentPool, Owner};
 pub use freeze::Frozen;
 pub use number::Endian;
 pub use piece::Popped;

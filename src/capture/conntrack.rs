@@ -69,8 +69,7 @@ impl Tracking {
         // The kernel answers while it takes the question; an answer to an
         // older one was left by a signal.
         loop {
-            let (length, _) =
-                net::recv(&self.socket, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
+            let (length, _) = net::recv(&self.socket, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
             let bytes = answer.get(..length.min(ANSWER))?;
             if let Some(known) = read_answer(bytes, self.sequence) {
                 return known;

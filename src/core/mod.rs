@@ -28,7 +28,7 @@ pub use timers::Timers;
 pub use tunnels::Tunnels;
 
 use crate::addr::Addr;
-use crate::buf::{BufId, Key, Store};
+use crate::buf::{Block, BufId, ExtId, Key, Store};
 use crate::event::notice::NativeAlert;
 use crate::event::{
     Current, DropReason, EventKind, HookSet, Level, LogFilter, Notice, Settings, Verdict,
@@ -372,13 +372,26 @@ impl Core {
     }
 
     /// Puts bytes into a fresh packet record.
-    pub fn fill(&mut self, slot: u32, bytes: &[u8]) {
+    /// Returns how many there are.
+    pub fn fill(&mut self, slot: u32, bytes: &[u8]) -> u32 {
         let extent = self.bufs.extents.alloc_packet(bytes);
-        let data = self.bufs.extents.ptr(extent).cast_mut();
+        self.hold(slot, extent)
+    }
+
+    /// As [`Core::fill`], with bytes that lie in a block already.
+    pub fn fill_with(&mut self, slot: u32, block: Block) -> u32 {
+        let extent = self.bufs.extents.take_block(block);
+        self.hold(slot, extent)
+    }
+
+    fn hold(&mut self, slot: u32, extent: ExtId) -> u32 {
+        let bytes = self.bufs.extents.bytes(extent);
+        let (data, len) = (bytes.as_ptr().cast_mut(), bytes.len() as u32);
         let packet = self.packets.get_mut(slot);
         packet.extent = extent;
         packet.data = data;
-        packet.len = bytes.len() as u32;
+        packet.len = len;
+        len
     }
 
     /// Gives a packet other bytes. Its buffers are closed: their extents

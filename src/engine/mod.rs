@@ -28,7 +28,7 @@ use crate::event::{
 use crate::flow::arena::NO_SLOT;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
-use crate::packet::{Arrival, LinkType};
+use crate::packet::{Arrival, LinkType, Payload};
 use crate::proto::tcp::Connections;
 use crate::proto::{application, tcp, udp};
 use crate::time::Timestamp;
@@ -98,17 +98,15 @@ impl Engine {
         bytes: &[u8],
         wire_len: u32,
     ) -> bool {
-        self.handle_arrival(now, id, &Arrival::new(link, bytes, wire_len))
+        self.handle_arrival(now, id, Arrival::new(link, bytes, wire_len))
     }
 
     /// As [`Engine::handle_packet`], for a packet of which its capture knows
     /// more.
     #[must_use]
-    pub fn handle_arrival(&mut self, now: Timestamp, id: u64, arrival: &Arrival<'_>) -> bool {
-        let Arrival { link, bytes, .. } = *arrival;
+    pub fn handle_arrival(&mut self, now: Timestamp, id: u64, arrival: Arrival<'_>) -> bool {
         self.advance_clock(now);
         self.core.stats.packets += 1;
-        self.core.stats.bytes += bytes.len() as u64;
         // Room is made before it is needed: a packet always gets its slot.
         if self.core.packets.is_crowded() {
             self.make_room();
@@ -116,7 +114,12 @@ impl Engine {
         let Some(slot) = self.core.packets.alloc() else {
             return false;
         };
-        self.core.fill(slot, bytes);
+        let link = arrival.link;
+        let length = match arrival.payload {
+            Payload::Lent(bytes) => self.core.fill(slot, bytes),
+            Payload::Given(block) => self.core.fill_with(slot, block),
+        };
+        self.core.stats.bytes += u64::from(length);
         self.core.last_link = link;
         let read_only = self.core.settings.pass_through;
         let packet = self.core.packet_mut(slot);
@@ -124,7 +127,7 @@ impl Engine {
         packet.id = id;
         packet.timestamp = now.0;
         packet.link = link.0;
-        packet.wire_len = arrival.wire_len.max(bytes.len() as u32);
+        packet.wire_len = arrival.wire_len.max(length);
         packet.mark = arrival.mark;
         packet.flags = 0;
         for (bit, set) in [

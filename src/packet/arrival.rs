@@ -1,12 +1,22 @@
 //! A packet as its capture hands it over.
 
 use super::link::LinkType;
+use crate::buf::Block;
+
+/// The bytes of a packet.
+#[derive(Debug)]
+pub enum Payload<'a> {
+    /// To be copied.
+    Lent(&'a [u8]),
+    /// To be kept.
+    Given(Block),
+}
 
 /// The bytes of one packet and what its capture knows of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Arrival<'a> {
     pub link: LinkType,
-    pub bytes: &'a [u8],
+    pub payload: Payload<'a>,
     /// Its length before the capture cut it.
     pub wire_len: u32,
     /// The mark that the firewall gave it; packets made because of it get the
@@ -25,7 +35,7 @@ impl<'a> Arrival<'a> {
     pub fn new(link: LinkType, bytes: &'a [u8], wire_len: u32) -> Arrival<'a> {
         Arrival {
             link,
-            bytes,
+            payload: Payload::Lent(bytes),
             wire_len,
             mark: 0,
             offloaded: false,

@@ -156,7 +156,7 @@ impl<L: Listeners> Worker<L> {
 
     /// Takes a packet through the engine that waits for its verdict; see
     /// [`Worker::outputs`].
-    pub fn arrive(&mut self, now: Timestamp, number: u64, arrival: &Arrival<'_>) {
+    pub fn arrive(&mut self, now: Timestamp, number: u64, arrival: Arrival<'_>) {
         self.now = self.now.max(now);
         let taken = self
             .engine
@@ -167,6 +167,11 @@ impl<L: Listeners> Worker<L> {
             "outputs are taken after every packet, so there is a slot"
         );
         self.drive();
+    }
+
+    /// An empty block for a capture that gives its own away with a packet.
+    pub fn spare_block(&mut self) -> Box<[u8]> {
+        self.engine.borrow_mut().core.bufs.extents.spare_block()
     }
 
     /// As [`Worker::pass_time`], for those who take outputs themselves.

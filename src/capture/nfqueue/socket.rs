@@ -1,20 +1,22 @@
 //! The netlink socket of a queue, and the memory that the kernel writes
 //! packets into.
 //!
-//! Owns every system call of the queue. [`Slots`] is one mapping, reserved
-//! at the start and filled by `recvmmsg`, a datagram to a slot; pages that
-//! no packet ever reached cost nothing. Not here: what the datagrams say.
+//! Owns every system call of the queue. [`Slots`] are blocks, reserved at the
+//! start and filled by `recvmmsg`, a datagram to a block; pages that no packet
+//! ever reached cost nothing. A block can be given away for an empty one. Not here: what the datagrams say.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::time::Duration;
 
+use crate::buf::BLOCK;
 use crate::capture::system::{self, Blocking};
 
 /// Room for the longest payload, 64 kB, with all that goes before it. A
-/// multiple of the page.
-pub(super) const SLOT: usize = 65_536 + 4096;
+/// multiple of the page, and what the engine can take over as it is.
+pub(super) const SLOT: usize = BLOCK;
+const _: () = assert!(SLOT >= 65_536 + 1024);
 
 /// What the send buffer should hold: a run of verdicts, and a rewritten
 /// packet of the largest size.
@@ -96,20 +98,22 @@ impl Socket {
             system::set_option(self.as_fd(), libc::SOL_SOCKET, libc::SO_RCVTIMEO, time)?;
             self.blocking = Some(wait);
         }
-        // SAFETY: `Slots::new` made `count` headers, each with one vector
-        // that names a slot of its own; all of it belongs to `slots`, which
-        // is borrowed for this call, so nobody reads what the kernel writes.
+        let count = slots.count();
+        let headers = slots.headers();
+        // SAFETY: there are `count` headers, each with one vector that names
+        // a block of its own; all of it belongs to `slots`, which is borrowed
+        // for this call, so nobody reads what the kernel writes.
         let received = unsafe {
             libc::recvmmsg(
                 self.fd.as_raw_fd(),
-                slots.headers.as_ptr().cast(),
-                slots.count as libc::c_uint,
+                headers,
+                count as libc::c_uint,
                 flags,
                 ptr::null_mut(),
             )
         };
         if let Ok(received) = usize::try_from(received) {
-            slots.filled = received.min(slots.count);
+            slots.filled = received.min(count);
             return Ok(slots.filled);
         }
         let error = io::Error::last_os_error();
@@ -156,71 +160,40 @@ fn address() -> libc::sockaddr_nl {
     address
 }
 
-/// Memory for `count` datagrams, at addresses that never change.
+/// Memory for `count` datagrams, a block of `SLOT` bytes each, which can be
+/// given away with what is in it.
 ///
-/// Three allocations that this value alone owns, kept as pointers because
-/// they point at each other: headers at vectors, vectors at slots. `filled`
-/// slots hold what the kernel wrote last; nothing else is read.
+/// `filled` blocks hold what the kernel wrote last; nothing else is read. The
+/// vectors and headers that tell the kernel where the blocks are, are written
+/// anew before it is asked.
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// `count` slots of `SLOT` bytes.
-    base: NonNull<u8>,
-    vectors: NonNull<[libc::iovec]>,
-    headers: NonNull<[libc::mmsghdr]>,
-    count: usize,
+    blocks: Vec<Box<[u8]>>,
+    vectors: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
     filled: usize,
 }
 
-// SAFETY: the memory belongs to this value alone and is not tied to the
-// thread that made it; it is reached by `&self` and `&mut self` only.
+// SAFETY: the pointers in vectors and headers are used by `receive` alone,
+// which has just written them; they mean nothing in between.
 unsafe impl Send for Slots {}
 
 impl Slots {
     /// Reserves the memory; pages are used only as packets reach them.
     pub fn new(count: usize) -> io::Result<Slots> {
         let count = count.max(1);
-        let bytes = Self::bytes(count).ok_or(io::ErrorKind::InvalidInput)?;
-        // SAFETY: a new private anonymous mapping at an address of the
-        // kernel's choice cannot touch memory that is in use already.
-        let base = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
+        Self::bytes(count).ok_or(io::ErrorKind::InvalidInput)?;
+        let nowhere = libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
         };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast::<u8>())
-            .ok_or_else(|| io::Error::other("the kernel mapped packets at address zero"))?;
-        let vectors: Vec<_> = (0..count)
-            .map(|slot| libc::iovec {
-                // SAFETY: below `count` slots, so inside the mapping.
-                iov_base: unsafe { base.add(slot * SLOT) }.as_ptr().cast(),
-                iov_len: SLOT,
-            })
-            .collect();
-        let vectors = leak(vectors);
-        let headers: Vec<_> = (0..count)
-            .map(|slot| {
-                // SAFETY: integers and pointers, for which zero is a value.
-                let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-                // SAFETY: one of the `count` vectors just made.
-                let vector = unsafe { vectors.cast::<libc::iovec>().add(slot) };
-                header.msg_hdr.msg_iov = vector.as_ptr();
-                header.msg_hdr.msg_iovlen = 1;
-                header
-            })
-            .collect();
+        let mut headers = Vec::with_capacity(count);
+        // SAFETY: integers and pointers, for which zero is a value.
+        headers.resize_with(count, || unsafe { std::mem::zeroed() });
         Ok(Slots {
-            base,
-            vectors,
-            headers: leak(headers),
-            count,
+            blocks: (0..count).map(|_| vec![0; SLOT].into()).collect(),
+            vectors: vec![nowhere; count],
+            headers,
             filled: 0,
         })
     }
@@ -233,44 +206,54 @@ impl Slots {
     }
 
     pub fn count(&self) -> usize {
-        self.count
+        self.blocks.len()
+    }
+
+    /// Tells the headers where the blocks are. The headers are good as long
+    /// as `self` is borrowed and not otherwise used.
+    fn headers(&mut self) -> *mut libc::mmsghdr {
+        let places = self.blocks.iter_mut().zip(&mut self.vectors);
+        for ((block, vector), header) in places.zip(&mut self.headers) {
+            vector.iov_base = block.as_mut_ptr().cast();
+            vector.iov_len = block.len();
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        self.headers.as_mut_ptr()
     }
 
     /// The datagram in a slot. `None` if it holds none, or if it was longer
     /// than a slot and is not whole.
     pub fn datagram(&self, slot: usize) -> Option<&[u8]> {
-        if slot >= self.filled {
+        let header = self.headers.get(..self.filled)?.get(slot)?;
+        self.blocks.get(slot)?.get(..header.msg_len as usize)
+    }
+
+    /// Gives the block of a slot away for another of the same size. `None`
+    /// if the slot holds no datagram, or the other has another size.
+    pub fn exchange(&mut self, slot: usize, other: Box<[u8]>) -> Option<Box<[u8]>> {
+        self.datagram(slot)?;
+        if other.len() != SLOT {
             return None;
         }
-        // SAFETY: below `filled`, so one of the `count` headers, which are
-        // written only through `&mut self`.
-        let length = unsafe { self.header(slot).as_ref() }.msg_len as usize;
-        if length > SLOT {
-            return None;
-        }
-        // SAFETY: the slot lies in the mapping and its first `length` bytes
-        // are inside it and initialised (mappings start as zeros); the kernel
-        // and `put` write to it only while `self` is borrowed mutably.
-        Some(unsafe { std::slice::from_raw_parts(self.slot(slot).as_ptr(), length) })
+        self.headers.get_mut(slot)?.msg_len = 0;
+        Some(std::mem::replace(self.blocks.get_mut(slot)?, other))
     }
 
     /// Fills the next slot with a datagram received earlier. `false` if no
     /// slot is free or the datagram does not fit.
     pub fn put(&mut self, datagram: &[u8]) -> bool {
-        if self.filled >= self.count || datagram.len() > SLOT {
+        let (Some(block), Some(header)) = (
+            self.blocks.get_mut(self.filled),
+            self.headers.get_mut(self.filled),
+        ) else {
             return false;
-        }
-        // SAFETY: `filled` is below `count`, so both places are ours, and the
-        // datagram fits; it cannot overlap the slot, since references into
-        // `self` would forbid this call.
-        unsafe {
-            ptr::copy_nonoverlapping(
-                datagram.as_ptr(),
-                self.slot(self.filled).as_ptr(),
-                datagram.len(),
-            );
-            self.header(self.filled).as_mut().msg_len = datagram.len() as libc::c_uint;
-        }
+        };
+        let Some(place) = block.get_mut(..datagram.len()) else {
+            return false;
+        };
+        place.copy_from_slice(datagram);
+        header.msg_len = datagram.len() as libc::c_uint;
         self.filled += 1;
         true
     }
@@ -278,36 +261,6 @@ impl Slots {
     pub fn clear(&mut self) {
         self.filled = 0;
     }
-
-    /// # Safety
-    /// `slot` is below `count`.
-    unsafe fn slot(&self, slot: usize) -> NonNull<u8> {
-        // SAFETY: by the caller's word inside the mapping.
-        unsafe { self.base.add(slot * SLOT) }
-    }
-
-    /// # Safety
-    /// `slot` is below `count`.
-    unsafe fn header(&self, slot: usize) -> NonNull<libc::mmsghdr> {
-        // SAFETY: by the caller's word one of the headers.
-        unsafe { self.headers.cast::<libc::mmsghdr>().add(slot) }
-    }
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        // SAFETY: made by `leak` and by `mmap` in `new`, and not used after.
-        unsafe {
-            drop(Box::from_raw(self.headers.as_ptr()));
-            drop(Box::from_raw(self.vectors.as_ptr()));
-            libc::munmap(self.base.as_ptr().cast(), self.count * SLOT);
-        }
-    }
-}
-
-/// Gives memory away; `Box::from_raw` takes it back.
-fn leak<T>(values: Vec<T>) -> NonNull<[T]> {
-    NonNull::from(Box::leak(values.into_boxed_slice()))
 }
 
 #[cfg(test)]
@@ -329,6 +282,24 @@ mod tests {
         assert_eq!(slots.datagram(0), None);
         assert!(!slots.put(&vec![0; SLOT + 1]));
         assert!(Slots::new(usize::MAX / SLOT + 1).is_err());
+    }
+
+    #[test]
+    fn a_slot_is_given_away_for_another() {
+        let mut slots = Slots::new(2).expect("little memory");
+        assert!(slots.put(b"one") && slots.put(b"two"));
+        assert!(slots.exchange(0, vec![0; SLOT - 1].into()).is_none());
+        let given = slots.exchange(0, vec![9; SLOT].into());
+        assert_eq!(
+            given.as_deref().and_then(|block| block.get(..3)),
+            Some(&b"one"[..])
+        );
+        assert_eq!(slots.datagram(0), Some(&b""[..]));
+        assert_eq!(slots.datagram(1), Some(&b"two"[..]));
+        assert!(slots.exchange(2, vec![0; SLOT].into()).is_none());
+        slots.clear();
+        assert!(slots.put(b"three"));
+        assert_eq!(slots.datagram(0), Some(&b"three"[..]));
     }
 
     #[test]

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Figures, InlineError, Plan, Report};
 use crate::capture::conntrack::Tracking;
 use crate::capture::inject::Injector;
-use crate::capture::nfqueue::{self, Queue};
+use crate::capture::nfqueue::{self, Queue, Queued};
 use crate::engine::Departure;
 use crate::event::{Level, Outward, Verdict};
 use crate::gateway::{self, Marks, Stance};
-use crate::packet::{Arrival, LinkType};
+use crate::packet::{Arrival, LinkType, Payload};
 use crate::rule::Runtime;
 use crate::time::Timestamp;
 use crate::worker::journal::Journal;
@@ -180,31 +180,47 @@ impl Lane {
             self.queue.flush();
         }
         for index in 0..taken {
-            let Some(packet) = self.queue.packet(index) else {
-                continue;
-            };
-            if self.checks_spread {
-                let right = gateway::queue_of(packet.bytes, self.lanes);
-                self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
-            }
-            if packet.id < self.last_id {
-                self.wraps += 1 << 32;
-            }
-            self.last_id = packet.id;
-            let arrival = Arrival {
-                link: LinkType::RAW,
-                bytes: packet.bytes,
-                wire_len: packet.wire_len,
-                mark: packet.mark,
-                offloaded: packet.offloaded,
-                trusted: packet.partial_checksum || packet.checksum_verified,
-            };
-            self.worker
-                .arrive(now, self.wraps | u64::from(packet.id), &arrival);
+            self.take(now, index);
             self.settle();
         }
         self.worker.reach(now);
         self.settle();
+    }
+
+    /// Takes one packet of the burst through the engine.
+    fn take(&mut self, now: Timestamp, index: usize) {
+        let Some(packet) = self.queue.packet(index) else {
+            return;
+        };
+        if self.checks_spread {
+            let right = gateway::queue_of(packet.bytes, self.lanes);
+            self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
+        }
+        let facts = Queued {
+            bytes: &[],
+            ..packet
+        };
+        let given = self.queue.give(index, || self.worker.spare_block());
+        let Some(payload) = given.map(Payload::Given).or_else(|| {
+            let packet = self.queue.packet(index)?;
+            Some(Payload::Lent(packet.bytes))
+        }) else {
+            return;
+        };
+        if facts.id < self.last_id {
+            self.wraps += 1 << 32;
+        }
+        self.last_id = facts.id;
+        let arrival = Arrival {
+            link: LinkType::RAW,
+            payload,
+            wire_len: facts.wire_len,
+            mark: facts.mark,
+            offloaded: facts.offloaded,
+            trusted: facts.partial_checksum || facts.checksum_verified,
+        };
+        self.worker
+            .arrive(now, self.wraps | u64::from(facts.id), arrival);
     }
 
     /// Gives verdicts for everything that the engine is done with.
@@ -316,9 +332,7 @@ impl Exit {
         };
         // What could not be sent is counted by the injector; a sender that
         // waits for it sends again.
-        let _ = self
-            .injector
-            .send(departure.bytes, departure.mark | own);
+        let _ = self.injector.send(departure.bytes, departure.mark | own);
     }
 }
 
