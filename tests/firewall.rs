@@ -541,6 +541,31 @@ fn the_doctor_says_who_holds_a_queue_and_what_is_left() {
 }
 
 #[test]
+fn the_doctor_says_without_rights_what_it_could_not_see() {
+    if !ready(&["setpriv"]) {
+        return;
+    }
+    let output = Output::of(
+        std::process::Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .args([env!("CARGO_BIN_EXE_wero"), "doctor"]),
+    );
+    assert!(!output.success);
+    for line in [
+        "missing  rights      no CAP_NET_ADMIN",
+        "warning  firewall    queues and rules were not looked at",
+        "a run would not work",
+    ] {
+        assert!(
+            output.text.contains(line),
+            "no '{line}' in\n{}",
+            output.text
+        );
+    }
+    assert!(!output.text.contains("loads the rules"), "{}", output.text);
+}
+
+#[test]
 fn a_program_can_ask_whether_rules_lead_to_a_queue() {
     if !ready(&["iptables-nft", "iptables-legacy"]) {
         return;

@@ -5,7 +5,7 @@ use super::queues::listened;
 use super::{Check, State};
 use crate::gateway::plan::{Family, Mode, Plan};
 use crate::gateway::present::{Present, families};
-use crate::gateway::tools::{Backend, Tools, Trial};
+use crate::gateway::tools::{Backend, Tools, Trial, unshare};
 use crate::gateway::{ChangeError, apply_steps};
 
 pub(super) fn checks(plan: &Plan, present: &Present) -> Vec<Check> {
@@ -24,15 +24,19 @@ pub(super) fn checks(plan: &Plan, present: &Present) -> Vec<Check> {
 
 /// Each tool, with rules in the namespace that they are tried in.
 fn tools(plan: &Plan) -> Vec<Check> {
+    let loads = match unshare() {
+        Some(_) => "loads the rules",
+        None => "is there, though its rules cannot be tried here (that takes CAP_SYS_ADMIN)",
+    };
     Backend::ALL
         .into_iter()
         .map(|backend| {
             match apply_steps(plan, Some(backend), &Present::default()) {
                 Ok(steps) => match steps.remarks.first() {
-                    None => Check::ok("firewall", format!("{backend} loads the rules")),
+                    None => Check::ok("firewall", format!("{backend} {loads}")),
                     Some(remark) => Check::warning(
                         "firewall",
-                        format!("{backend} loads the rules, but {remark}"),
+                        format!("{backend} {loads}, but {remark}"),
                         "give --mark-mask more bits to keep a queue for each flow, or run one worker",
                     ),
                 },
