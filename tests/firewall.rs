@@ -112,7 +112,7 @@ fn for_each_firewall(check: impl Fn(&Namespace, &str, &str)) {
             let namespace = Namespace::new("fw");
             // The legacy tools make a table by looking at it, for good.
             if backend == "iptables-legacy" {
-                for table in ["mangle", "filter"] {
+                for table in ["mangle", "filter", "raw"] {
                     namespace.run(&["iptables-legacy-save", "-t", table]).good();
                     namespace
                         .run(&["ip6tables-legacy-save", "-t", table])

@@ -11,6 +11,10 @@
 //! - `WERO_LEAVE`: keeps a bypass in the connection mark and takes our bits
 //!   off the packet, on its way out (in host mode also on its way in, where
 //!   only the table behind the queue's still sees it).
+//! - `WERO_OWN`: packets of our own that carry both bits are not tracked. Where
+//!   addresses are translated, connection tracking does not know one of the
+//!   directions by the addresses that rules see; it would take what we send
+//!   there for a new connection and give it another port.
 //! - `WERO_NOTE`: nothing jumps there; comments hold what was before.
 
 use super::note::Note;
@@ -23,6 +27,7 @@ pub const NOTE: &str = "WERO_NOTE";
 const ERRORS: &str = "WERO_ERRORS";
 const TURN: &str = "WERO_SPREAD";
 const LEAVE: &str = "WERO_LEAVE";
+const OWN: &str = "WERO_OWN";
 
 /// Whether a chain is one of ours.
 pub fn is_ours(chain: &str) -> bool {
@@ -53,6 +58,9 @@ pub fn built_in(plan: &Plan) -> Vec<(&'static str, &'static str)> {
     chains.push(("mangle", "POSTROUTING"));
     if plan.mode == Mode::Host {
         chains.push(("filter", "INPUT"));
+    }
+    if plan.untracked {
+        chains.push(("raw", "OUTPUT"));
     }
     chains.dedup();
     chains
@@ -105,15 +113,24 @@ fn wanted(plan: &Plan, family: Family) -> Vec<Table> {
     mangle
         .jumps
         .push(format!("-I POSTROUTING 1{out} {comment} -j {LEAVE}"));
-    if plan.mode != Mode::Host {
-        return vec![mangle];
+    let mut tables = vec![mangle];
+    if plan.mode == Mode::Host {
+        let mut filter = Table::new("filter");
+        filter.chain(LEAVE, leave(plan));
+        filter
+            .jumps
+            .push(format!("-I INPUT 1 {comment} -j {LEAVE}"));
+        tables.push(filter);
     }
-    let mut filter = Table::new("filter");
-    filter.chain(LEAVE, leave(plan));
-    filter
-        .jumps
-        .push(format!("-I INPUT 1 {comment} -j {LEAVE}"));
-    vec![mangle, filter]
+    if plan.untracked {
+        let both = plan.marks.injected() | plan.marks.bypass();
+        let mut raw = Table::new("raw");
+        let rule = format!("-m mark --mark {both:#x}/{both:#x} -j CT --notrack");
+        raw.chain(OWN, vec![rule]);
+        raw.jumps.push(format!("-I OUTPUT 1 {comment} -j {OWN}"));
+        tables.push(raw);
+    }
+    tables
 }
 
 /// Built-in chains and what is selected there.

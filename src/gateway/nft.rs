@@ -38,6 +38,11 @@ pub fn load(plan: &Plan, notes: &[Note]) -> String {
         let arriving = ["jump leave".to_owned()];
         chain(&mut text, "arrived", Some(("input", "-1")), &arriving);
     }
+    if plan.untracked {
+        let both = plan.marks.injected() | plan.marks.bypass();
+        let own = [format!("meta mark & {both:#x} == {both:#x} notrack")];
+        chain(&mut text, "own", Some(("output", "-300")), &own);
+    }
     let notes: Vec<String> = notes
         .iter()
         .map(|note| format!("continue comment \"{note}\""))

@@ -74,7 +74,7 @@ fn parts(plan: &Plan) -> Vec<Check> {
         let tools = [Backend::IptablesNft, Backend::IptablesLegacy]
             .into_iter()
             .filter_map(|backend| Tools::find(backend, family).ok())
-            .find(|tools| matches!(tools.try_load(&rule("-j ACCEPT")), Trial::Works));
+            .find(|tools| matches!(tools.try_load(&rule("mangle", "-j ACCEPT")), Trial::Works));
         let Some(tools) = tools else {
             continue;
         };
@@ -83,7 +83,7 @@ fn parts(plan: &Plan) -> Vec<Check> {
             if part.bridge_only && plan.mode != Mode::Bridge {
                 continue;
             }
-            match tools.try_load(&rule(part.rule)) {
+            match tools.try_load(&rule(part.table, part.rule)) {
                 Trial::Refused(reason) => checks.push(part.missing(family, &reason)),
                 Trial::Works | Trial::Impossible => there.push(part.name),
             }
@@ -96,12 +96,13 @@ fn parts(plan: &Plan) -> Vec<Check> {
     checks
 }
 
-fn rule(text: &str) -> String {
-    format!("*mangle\n:WERO_TRY - [0:0]\n-A WERO_TRY {text}\nCOMMIT\n")
+fn rule(table: &str, text: &str) -> String {
+    format!("*{table}\n:WERO_TRY - [0:0]\n-A WERO_TRY {text}\nCOMMIT\n")
 }
 
 struct Part {
     name: &'static str,
+    table: &'static str,
     rule: &'static str,
     module: &'static str,
     /// What is not to be had without it; nothing where no rule works.
@@ -123,6 +124,7 @@ impl Part {
 const PARTS: &[Part] = &[
     Part {
         name: "target NFQUEUE",
+        table: "mangle",
         rule: "-j NFQUEUE --queue-num 0 --queue-bypass",
         module: "xt_NFQUEUE",
         loss: None,
@@ -130,6 +132,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "match connmark",
+        table: "mangle",
         rule: "-m connmark --mark 0x1/0x1 -j RETURN",
         module: "xt_connmark",
         loss: None,
@@ -137,6 +140,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "target CONNMARK",
+        table: "mangle",
         rule: "-j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1",
         module: "xt_connmark",
         loss: None,
@@ -144,6 +148,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "marks",
+        table: "mangle",
         rule: "-m mark --mark 0x1/0x1 -j MARK --set-xmark 0x0/0x1",
         module: "xt_mark",
         loss: None,
@@ -151,6 +156,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "comments",
+        table: "mangle",
         rule: "-m comment --comment wero",
         module: "xt_comment",
         loss: None,
@@ -158,13 +164,23 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "match bpf",
+        table: "mangle",
         rule: "-m bpf --bytecode \"1,6 0 0 1\" -j RETURN",
         module: "xt_bpf",
         loss: Some("several workers cannot share the flows of one pair of hosts"),
         bridge_only: false,
     },
     Part {
+        name: "target CT",
+        table: "raw",
+        rule: "-j CT --notrack",
+        module: "xt_CT",
+        loss: Some("packets of Wero's own get wrong ports where addresses are translated"),
+        bridge_only: false,
+    },
+    Part {
         name: "match physdev",
+        table: "mangle",
         rule: "-m physdev --physdev-is-bridged -j RETURN",
         module: "xt_physdev",
         loss: None,
