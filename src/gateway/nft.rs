@@ -39,7 +39,7 @@ pub fn load(plan: &Plan, notes: &[Note]) -> String {
         chain(&mut text, "arrived", Some(("input", "-1")), &arriving);
     }
     if plan.untracked {
-        let both = plan.marks.injected() | plan.marks.bypass();
+        let both = plan.marks.untracked();
         let own = [format!("meta mark & {both:#x} == {both:#x} notrack")];
         chain(&mut text, "own", Some(("output", "-300")), &own);
     }

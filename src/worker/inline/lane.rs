@@ -316,9 +316,7 @@ impl Exit {
         };
         // What could not be sent is counted by the injector; a sender that
         // waits for it sends again.
-        let _ = self
-            .injector
-            .send(departure.bytes, departure.mark | own);
+        let _ = self.injector.send(departure.bytes, departure.mark | own);
     }
 }
 
