@@ -82,6 +82,7 @@ impl RuleOptions {
                 SpreadName::Addresses => Spread::Addresses,
             },
             liberal: !self.strict_windows,
+            untracked: true,
         }
     }
 

@@ -235,32 +235,47 @@ fn fitting(plan: &Plan, backend: Backend) -> Result<Fit, String> {
         .map(|family| Tools::find(backend, family))
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())?;
-    let Err(reason) = all_work(plan, &tools) else {
-        return Ok(Fit {
-            plan: plan.clone(),
-            tools,
-            remark: None,
-        });
-    };
-    if plan.queues.count() == 1 || plan.spread != Spread::Flow {
-        return Err(reason);
+    let mut first_reason = None;
+    for (variant, remark) in variants(plan, backend) {
+        match all_work(&variant, &tools) {
+            Ok(()) => {
+                let reason = first_reason.unwrap_or_default();
+                return Ok(Fit {
+                    plan: variant,
+                    tools,
+                    remark: remark.map(|remark| format!("{remark}: {reason}")),
+                });
+            }
+            Err(reason) => first_reason = first_reason.or(Some(reason)),
+        }
     }
-    let mut plain = plan.clone();
-    plain.spread = match backend {
-        Backend::Nft => Spread::Addresses,
-        _ => plan.spread_without_bpf(),
+    Err(first_reason.unwrap_or_default())
+}
+
+/// The plan, and what comes near it where the kernel lacks a part.
+fn variants(plan: &Plan, backend: Backend) -> Vec<(Plan, Option<String>)> {
+    let spread = Plan {
+        spread: match backend {
+            Backend::Nft => Spread::Addresses,
+            _ => plan.spread_without_bpf(),
+        },
+        ..plan.clone()
     };
-    match all_work(&plain, &tools) {
-        Ok(()) => Ok(Fit {
-            remark: Some(format!(
-                "flows cannot be spread {}: {reason}",
-                Spread::Flow.describe()
-            )),
-            plan: plain,
-            tools,
-        }),
-        Err(_) => Err(reason),
+    let tracked = |plan: &Plan| Plan {
+        untracked: false,
+        ..plan.clone()
+    };
+    let no_spread = format!("flows cannot be spread {}", Spread::Flow.describe());
+    let no_own = "packets of Wero's own get wrong ports where addresses are translated";
+    let mut variants = vec![
+        (plan.clone(), None),
+        (tracked(plan), Some(no_own.to_owned())),
+    ];
+    if plan.queues.count() > 1 && plan.spread == Spread::Flow {
+        variants.push((tracked(&spread), Some(format!("{no_spread}; {no_own}"))));
+        variants.insert(1, (spread, Some(no_spread)));
     }
+    variants
 }
 
 fn all_work(plan: &Plan, tools: &[Tools]) -> Result<(), String> {

@@ -11,6 +11,10 @@
 //! - `WERO_LEAVE`: keeps a bypass in the connection mark and takes our bits
 //!   off the packet, on its way out (in host mode also on its way in, where
 //!   only the table behind the queue's still sees it).
+//! - `WERO_OWN`: packets of our own that carry both bits are not tracked. Where
+//!   addresses are translated, connection tracking does not know one of the
+//!   directions by the addresses that rules see; it would take what we send
+//!   there for a new connection and give it another port.
 //! - `WERO_NOTE`: nothing jumps there; comments hold what was before.
 
 use super::note::Note;
@@ -23,6 +27,7 @@ pub const NOTE: &str = "WERO_NOTE";
 const ERRORS: &str = "WERO_ERRORS";
 const TURN: &str = "WERO_SPREAD";
 const LEAVE: &str = "WERO_LEAVE";
+const OWN: &str = "WERO_OWN";
 
 /// Whether a chain is one of ours.
 pub fn is_ours(chain: &str) -> bool {
@@ -53,6 +58,9 @@ pub fn built_in(plan: &Plan) -> Vec<(&'static str, &'static str)> {
     chains.push(("mangle", "POSTROUTING"));
     if plan.mode == Mode::Host {
         chains.push(("filter", "INPUT"));
+    }
+    if plan.untracked {
+        chains.push(("raw", "OUTPUT"));
     }
     chains.dedup();
     chains
@@ -105,15 +113,24 @@ fn wanted(plan: &Plan, family: Family) -> Vec<Table> {
     mangle
         .jumps
         .push(format!("-I POSTROUTING 1{out} {comment} -j {LEAVE}"));
-    if plan.mode != Mode::Host {
-        return vec![mangle];
+    let mut tables = vec![mangle];
+    if plan.mode == Mode::Host {
+        let mut filter = Table::new("filter");
+        filter.chain(LEAVE, leave(plan));
+        filter
+            .jumps
+            .push(format!("-I INPUT 1 {comment} -j {LEAVE}"));
+        tables.push(filter);
     }
-    let mut filter = Table::new("filter");
-    filter.chain(LEAVE, leave(plan));
-    filter
-        .jumps
-        .push(format!("-I INPUT 1 {comment} -j {LEAVE}"));
-    vec![mangle, filter]
+    if plan.untracked {
+        let both = plan.marks.untracked();
+        let mut raw = Table::new("raw");
+        let rule = format!("-m mark --mark {both:#x}/{both:#x} -j CT --notrack");
+        raw.chain(OWN, vec![rule]);
+        raw.jumps.push(format!("-I OUTPUT 1 {comment} -j {OWN}"));
+        tables.push(raw);
+    }
+    tables
 }
 
 /// Built-in chains and what is selected there.
@@ -332,4 +349,166 @@ fn table_text(
         text.push('\n');
     }
     text.push_str("COMMIT\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::marks::Marks;
+
+    fn plan(mode: Mode, queues: &str) -> Plan {
+        Plan::new(mode, queues.parse().expect("queues"))
+    }
+
+    fn lines(plan: &Plan, family: Family) -> Vec<String> {
+        load(plan, family, &[], &Saved::default())
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// What a table of the text has.
+    fn table(lines: &[String], name: &str) -> Vec<String> {
+        let head = format!("*{name}");
+        lines
+            .iter()
+            .skip_while(|line| **line != head)
+            .take_while(|line| *line != "COMMIT")
+            .cloned()
+            .collect()
+    }
+
+    #[test]
+    fn a_gateway_with_one_queue_is_a_handful_of_rules() {
+        let lines = lines(&plan(Mode::Gateway, "7"), Family::V4);
+        assert_eq!(
+            table(&lines, "mangle"),
+            [
+                "*mangle",
+                ":WERO - [0:0]",
+                ":WERO_LEAVE - [0:0]",
+                ":WERO_NOTE - [0:0]",
+                "-A WERO -m mark --mark 0x10000000/0x10000000 -j RETURN",
+                "-A WERO -m connmark --mark 0x20000000/0x20000000 -j RETURN",
+                "-A WERO -j NFQUEUE --queue-num 7 --queue-bypass",
+                "-A WERO_LEAVE -m mark --mark 0x20000000/0x20000000 -j CONNMARK --save-mark --nfmask 0x20000000 --ctmask 0x20000000",
+                "-A WERO_LEAVE -m mark ! --mark 0x0/0x30000000 -j MARK --set-xmark 0x0/0x30000000",
+                "-A FORWARD -m comment --comment \"wero gateway\" -j WERO",
+                "-I POSTROUTING 1 -m comment --comment \"wero gateway\" -j WERO_LEAVE",
+            ]
+        );
+        assert!(
+            table(&lines, "raw")
+                .iter()
+                .any(|line| line.ends_with("-j CT --notrack"))
+        );
+        assert!(table(&lines, "filter").is_empty());
+    }
+
+    #[test]
+    fn only_our_bits_are_ever_written() {
+        let mut plan = plan(Mode::Host, "0-3");
+        plan.spread = Spread::ConnectionMark;
+        plan.marks = Marks::new(0x00ff_0000).expect("a mask");
+        for line in lines(&plan, Family::V6) {
+            for (_, written) in line
+                .match_indices("--set-xmark ")
+                .map(|(at, _)| line.split_at(at))
+            {
+                let mask = written.split('/').nth(1).expect("a mask is given");
+                let mask = mask.trim_start_matches("0x");
+                let mask = u32::from_str_radix(mask, 16).expect("a number");
+                assert_eq!(mask & !plan.marks.mask(), 0, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn several_queues_are_told_apart_and_the_last_takes_the_rest() {
+        let mut plan = plan(Mode::Gateway, "2-5");
+        plan.on_crash = Stance::Closed;
+        for (family, protocol) in [(Family::V4, "icmp"), (Family::V6, "ipv6-icmp")] {
+            let lines = lines(&plan, family);
+            let entry: Vec<&String> = lines
+                .iter()
+                .filter(|line| line.starts_with("-A WERO ") && line.contains("NFQUEUE"))
+                .collect();
+            assert_eq!(entry.len(), 4);
+            assert!(entry.iter().take(3).all(|line| line.contains("-m bpf")));
+            assert_eq!(entry[3], "-A WERO -j NFQUEUE --queue-num 5");
+            assert!(lines.contains(&format!("-A WERO -p {protocol} -j WERO_ERRORS")));
+            let errors = lines
+                .iter()
+                .filter(|line| line.starts_with("-A WERO_ERRORS"));
+            assert_eq!(errors.count(), 4);
+        }
+        plan.spread = Spread::Addresses;
+        let lines = lines(&plan, Family::V4);
+        assert!(lines.contains(&"-A WERO -j NFQUEUE --queue-balance 2:5".to_owned()));
+        assert!(!lines.iter().any(|line| line.contains("bpf")));
+    }
+
+    #[test]
+    fn interfaces_count_on_both_sides() {
+        let jumps = |mode, names: [&str; 2]| -> Vec<String> {
+            let mut plan = plan(mode, "0");
+            plan.interfaces = names.map(|name| name.parse().expect("a name")).to_vec();
+            lines(&plan, Family::V4)
+                .into_iter()
+                .filter(|line| line.ends_with("-j WERO"))
+                .map(|line| {
+                    line.split(" -m comment")
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned()
+                })
+                .collect()
+        };
+        assert_eq!(
+            jumps(Mode::Gateway, ["eth0", "ppp+"]),
+            [
+                "-A FORWARD -i eth0",
+                "-A FORWARD -i ppp+",
+                "-A FORWARD -o eth0",
+                "-A FORWARD -o ppp+"
+            ]
+        );
+        assert_eq!(
+            jumps(Mode::Host, ["lo", "eth0"]),
+            ["-A INPUT -i lo", "-A INPUT -i eth0", "-A OUTPUT -o eth0"]
+        );
+        assert_eq!(
+            jumps(Mode::Bridge, ["a", "b"])[2],
+            "-A FORWARD -m physdev --physdev-out a --physdev-is-bridged"
+        );
+    }
+
+    #[test]
+    fn what_is_left_of_another_plan_is_replaced_and_removed() {
+        let present = Saved::parse(
+            "*mangle\n:FORWARD ACCEPT [0:0]\n:WERO - [0:0]\n:WERO_ERRORS - [0:0]\n-A FORWARD -j mine\n-A FORWARD -i x -j WERO\nCOMMIT\n*filter\n:WERO_LEAVE - [0:0]\n-A INPUT -j WERO_LEAVE\nCOMMIT\n*nat\n:mine - [0:0]\nCOMMIT\n",
+        );
+        let text = load(&plan(Mode::Gateway, "0"), Family::V4, &[], &present);
+        let at = |line: &str| {
+            let found = text.lines().position(|one| one == line);
+            found.unwrap_or_else(|| panic!("no '{line}' in\n{text}"))
+        };
+        assert!(at("-D FORWARD -i x -j WERO") < at("-F WERO_ERRORS"));
+        assert!(at("-F WERO_ERRORS") < at("-X WERO_ERRORS"));
+        assert!(at("-D INPUT -j WERO_LEAVE") < at("-X WERO_LEAVE"));
+        assert!(!text.contains("mine") && !text.contains("*nat"));
+
+        let gone = unload(&present);
+        assert!(gone.contains("-X WERO\n") && gone.contains("*filter\n-D INPUT -j WERO_LEAVE\n"));
+        assert_eq!(unload(&Saved::default()), "");
+    }
+
+    #[test]
+    fn a_drop_takes_the_place_of_the_queues() {
+        let mut plan = plan(Mode::Gateway, "0-3");
+        plan.action = Action::Drop;
+        let lines = lines(&plan, Family::V4);
+        assert!(lines.contains(&"-A WERO -j DROP".to_owned()));
+        assert!(!lines.iter().any(|line| line.contains("NFQUEUE")));
+    }
 }

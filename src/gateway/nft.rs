@@ -9,14 +9,14 @@
 use super::note::Note;
 use super::plan::{Action, Interface, Mode, Plan, Spread, Stance};
 
-/// The table's name behind `table inet`.
-pub const TABLE: &str = "wero";
+/// Our table, with its family.
+pub const OWN: &str = "inet wero";
 
 /// Text that puts a plan in the place of what is left of another.
 pub fn load(plan: &Plan, notes: &[Note]) -> String {
     let mut text = String::new();
     text.push_str(&unload());
-    text.push_str(&format!("table inet {TABLE} {{\n"));
+    text.push_str(&format!("table {OWN} {{\n"));
     chain(&mut text, "entry", None, &entry(plan));
     chain(&mut text, "leave", None, &leave(plan));
     for hook in hooks(plan.mode) {
@@ -38,6 +38,11 @@ pub fn load(plan: &Plan, notes: &[Note]) -> String {
         let arriving = ["jump leave".to_owned()];
         chain(&mut text, "arrived", Some(("input", "-1")), &arriving);
     }
+    if plan.untracked {
+        let both = plan.marks.untracked();
+        let own = [format!("meta mark & {both:#x} == {both:#x} notrack")];
+        chain(&mut text, "own", Some(("output", "-300")), &own);
+    }
     let notes: Vec<String> = notes
         .iter()
         .map(|note| format!("continue comment \"{note}\""))
@@ -49,10 +54,27 @@ pub fn load(plan: &Plan, notes: &[Note]) -> String {
 
 /// Text that removes everything of ours, also where nothing is.
 pub fn unload() -> String {
-    format!("add table inet {TABLE}\ndelete table inet {TABLE}\n")
+    format!("add table {OWN}\ndelete table {OWN}\n")
 }
 
-/// What an earlier run wrote down, out of `nft list table`.
+/// Each table of `nft list ruleset`: family and name, and its text.
+pub fn tables(listing: &str) -> Vec<(String, String)> {
+    let mut tables: Vec<(String, String)> = Vec::new();
+    for line in listing.lines() {
+        let head = line
+            .strip_prefix("table ")
+            .and_then(|rest| rest.split_once(" {"));
+        if let Some((name, _)) = head {
+            tables.push((name.to_owned(), String::new()));
+        } else if let Some((_, text)) = tables.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    tables
+}
+
+/// What an earlier run wrote down, out of the listing of our table.
 pub fn notes(listing: &str) -> Vec<Note> {
     listing
         .lines()
@@ -233,6 +255,15 @@ mod tests {
         assert!(
             load(&host, &[]).contains("counter drop") && queue_rules(&load(&host, &[])).is_empty()
         );
+    }
+
+    #[test]
+    fn a_listing_is_taken_apart_by_tables() {
+        let listing = "table ip mangle {\n\tchain a {\n\t\taccept\n\t}\n}\ntable inet wero { # handle 3\n\tset x\n}\n";
+        let tables = tables(listing);
+        assert_eq!(tables.len(), 2);
+        assert_eq!(tables[0].0, "ip mangle");
+        assert_eq!(tables[1], (OWN.to_owned(), "\tset x\n}\n".to_owned()));
     }
 
     #[test]

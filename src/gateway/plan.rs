@@ -23,6 +23,9 @@ pub struct Plan {
     /// Tells connection tracking to let pass what lies outside of a window,
     /// which is what lengthened streams look like to it.
     pub liberal: bool,
+    /// Keeps packets of our own out of connection tracking when they carry
+    /// both bits of the mask: see `iptables`.
+    pub untracked: bool,
 }
 
 impl Plan {
@@ -36,6 +39,7 @@ impl Plan {
             action: Action::Queue,
             spread: Spread::Flow,
             liberal: true,
+            untracked: true,
         }
     }
 

@@ -9,7 +9,7 @@ use super::note::Note;
 use super::plan::Family;
 use super::saved::Saved;
 use super::settings;
-use super::tools::{Backend, ToolError, Tools, run};
+use super::tools::{Backend, Tools, run};
 
 /// What one variant of iptables has loaded for one family.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Present {
     pub iptables: Vec<Loaded>,
     /// The listing of our own table of nft, where it is.
     pub nft: Option<String>,
+    /// Other tables of nft, by family and name, without those of iptables.
+    pub nft_of_others: Vec<(String, String)>,
     /// Why something could not be looked at.
     pub unread: Vec<String>,
 }
@@ -69,9 +71,16 @@ impl Present {
         let Ok(tools) = Tools::find(Backend::Nft, Family::V4) else {
             return;
         };
-        match run(&tools.save, &["list", "table", "inet", nft::TABLE], "") {
-            Ok(listing) => self.nft = Some(listing),
-            Err(ToolError::Failed { message, .. }) if message.contains("No such file") => {}
+        match run(&tools.save, &["list", "ruleset"], "") {
+            Ok(listing) => {
+                for (table, text) in nft::tables(&listing) {
+                    if table == nft::OWN {
+                        self.nft = Some(text);
+                    } else if !is_of_iptables(&table) {
+                        self.nft_of_others.push((table, text));
+                    }
+                }
+            }
             Err(error) => self.unread.push(error.to_string()),
         }
     }
@@ -132,16 +141,24 @@ impl Present {
                 found.push((line, rule.is_ours(), rule.queues));
             }
         }
-        for (rule, queues) in self
-            .nft
-            .iter()
-            .flat_map(|listing| nft::queue_rules(listing))
-        {
-            let line = format!("nft, table inet {}: {rule}", nft::TABLE);
-            found.push((line, true, queues));
+        let own = self.nft.iter().map(|listing| (nft::OWN, listing, true));
+        let others = self.nft_of_others.iter();
+        let others = others.map(|(table, listing)| (table.as_str(), listing, false));
+        for (table, listing, ours) in own.chain(others) {
+            for (rule, queues) in nft::queue_rules(listing) {
+                found.push((format!("nft, table {table}: {rule}"), ours, queues));
+            }
         }
         found
     }
+}
+
+/// What iptables keeps in nft is read through iptables.
+fn is_of_iptables(table: &str) -> bool {
+    let names = ["raw", "mangle", "nat", "filter", "security"];
+    table
+        .split_once(' ')
+        .is_some_and(|(family, name)| ["ip", "ip6"].contains(&family) && names.contains(&name))
 }
 
 /// Programs of the match `bpf` are numbers that nobody reads.

@@ -118,9 +118,7 @@ impl Tools {
 
     /// Loads rules where nobody sees them: in a namespace of its own.
     pub fn try_load(&self, text: &str) -> Trial {
-        let unshare =
-            find("unshare").filter(|unshare| run(unshare, &["-n", "--", "true"], "").is_ok());
-        let Some(unshare) = unshare else {
+        let Some(unshare) = unshare() else {
             return self.check(text);
         };
         let (program, arguments) = self.load_command();
@@ -147,6 +145,11 @@ impl Tools {
             Err(error) => Trial::Refused(error.to_string()),
         }
     }
+}
+
+/// The program that makes a namespace to try rules in, if it can here.
+pub fn unshare() -> Option<PathBuf> {
+    find("unshare").filter(|program| run(program, &["-n", "--", "true"], "").is_ok())
 }
 
 /// What came of loading rules for a try.
@@ -219,9 +222,14 @@ fn first_lines(text: &str) -> String {
                 && !line.starts_with("Error occurred at line")
                 && !line.starts_with("Try `")
         })
+        // Where nft says in which column of our text it stopped.
+        .map(|line| match line.split_once("Error: ") {
+            Some((place, message)) if place.starts_with("/dev/stdin") => message,
+            _ => line,
+        })
         .take(2)
         .collect();
-    lines.join("; ")
+    lines.join(": ")
 }
 
 /// Looks a program up as a shell does, and where administrators keep them.

@@ -122,6 +122,14 @@ impl Namespace {
         }
     }
 
+    /// Datagrams come to nobody; no ICMP errors tell of it.
+    fn quiet(&self) {
+        for program in ["iptables-nft", "ip6tables-nft"] {
+            self.run(&[program, "-A", "INPUT", "-p", "udp", "-j", "DROP"])
+                .good();
+        }
+    }
+
     /// Somebody who listens to a queue and never answers.
     pub fn listen(&self, queue: u16) -> Listener {
         let child = self
@@ -203,23 +211,51 @@ impl Gateway {
                  ip -n {host_name} -6 route add default via fd91:{side}::1"
             );
             Output::of(Command::new("sh").args(["-ec", &lines])).good();
-            // Datagrams come to nobody; no ICMP errors tell of it.
-            for program in ["iptables-nft", "ip6tables-nft"] {
-                host.run(&[program, "-A", "INPUT", "-p", "udp", "-j", "DROP"])
-                    .good();
-            }
+            host.quiet();
         }
         for setting in ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"] {
             net.gateway.run(&["sysctl", "-w", setting]).good();
         }
-        net.meet();
+        net.meet(&["10.91.2.2", "fd91:2::2"]);
+        net
+    }
+
+    /// The same hosts in one network, with a bridge between them that has no
+    /// address: `10.91.3.1` and `fd91:3::1`, `10.91.3.2` and `fd91:3::2`.
+    pub fn bridge(what: &str) -> Gateway {
+        let net = Gateway {
+            client: Namespace::new(&format!("{what}c")),
+            gateway: Namespace::new(&format!("{what}g")),
+            server: Namespace::new(&format!("{what}s")),
+        };
+        let bridge = net.gateway.name();
+        let mut lines = format!(
+            "ip -n {bridge} link add br0 type bridge forward_delay 0\n\
+             ip -n {bridge} link set br0 up\n"
+        );
+        for (host, port, last) in [(&net.client, "in", 1), (&net.server, "out", 2)] {
+            let host = host.name();
+            let _ = writeln!(
+                lines,
+                "ip link add {port} netns {bridge} type veth peer name eth0 netns {host}\n\
+                 ip -n {bridge} link set {port} master br0 up\n\
+                 ip -n {host} addr add 10.91.3.{last}/24 dev eth0\n\
+                 ip -n {host} addr add fd91:3::{last}/64 dev eth0 nodad\n\
+                 ip -n {host} link set eth0 up"
+            );
+        }
+        Output::of(Command::new("sh").args(["-ec", &lines])).good();
+        for host in [&net.client, &net.server] {
+            host.quiet();
+        }
+        net.meet(&["10.91.3.2", "fd91:3::2"]);
         net
     }
 
     /// Waits until both ways work: addresses and routes settle.
-    fn meet(&self) {
+    fn meet(&self, servers: &[&str]) {
         let start = Instant::now();
-        for server in ["10.91.2.2", "fd91:2::2"] {
+        for server in servers {
             while !self
                 .client
                 .feed(&["python3", "-", server], scripts::REACH)

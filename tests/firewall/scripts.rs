@@ -18,6 +18,19 @@ for number in range(64):
     sock.close()
 ";
 
+/// Sends a UDP datagram under any address through a raw socket: `SOURCE PORT
+/// TARGET PORT MARK`.
+pub const FORGE: &str = r"
+import socket, struct, sys
+source, sport, target, dport, mark = sys.argv[1:]
+udp = struct.pack('>HHHH', int(sport), int(dport), 9, 0) + b'x'
+ends = socket.inet_aton(source) + socket.inet_aton(target)
+ip = struct.pack('>BBHHHBBH', 0x45, 0, 29, 7, 0, 64, 17, 0) + ends
+sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(mark, 0))
+sock.sendto(ip + udp, (target, 0))
+";
+
 /// Whether a host answers: nobody listens at the port, so it refuses.
 pub const REACH: &str = r"
 import socket, sys

@@ -5,7 +5,7 @@ use super::queues::listened;
 use super::{Check, State};
 use crate::gateway::plan::{Family, Mode, Plan};
 use crate::gateway::present::{Present, families};
-use crate::gateway::tools::{Backend, Tools, Trial};
+use crate::gateway::tools::{Backend, Tools, Trial, unshare};
 use crate::gateway::{ChangeError, apply_steps};
 
 pub(super) fn checks(plan: &Plan, present: &Present) -> Vec<Check> {
@@ -24,15 +24,19 @@ pub(super) fn checks(plan: &Plan, present: &Present) -> Vec<Check> {
 
 /// Each tool, with rules in the namespace that they are tried in.
 fn tools(plan: &Plan) -> Vec<Check> {
+    let loads = match unshare() {
+        Some(_) => "loads the rules",
+        None => "is there, though its rules cannot be tried here (that takes CAP_SYS_ADMIN)",
+    };
     Backend::ALL
         .into_iter()
         .map(|backend| {
             match apply_steps(plan, Some(backend), &Present::default()) {
                 Ok(steps) => match steps.remarks.first() {
-                    None => Check::ok("firewall", format!("{backend} loads the rules")),
+                    None => Check::ok("firewall", format!("{backend} {loads}")),
                     Some(remark) => Check::warning(
                         "firewall",
-                        format!("{backend} loads the rules, but {remark}"),
+                        format!("{backend} {loads}, but {remark}"),
                         "give --mark-mask more bits to keep a queue for each flow, or run one worker",
                     ),
                 },
@@ -70,7 +74,7 @@ fn parts(plan: &Plan) -> Vec<Check> {
         let tools = [Backend::IptablesNft, Backend::IptablesLegacy]
             .into_iter()
             .filter_map(|backend| Tools::find(backend, family).ok())
-            .find(|tools| matches!(tools.try_load(&rule("-j ACCEPT")), Trial::Works));
+            .find(|tools| matches!(tools.try_load(&rule("mangle", "-j ACCEPT")), Trial::Works));
         let Some(tools) = tools else {
             continue;
         };
@@ -79,7 +83,7 @@ fn parts(plan: &Plan) -> Vec<Check> {
             if part.bridge_only && plan.mode != Mode::Bridge {
                 continue;
             }
-            match tools.try_load(&rule(part.rule)) {
+            match tools.try_load(&rule(part.table, part.rule)) {
                 Trial::Refused(reason) => checks.push(part.missing(family, &reason)),
                 Trial::Works | Trial::Impossible => there.push(part.name),
             }
@@ -92,12 +96,13 @@ fn parts(plan: &Plan) -> Vec<Check> {
     checks
 }
 
-fn rule(text: &str) -> String {
-    format!("*mangle\n:WERO_TRY - [0:0]\n-A WERO_TRY {text}\nCOMMIT\n")
+fn rule(table: &str, text: &str) -> String {
+    format!("*{table}\n:WERO_TRY - [0:0]\n-A WERO_TRY {text}\nCOMMIT\n")
 }
 
 struct Part {
     name: &'static str,
+    table: &'static str,
     rule: &'static str,
     module: &'static str,
     /// What is not to be had without it; nothing where no rule works.
@@ -119,6 +124,7 @@ impl Part {
 const PARTS: &[Part] = &[
     Part {
         name: "target NFQUEUE",
+        table: "mangle",
         rule: "-j NFQUEUE --queue-num 0 --queue-bypass",
         module: "xt_NFQUEUE",
         loss: None,
@@ -126,6 +132,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "match connmark",
+        table: "mangle",
         rule: "-m connmark --mark 0x1/0x1 -j RETURN",
         module: "xt_connmark",
         loss: None,
@@ -133,6 +140,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "target CONNMARK",
+        table: "mangle",
         rule: "-j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1",
         module: "xt_connmark",
         loss: None,
@@ -140,6 +148,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "marks",
+        table: "mangle",
         rule: "-m mark --mark 0x1/0x1 -j MARK --set-xmark 0x0/0x1",
         module: "xt_mark",
         loss: None,
@@ -147,6 +156,7 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "comments",
+        table: "mangle",
         rule: "-m comment --comment wero",
         module: "xt_comment",
         loss: None,
@@ -154,13 +164,23 @@ const PARTS: &[Part] = &[
     },
     Part {
         name: "match bpf",
+        table: "mangle",
         rule: "-m bpf --bytecode \"1,6 0 0 1\" -j RETURN",
         module: "xt_bpf",
         loss: Some("several workers cannot share the flows of one pair of hosts"),
         bridge_only: false,
     },
     Part {
+        name: "target CT",
+        table: "raw",
+        rule: "-j CT --notrack",
+        module: "xt_CT",
+        loss: Some("packets of Wero's own get wrong ports where addresses are translated"),
+        bridge_only: false,
+    },
+    Part {
         name: "match physdev",
+        table: "mangle",
         rule: "-m physdev --physdev-is-bridged -j RETURN",
         module: "xt_physdev",
         loss: None,

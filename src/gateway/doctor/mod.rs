@@ -78,10 +78,17 @@ impl Check {
 
 /// Looks at everything that a run with this plan needs.
 pub fn examine(plan: &Plan) -> Vec<Check> {
-    let present = Present::read();
     let mut checks = process::checks();
-    checks.extend(queues::checks(plan.queues));
-    checks.extend(firewall::checks(plan, &present));
+    if process::may_administer() {
+        checks.extend(queues::checks(plan.queues));
+        checks.extend(firewall::checks(plan, &Present::read()));
+    } else {
+        checks.push(Check::warning(
+            "firewall",
+            "queues and rules were not looked at: that takes CAP_NET_ADMIN",
+            "run the doctor as root",
+        ));
+    }
     checks.extend(network::checks(plan));
     if plan.mode == Mode::Bridge {
         checks.extend(network::bridge_checks());

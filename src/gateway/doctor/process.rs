@@ -20,13 +20,22 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-fn rights(status: &str) -> Vec<Check> {
-    let effective = status
+/// Whether this process may look at queues and rules.
+pub(super) fn may_administer() -> bool {
+    effective(&read("/proc/thread-self/status")) >> ADMIN & 1 == 1
+}
+
+fn effective(status: &str) -> u64 {
+    status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
-        .unwrap_or(0);
-    let grant = "run as root, or: setcap cap_net_admin,cap_net_raw+ep wero (in a container: --cap-add NET_ADMIN --cap-add NET_RAW)";
+        .unwrap_or(0)
+}
+
+fn rights(status: &str) -> Vec<Check> {
+    let effective = effective(status);
+    let grant = "run as root (in a container: --cap-add NET_ADMIN --cap-add NET_RAW); for queues that others lead to, without firewall tools, also: setcap cap_net_admin,cap_net_raw+ep wero";
     [
         (ADMIN, "CAP_NET_ADMIN", "queues and firewall rules"),
         (RAW, "CAP_NET_RAW", "resets and other packets of Wero's own"),
