@@ -5,31 +5,44 @@ DEMO := target/demo
 # Folders with a capture; the rule is in them, or beside them under their name.
 CASES := sample/hello-packet sample/scan-alerts rules/http/sql-injection sample/dns-sinkhole sample/tls-block-list
 
-.PHONY: help demo test check bench fuzz captures needs
+.PHONY: help demo test live check bench fuzz captures needs
 
 help:
 	@echo "make demo      replay sample rules on sample captures"
 	@echo "make test      run all tests, count them"
+	@echo "make live      run the tests on live traffic, the slow ones too (as root)"
 	@echo "make check     format, lints, documentation, tests"
 	@echo "make bench     measure, as ratios to a bare libpcap loop"
 	@echo "make fuzz      run the fuzz bodies on random input"
 	@echo "make captures  write the captures of the tests and samples anew"
 
-# What a fresh Debian with Rust, gcc and make lacks: libpcap for the peer of
-# the benchmarks, tshark to judge what Wero writes.
+# What a fresh Debian with Rust, gcc and make lacks, as program:package:
+# tshark judges what Wero writes, the rest is for live traffic in namespaces.
+# /usr/include/pcap.h is for the peer of the benchmarks.
+PROGRAMS := tshark:tshark ip:iproute2 iptables:iptables nft:nftables curl:curl openssl:openssl \
+  nginx:nginx-light dig:bind9-dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 ethtool:ethtool \
+  conntrack:conntrack python3:python3
+
+# Services that come with packages are not started.
+POLICY := /usr/sbin/policy-rc.d
+
 needs:
-	@missing=; \
+	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	[ -e /usr/include/pcap.h ] || missing="$$missing libpcap-dev"; \
-	command -v tshark >/dev/null || missing="$$missing tshark"; \
+	for one in $(PROGRAMS); do \
+	  command -v $${one%:*} >/dev/null || missing="$$missing $${one#*:}"; \
+	done; \
 	[ -z "$$missing" ] || { \
 	  echo "installing$$missing"; \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  export DEBIAN_FRONTEND=noninteractive; \
+	  [ -e $(POLICY) ] || { own=yes; printf '#!/bin/sh\nexit 101\n' | $$sudo tee $(POLICY) && $$sudo chmod +x $(POLICY); } >/dev/null 2>&1; \
 	  { $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; } \
 	    >/dev/null 2>&1 || echo "could not install$$missing: what needs them fails or is skipped"; \
+	  [ -z "$$own" ] || $$sudo rm -f $(POLICY); \
 	}
 
-demo: needs
+demo:
 	@$(CARGO) build --quiet --bin wero
 	@mkdir -p $(DEMO)
 	@set -e; for case in $(CASES); do \
@@ -43,6 +56,9 @@ demo: needs
 
 test: needs
 	@tests/counts.sh $(CARGO) test --no-fail-fast
+
+live: needs
+	@tests/counts.sh $(CARGO) test --test live -- --include-ignored
 
 check: needs
 	$(CARGO) fmt --check

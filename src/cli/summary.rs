@@ -106,6 +106,8 @@ impl Summary<'_> {
             "ACKs copied" ack_copies,
             "timer caps" timer_caps,
             "kept caps" kept_caps,
+            "waits for a window" window_waits,
+            "window caps" window_caps,
             "forgotten bytes" forgotten_bytes,
             "unjudged" unjudged,
             "packet caps" packet_cap,

@@ -57,6 +57,9 @@ pub struct Frame {
     pub generation: u32,
 }
 
+/// The stage of `Op::Send` at which a packet only leaves: all else was done.
+pub const JUST_LEAVE: u8 = 3;
+
 impl Frame {
     pub fn packet(op: Op, packet: u32) -> Frame {
         Frame {

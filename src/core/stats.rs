@@ -45,6 +45,10 @@ pub struct Stats {
     /// Acknowledgements sent on without the bytes they came with.
     pub ack_copies: u64,
     pub kept_caps: u64,
+    /// Segments that waited for their receiver's window, and those that would
+    /// have but for the cap.
+    pub window_waits: u64,
+    pub window_caps: u64,
     /// Retransmissions of judged bytes that `kept_bytes` had taken.
     pub forgotten_bytes: u64,
     /// Timers of rules that were refused.

@@ -138,7 +138,13 @@ impl Engine {
         let defaults = &self.core.settings.defaults;
         let (plain, untouched_too) = (defaults.plain_segments, defaults.segment_untouched);
         let payload = packet.end.saturating_sub(packet.payload_at) as usize;
-        if !(grown || untouched_too) || payload == 0 || packet.depth > 0 {
+        // What rules added may end beyond the window of the receiver.
+        let window = (self.core.settings.live && packet.dirty != 0)
+            .then(|| tcp::window_room(self.tcp(), slot))
+            .flatten()
+            .filter(|&window| window < payload);
+        let cuts = grown || untouched_too || window.is_some();
+        if !cuts || payload == 0 || packet.depth > 0 {
             return;
         }
         let headers = (packet.payload_at - packet.ip_at) as usize;
@@ -148,6 +154,14 @@ impl Engine {
             MAX_OFFLOADED.saturating_sub(headers)
         } else {
             tcp::segment_limit(self.tcp(), slot)
+        };
+        let limit = match window {
+            None => limit,
+            // A sliver of a segment is not worth a packet (RFC 9293, 3.8.6.2.1).
+            Some(window) => match tcp::segment_limit(self.tcp(), slot) {
+                whole if window < whole => whole,
+                _ => limit.min(window),
+            },
         };
         if payload <= limit {
             return;
@@ -251,6 +265,11 @@ impl Engine {
             fragments::send(self, slot);
             return;
         }
+        let changed = packet.dirty != 0 || packet.state == state::FORGED;
+        if self.core.settings.live && changed && tcp::waits_for_window(self.tcp(), slot) {
+            return;
+        }
+        let packet = self.core.packet_mut(slot);
         let verdict = match (packet.state, packet.dirty) {
             (state::FORGED, _) => Verdict::Inject,
             (_, 0) => Verdict::Accept,

@@ -57,6 +57,8 @@ pub mod flag {
     pub const AHEAD: u16 = 4096;
     /// The rest of its flow need not be shown to us any more.
     pub const BYPASSED: u16 = 8192;
+    /// Its receiver takes it, or nobody waits until it does.
+    pub const ROOM: u16 = 16384;
 }
 
 /// Layers whose payload may be opened as an editable buffer.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::kept::Kept;
+use super::window::Parked;
 use crate::buf::BufId;
 use crate::core::StreamState;
 use crate::flow::Direction;
@@ -160,6 +161,8 @@ pub struct Heavy {
     pub waiting_bytes: u32,
     pub map: OffsetMap,
     pub kept: Kept,
+    /// What the receiver's window does not take yet, in order.
+    pub parked: Vec<Parked>,
     /// Rules changed bytes of this direction.
     pub edited: bool,
     /// From here on bytes passed that nobody judged: they are not kept.
@@ -323,6 +326,10 @@ impl Half {
     /// The sequence number that the receiver of this direction expects
     /// next, in the numbering it sees.
     pub fn next_seq_on_wire(&self) -> u32 {
+        let waits = self.heavy.as_ref().and_then(|heavy| heavy.parked.first());
+        if let Some(parked) = waits {
+            return parked.seq();
+        }
         let released = self.released();
         let fin = u64::from(self.finished && self.all_left());
         self.base.wrapping_add(self.to_new(released + fin) as u32)

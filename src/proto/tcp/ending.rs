@@ -211,6 +211,7 @@ impl Tcp<'_> {
             }
         }
         self.core.send_all(&sent, 0);
+        self.empty_parked(flow, direction, reason);
     }
 
     /// Gives up what readers hold of a direction. Returns the packets that

@@ -30,13 +30,17 @@ impl Tcp<'_> {
         let new = other.new_offset_of(segment.ack).unwrap_or(0);
         // Nobody has what never left, and a FIN is all that has no bytes.
         let credible = new <= other.left_end() + 1;
-        let mut behind_hole = false;
+        let (mut behind_hole, mut waits) = (false, false);
         if let Some(heavy) = &mut other.heavy {
             heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
             heavy.map.prune(heavy.map.ack_to_orig(new));
+            waits = !heavy.parked.is_empty();
             behind_hole = heavy.owed_acks > 0 || !heavy.assembler.is_empty();
         }
         let news = credible && connection.half(frame.direction).hears(segment);
+        if waits && news {
+            self.use_room(frame.flow, direction);
+        }
         if behind_hole {
             self.note_unseen(frame.flow, direction, new);
             self.pay_acknowledgements(frame.flow, direction, frame.packet);

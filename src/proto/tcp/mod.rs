@@ -28,6 +28,7 @@ mod renumber;
 mod reset;
 mod segment;
 pub mod state;
+mod window;
 
 pub use bypass::bypass;
 pub use connection::{Connection, Connections, Half};
@@ -37,6 +38,7 @@ pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
 pub use segment::limit as segment_limit;
+pub use window::{room as window_room, waits as waits_for_window};
 
 use crate::buf::BufId;
 use crate::core::{Core, Step, StreamState};

@@ -28,6 +28,15 @@ impl Tcp<'_> {
             .is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered))
     }
 
+    /// The largest window that is announced with the acknowledgements of an
+    /// edited direction: what is under way in it is kept until it has arrived.
+    fn most_window(&mut self, flow: u32, acknowledging: Direction) -> Option<u32> {
+        let settings = &self.core.settings;
+        let most = settings.live.then_some(settings.kept_bytes / 2)?;
+        let half = self.half(flow, acknowledging.opposite())?;
+        half.is_edited().then_some(most)
+    }
+
     /// Translates the numbers of a packet that leaves with its own payload,
     /// or without any. `segment` is the packet as it came.
     pub(super) fn renumber(
@@ -37,7 +46,7 @@ impl Tcp<'_> {
         slot: u32,
         segment: &Segment,
     ) {
-        if !self.is_renumbered(flow) {
+        if !self.is_renumbered(flow) && self.most_window(flow, direction).is_none() {
             return;
         }
         let Some(half) = self.half(flow, direction) else {
@@ -66,6 +75,7 @@ impl Tcp<'_> {
             return;
         }
         let plain = self.core.settings.defaults.plain_acknowledgements;
+        let most = self.most_window(flow, direction).filter(|_| !segment.syn());
         let Some(connection) = self.connection(flow) else {
             return;
         };
@@ -84,6 +94,9 @@ impl Tcp<'_> {
             } else {
                 (ack, window) = acknowledgement(answered, ack, window, shift);
             }
+        }
+        if let Some(most) = most {
+            window = window.min(u16::try_from(most >> shift).unwrap_or(u16::MAX));
         }
         let urgent = (segment.flags & URG != 0 && sent.is_renumbered()).then(|| {
             let pointer = self

@@ -45,6 +45,8 @@ pub struct Pulse {
     pub busy_since: AtomicU64,
     /// Set to end the lane.
     pub stop: AtomicBool,
+    /// Set while the firewall spreads flows by the hash that we know.
+    pub known_spread: AtomicBool,
 }
 
 /// Milliseconds since some start of the process, from 1.
@@ -88,8 +90,6 @@ struct Lane {
     number: u16,
     lanes: u16,
     monitor: bool,
-    /// Packets are spread by the hash that `spread` computes too.
-    checks_spread: bool,
     wrong_worker: u64,
     /// How often the queue's packet numbers began anew.
     wraps: u64,
@@ -130,7 +130,6 @@ impl Lane {
             number,
             lanes: plan.queues.count(),
             monitor: plan.rules.wanted.monitor,
-            checks_spread: plan.setup.is_some() && plan.queues.count() > 1,
             wrong_worker: 0,
             wraps: 0,
             last_id: 0,
@@ -147,7 +146,7 @@ impl Lane {
             pulse.busy_since.store(0, Ordering::Relaxed);
             let taken = self.queue.receive(self.wait())?;
             pulse.busy_since.store(milliseconds(), Ordering::Relaxed);
-            self.burst(taken);
+            self.burst(taken, pulse);
             if taken == 0 {
                 self.worker.idle();
             }
@@ -163,13 +162,16 @@ impl Lane {
             if taken == 0 {
                 break;
             }
-            self.burst(taken);
+            self.burst(taken, pulse);
         }
         Ok(())
     }
 
-    fn burst(&mut self, taken: usize) {
+    fn burst(&mut self, taken: usize, pulse: &Pulse) {
         let now = now();
+        if pulse.known_spread.load(Ordering::Relaxed) {
+            self.check_spread(taken);
+        }
         if self.monitor {
             for index in 0..taken {
                 let id = self.queue.packet(index).map(|packet| packet.id);
@@ -187,15 +189,19 @@ impl Lane {
         self.settle();
     }
 
+    /// Counts packets that should have come to another lane.
+    fn check_spread(&mut self, taken: usize) {
+        for packet in (0..taken).filter_map(|index| self.queue.packet(index)) {
+            let right = gateway::queue_of(packet.bytes, self.lanes);
+            self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
+        }
+    }
+
     /// Takes one packet of the burst through the engine.
     fn take(&mut self, now: Timestamp, index: usize) {
         let Some(packet) = self.queue.packet(index) else {
             return;
         };
-        if self.checks_spread {
-            let right = gateway::queue_of(packet.bytes, self.lanes);
-            self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
-        }
         let facts = Queued {
             bytes: &[],
             ..packet
@@ -268,8 +274,8 @@ impl Lane {
     fn figures(&self) -> Figures {
         Figures {
             stats: self.worker.stats(),
-            queue: self.queue.counters().clone(),
-            injected: self.exit.injector.counters().clone(),
+            queue: *self.queue.counters(),
+            injected: *self.exit.injector.counters(),
             wrong_worker: self.wrong_worker,
             lost_text: self.unwritten_lost,
             lua_memory: self.worker.listeners().memory(),

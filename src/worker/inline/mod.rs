@@ -140,6 +140,7 @@ pub fn run(
             return Err(error);
         }
     };
+    lanes.know_spread(diversion.applied.as_ref());
     watcher.ready(plan, diversion.applied.as_ref());
     let start = Instant::now();
     let supervised = lanes.supervise(output, stop, watcher);
@@ -300,6 +301,17 @@ impl Lanes {
             }
         }
         Ok(())
+    }
+
+    /// The hash of nft is another one, with a seed that nobody tells.
+    fn know_spread(&self, applied: Option<&gateway::Applied>) {
+        let known = applied.is_some_and(|applied| {
+            applied.spread == Some(gateway::Spread::Flow)
+                && applied.backend != Some(gateway::Backend::Nft)
+        });
+        for pulse in self.pulses.iter().filter(|_| self.pulses.len() > 1) {
+            pulse.known_spread.store(known, Ordering::Relaxed);
+        }
     }
 
     fn stop(&self) {
