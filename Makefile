@@ -5,13 +5,14 @@ DEMO := target/demo
 # Folders with a capture; the rule is in them, or beside them under their name.
 CASES := sample/hello-packet sample/scan-alerts rules/http/sql-injection sample/dns-sinkhole sample/tls-block-list
 
-.PHONY: help demo test live check bench fuzz captures needs
+.PHONY: help demo test live check bench bench-inline fuzz captures needs
 
 help:
 	@echo "make demo      replay sample rules on sample captures"
 	@echo "make test      run all tests, count them"
 	@echo "make live      run the tests on live traffic, the slow ones too (as root)"
 	@echo "make check     format, lints, documentation, tests"
+	@echo "make bench-inline  measure the gateway, as ratios to accepting everything (as root)"
 	@echo "make bench     measure, as ratios to a bare libpcap loop"
 	@echo "make fuzz      run the fuzz bodies on random input"
 	@echo "make captures  write the captures of the tests and samples anew"
@@ -20,7 +21,7 @@ help:
 # tshark judges what Wero writes, the rest is for live traffic in namespaces.
 # /usr/include/pcap.h is for the peer of the benchmarks.
 PROGRAMS := tshark:tshark ip:iproute2 iptables:iptables nft:nftables curl:curl openssl:openssl \
-  nginx:nginx-light dig:bind9-dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 ethtool:ethtool \
+  nginx:nginx-light dig:bind9-dnsutils dnsmasq:dnsmasq-base iperf3:iperf3 wrk:wrk ethtool:ethtool \
   conntrack:conntrack python3:python3
 
 # Services that come with packages are not started.
@@ -69,6 +70,12 @@ check: needs
 # `make bench WHAT="http memory"` runs a part (http, httprule, dns, dnsrule, tls, states, scale, regexp, grammar, sessions, memory).
 bench: needs
 	$(CARGO) bench --quiet --bench throughput -- $(WHAT)
+
+# `make bench-inline ROUNDS=9`: the gateway against a loop that accepts all, as root.
+ROUNDS ?= 5
+bench-inline: needs
+	$(CARGO) build --quiet --release --bin wero --example accept_all
+	tests/bench/inline/run.sh target/release/wero target/release/examples/accept_all $(ROUNDS)
 
 # SECONDS for each body; what crashes is saved in fuzz/corpus.
 SECONDS ?= 60
