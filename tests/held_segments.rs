@@ -172,7 +172,7 @@ fn an_editor_is_waited_for_and_the_sender_hears_of_the_hole() {
             stamp: Some((700, 100)),
             sack: vec![(8, 14)],
         };
-        assert_eq!(asked, [expected.clone()]);
+        assert_eq!(asked[0], expected);
         let asked = talk.send(Client, stamped(20, b"five ", 103, 700));
         let expected = Seen {
             sack: vec![(20, 25), (8, 14)],

@@ -244,6 +244,38 @@ fn watched_streams_are_not_held_and_read_whole() {
     }
 }
 
+/// Without what is sent on its receiver's behalf, a sender waits for its
+/// timer whenever a segment is missing.
+#[test]
+fn senders_that_hear_of_holes_are_done_sooner() {
+    let took = |live: bool| -> u64 {
+        let runs = (0..8).map(|seed| {
+            let weather = Weather {
+                seed: 300 + seed,
+                lost: 10,
+                late: 0,
+            };
+            let settings = Settings {
+                live,
+                ..Settings::new(Profile::Wero)
+            };
+            let text = body(200_000, 3000, seed);
+            let mut network = Network::new(4, &replacing(10), settings, weather);
+            let outcome = network.run([&text, b"bye"], 200);
+            check(&outcome, End::Server, &replaced(&text, 10), "live or not");
+            outcome.took
+        });
+        runs.sum()
+    };
+    let (told, untold) = (took(true), took(false));
+    println!(
+        "{} ms told of holes, {} ms untold",
+        told / 1000,
+        untold / 1000
+    );
+    assert!(told < untold, "{told} us told of holes, {untold} us untold");
+}
+
 #[test]
 fn small_bodies_arrive_edited() {
     for family in [4, 6] {

@@ -8,6 +8,8 @@
 //! before them, are frozen, so that no number moves that was told already.
 //! Not here: when a segment has waited long enough (`patience`).
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::Tcp;
@@ -65,18 +67,18 @@ impl Tcp<'_> {
                 }
             }
         }
-        self.rename(flow, direction, &leaving);
+        self.rename(flow, direction, &leaving, 0..u64::MAX);
         self.note_left(flow, direction, &frozen);
         self.send_ahead(flow, direction, &leaving);
     }
 
     /// Sends one packet on of which all is behind a hole.
-    pub(super) fn hurry(&mut self, flow: u32, direction: Direction, slot: u32) {
+    pub(super) fn hurry(&mut self, flow: u32, direction: Direction, slot: u32, place: Range<u64>) {
         let Some(other) = self.core.stand_in(slot) else {
             return self.let_go(flow);
         };
         let leaving = Leaving::from_slice(&[(slot, other)]);
-        self.rename(flow, direction, &leaving);
+        self.rename(flow, direction, &leaving, place);
         self.send_ahead(flow, direction, &leaving);
     }
 
@@ -118,8 +120,11 @@ impl Tcp<'_> {
             .unwrap_or_default()
     }
 
-    /// Has other records hold what packets held.
-    fn rename(&mut self, flow: u32, direction: Direction, leaving: &Leaving) {
+    /// Has other records hold what packets held: what is in order, and what
+    /// is queued in a range.
+    fn rename(&mut self, flow: u32, direction: Direction, leaving: &Leaving, queued: Range<u64>) {
+        let mut names = leaving.clone();
+        names.sort_unstable();
         let Some(heavy) = self
             .half(flow, direction)
             .and_then(|half| half.heavy.as_mut())
@@ -127,13 +132,15 @@ impl Tcp<'_> {
             return;
         };
         let new = |token: u32| {
-            let found = leaving.iter().find(|(packet, _)| *packet == token);
+            let found = names.binary_search_by_key(&token, |&(packet, _)| packet);
+            let found = found.ok().and_then(|place| names.get(place));
             found.map_or(token, |&(_, other)| other)
         };
-        for held in &mut heavy.held {
+        let first = heavy.left();
+        for held in heavy.held.iter_mut().skip(first) {
             held.packet = new(held.packet);
         }
-        heavy.assembler.rename(0..u64::MAX, new);
+        heavy.assembler.rename(queued, new);
         if let Some(fin) = &mut heavy.early_fin {
             fin.packet = new(fin.packet);
         }
@@ -155,8 +162,9 @@ impl Tcp<'_> {
         for held in pieces {
             let became = held
                 .piece
-                .and_then(|piece| frozen.iter().find(|frozen| frozen.piece == piece))
-                .filter(|_| held.waits());
+                .filter(|_| held.waits())
+                .and_then(|piece| frozen.binary_search_by_key(&piece, |one| one.piece).ok())
+                .and_then(|place| frozen.get(place));
             if became.is_some_and(|became| became.modified)
                 && let Some(half) = self.half(flow, direction)
             {

@@ -19,7 +19,7 @@ use super::segment::Segment;
 use crate::core::{Frame, Op};
 use crate::flow::Direction;
 use crate::packet::build;
-use crate::packet::decode::{TcpHeader, TcpOption, tcp_options};
+use crate::packet::decode::TcpHeader;
 use crate::packet::record::{dirty, flag};
 use crate::proto::ip;
 
@@ -32,52 +32,6 @@ const DELAYED: u64 = 2;
 const ECE: u8 = 0x40;
 
 impl Tcp<'_> {
-    /// Notes what a segment acknowledges and which window it announces.
-    /// Returns whether that is news to its receiver.
-    pub(super) fn note_acknowledged(&mut self, frame: Frame, segment: &Segment) -> bool {
-        let Some(half) = self.half(frame.flow, frame.direction) else {
-            return false;
-        };
-        // Windows of SYNs are never scaled (RFC 7323, 2.2).
-        let shift = half.window_scale.filter(|_| segment.syn()).unwrap_or(0);
-        let now = (segment.ack, segment.window >> shift);
-        let ahead = half
-            .acked
-            .map_or(1, |(ack, _)| segment.ack.wrapping_sub(ack) as i32);
-        let news = ahead > 0 || ahead == 0 && half.acked != Some(now);
-        if news {
-            half.acked = Some(now);
-        }
-        news
-    }
-
-    /// Notes the timestamp of a segment that leaves no hole before it.
-    pub(super) fn note_stamp(&mut self, frame: Frame) {
-        let Some(stamp) = self.stamp_of(frame.packet) else {
-            return;
-        };
-        if let Some(half) = self.half(frame.flow, frame.direction) {
-            let newer = |old: u32| stamp.wrapping_sub(old) as i32 >= 0;
-            if half.stamp.is_none_or(newer) {
-                half.stamp = Some(stamp);
-            }
-        }
-    }
-
-    fn stamp_of(&self, slot: u32) -> Option<u32> {
-        let packet = self.core.packet(slot);
-        let at = packet.transport_at as usize + 20;
-        let options = self.core.bytes(slot).get(at..packet.payload_at as usize)?;
-        // As nearly all write them (RFC 7323, appendix A).
-        if let Some(&[1, 1, 8, 10, a, b, c, d]) = options.first_chunk::<8>() {
-            return Some(u32::from_be_bytes([a, b, c, d]));
-        }
-        tcp_options(options).find_map(|(_, _, option)| match option {
-            TcpOption::Timestamps { value, .. } => Some(value),
-            _ => None,
-        })
-    }
-
     /// Tells the sender of a segment behind a hole what is missing.
     pub(super) fn acknowledge_hole(&mut self, frame: Frame, segment: &Segment) {
         let (flow, direction) = (frame.flow, frame.direction);

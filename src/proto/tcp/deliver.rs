@@ -183,35 +183,6 @@ impl Tcp<'_> {
         right || mode == Checksums::Auto && found == Sums::Offloaded
     }
 
-    /// The other side's bytes that this segment acknowledges need not be
-    /// kept any longer.
-    /// Returns whether it says anything new.
-    fn note_acknowledgement(&mut self, frame: Frame, segment: &Segment) -> bool {
-        if !segment.ack_set() {
-            return false;
-        }
-        let news = self.note_acknowledged(frame, segment);
-        let side = self.core.flows.live(frame.flow).map(|record| record.side);
-        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
-            return news;
-        };
-        let other = connection.half(frame.direction.opposite());
-        if !other.started {
-            return news;
-        }
-        let new = other.new_offset_of(segment.ack).unwrap_or(0);
-        if let Some(heavy) = &mut other.heavy {
-            heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
-            heavy.map.prune(heavy.map.ack_to_orig(new));
-            if heavy.owed_acks > 0 || !heavy.assembler.is_empty() {
-                let direction = frame.direction.opposite();
-                self.note_unseen(frame.flow, direction, new);
-                self.pay_acknowledgements(frame.flow, direction, frame.packet);
-            }
-        }
-        news
-    }
-
     /// Lets a packet go that brings no new bytes.
     pub(super) fn pass(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
         self.renumber(frame.flow, frame.direction, frame.packet, segment);
@@ -481,7 +452,8 @@ impl Tcp<'_> {
             .get(packet.transport_at as usize + 13)
             .is_some_and(|flags| flags & TcpHeader::FIN != 0);
         let signed = self.connection(flow)?.signed;
-        let frozen = piece.offset < self.half(flow, direction)?.heavy().ahead_to;
+        let ahead = packet.flags & flag::AHEAD != 0;
+        let frozen = ahead || piece.offset < self.half(flow, direction)?.heavy().ahead_to;
         let mut number = None;
         if self.core.streams {
             let stream = self.stream(frame)?;
@@ -505,7 +477,6 @@ impl Tcp<'_> {
         let ends_stream = fin && piece.last && !half.finished && half.fin == Some(piece.end());
         half.finished |= ends_stream;
         let heavy = half.heavy();
-        let ahead = packet.flags & flag::AHEAD != 0;
         heavy.held_bytes += piece.len;
         heavy.waiting_bytes += if ahead { 0 } else { piece.len };
         heavy.held.push_back(Held {

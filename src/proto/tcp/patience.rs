@@ -68,7 +68,8 @@ impl Tcp<'_> {
         }
         let frozen = end.max(0) as u64 <= heavy.ahead_to && segment.len > 0;
         if !edits || frozen || heavy.hole_given_up {
-            return self.hurry(flow, direction, frame.packet);
+            let place = (end - i64::from(segment.len)).max(0) as u64..end.max(0) as u64;
+            return self.hurry(flow, direction, frame.packet, place);
         }
         self.copy_acknowledgement(frame);
         self.acknowledge_hole(frame, segment);
@@ -123,21 +124,30 @@ impl Tcp<'_> {
     /// Sees to it that a direction is looked at when something in it has
     /// waited for long enough.
     fn wait(&mut self, flow: u32, direction: Direction) {
-        let Some(generation) = self.core.flows.live(flow).map(|record| record.generation()) else {
+        let set = self
+            .half(flow, direction)
+            .and_then(|half| half.heavy.as_ref())
+            .is_none_or(|heavy| heavy.deadline.is_some());
+        if set {
+            return;
+        }
+        if let Some(due) = self.next_due(flow, direction).into_iter().flatten().min() {
+            self.set_deadline(flow, direction, due);
+        }
+    }
+
+    fn set_deadline(&mut self, flow: u32, direction: Direction, due: Timestamp) {
+        let Some(record) = self.core.flows.live(flow) else {
             return;
         };
-        let Some(due) = self.next_due(flow, direction).into_iter().flatten().min() else {
-            return;
-        };
-        let core = &mut *self.core;
-        let side = core.flows.live(flow).map(|record| record.side);
-        let half = side.and_then(|side| self.connections.get_mut(side));
-        let Some(heavy) = half.and_then(|connection| connection.half(direction).heavy.as_mut())
-        else {
-            return;
-        };
-        if heavy.deadline.is_none() {
-            heavy.deadline = core.deadlines.set(due, (flow, generation, direction));
+        let waiting = (flow, record.generation(), direction);
+        let connection = self.connections.get_mut(record.side);
+        let half = connection.map(|connection| connection.half(direction));
+        if let Some(heavy) = half.and_then(|half| half.heavy.as_mut()) {
+            if let Some(deadline) = heavy.deadline.take() {
+                self.core.deadlines.clear(deadline);
+            }
+            heavy.deadline = self.core.deadlines.set(due, waiting);
         }
     }
 
@@ -146,22 +156,21 @@ impl Tcp<'_> {
         let settings = &self.core.settings;
         let span = |ms: u32| Duration::from_millis(u64::from(ms));
         let (hold, hole) = (span(settings.hold_time), span(settings.hole_time));
-        let half = self.half(flow, direction);
+        let side = self.core.flows.live(flow).map(|record| record.side);
+        let connection = side.and_then(|side| self.connections.get(side));
+        let half = connection.map(|connection| &connection.halves[direction.index()]);
         let Some(heavy) = half.and_then(|half| half.heavy.as_ref()) else {
             return [None, None];
         };
         let mut held = heavy.held.iter().skip(heavy.left());
         let held = held.find(|held| held.waits()).map(|held| held.since);
         let queued = heavy.assembler.pieces().map(|piece| piece.token);
-        let queued = queued.chain(heavy.early_fin.map(|fin| fin.packet));
-        let since = heavy.hole_since;
-        let waits = queued.collect::<smallvec::SmallVec<[u32; 16]>>();
-        let waits = waits
-            .iter()
-            .any(|&slot| self.core.packet(slot).flags & flag::AHEAD == 0);
+        let waits = queued
+            .chain(heavy.early_fin.map(|fin| fin.packet))
+            .any(|slot| self.core.packet(slot).flags & flag::AHEAD == 0);
         [
             held.map(|since| since + hold),
-            waits.then_some(since + hole),
+            waits.then_some(heavy.hole_since + hole),
         ]
     }
 
@@ -190,11 +199,7 @@ impl Tcp<'_> {
             return;
         }
         // A packet is under way: this is for when time is looked at next.
-        if let Some(deadline) = heavy.deadline.take() {
-            self.core.deadlines.clear(deadline);
-        }
-        let waiting = (flow, record.generation(), direction);
-        heavy.deadline = self.core.deadlines.set(now, waiting);
+        self.set_deadline(flow, direction, now);
     }
 
     fn deadline_came(&mut self, flow: u32, direction: Direction) {
@@ -253,9 +258,13 @@ impl Tcp<'_> {
             .is_none_or(|connection| std::mem::replace(&mut connection.told_ahead, true));
         if !told {
             let ends = self.core.flows.live(flow).map(super::receive::ends);
+            let what = match why {
+                For::Room | For::Readers => "rules wait for more than its sender can send",
+                For::Hole => "missing bytes do not come",
+            };
             self.core.log_line(Level::Info, "tcp", || {
                 let ends = ends.unwrap_or_default();
-                format!("{ends}: rules wait longer than its sender can: segments leave before they are judged")
+                format!("{ends}: {what}: segments leave before they are judged")
             });
         }
         self.leave_ahead(flow, direction, why == For::Hole);

@@ -1,0 +1,99 @@
+//! What segments say besides their bytes: what their sender has of the other
+//! direction, how much more it takes, and its clock.
+//!
+//! Judged bytes need not be kept once they are acknowledged; what was said
+//! last is what acknowledgements of our own repeat (`behalf`), and how a
+//! sender's window is told to be used up (`patience`).
+
+use super::Tcp;
+use super::connection::Half;
+use super::segment::Segment;
+use crate::core::Frame;
+use crate::packet::decode::{TcpOption, tcp_options};
+
+impl Tcp<'_> {
+    /// Notes what a segment acknowledges. Returns whether that, or the
+    /// window that comes with it, is news to its receiver.
+    pub(super) fn note_acknowledgement(&mut self, frame: Frame, segment: &Segment) -> bool {
+        if !segment.ack_set() {
+            return false;
+        }
+        let side = self.core.flows.live(frame.flow).map(|record| record.side);
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+            return false;
+        };
+        let direction = frame.direction.opposite();
+        let other = connection.half(direction);
+        if !other.started {
+            return connection.half(frame.direction).hears(segment);
+        }
+        let new = other.new_offset_of(segment.ack).unwrap_or(0);
+        // Nobody has what never left, and a FIN is all that has no bytes.
+        let credible = new <= other.left_end() + 1;
+        let mut behind_hole = false;
+        if let Some(heavy) = &mut other.heavy {
+            heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
+            heavy.map.prune(heavy.map.ack_to_orig(new));
+            behind_hole = heavy.owed_acks > 0 || !heavy.assembler.is_empty();
+        }
+        let news = credible && connection.half(frame.direction).hears(segment);
+        if behind_hole {
+            self.note_unseen(frame.flow, direction, new);
+            self.pay_acknowledgements(frame.flow, direction, frame.packet);
+        }
+        news
+    }
+
+    /// Notes the timestamp of a segment that leaves no hole before it.
+    pub(super) fn note_stamp(&mut self, frame: Frame) {
+        let Some(stamp) = self.stamp_of(frame.packet) else {
+            return;
+        };
+        if let Some(half) = self.half(frame.flow, frame.direction) {
+            let newer = |old: u32| stamp.wrapping_sub(old) as i32 >= 0;
+            if half.stamp.is_none_or(newer) {
+                half.stamp = Some(stamp);
+            }
+        }
+    }
+
+    fn stamp_of(&self, slot: u32) -> Option<u32> {
+        let packet = self.core.packet(slot);
+        let at = packet.transport_at as usize + 20;
+        let options = self.core.bytes(slot).get(at..packet.payload_at as usize)?;
+        // As nearly all write them (RFC 7323, appendix A).
+        if let Some(&[1, 1, 8, 10, a, b, c, d]) = options.first_chunk::<8>() {
+            return Some(u32::from_be_bytes([a, b, c, d]));
+        }
+        tcp_options(options).find_map(|(_, _, option)| match option {
+            TcpOption::Timestamps { value, .. } => Some(value),
+            _ => None,
+        })
+    }
+}
+
+impl Half {
+    /// Notes what this side has, and which window it announces. Returns
+    /// whether that is news.
+    fn hears(&mut self, segment: &Segment) -> bool {
+        // Windows of SYNs are never scaled (RFC 7323, 2.2).
+        let shift = self.window_scale.filter(|_| segment.syn()).unwrap_or(0);
+        let now = (segment.ack, segment.window >> shift);
+        let ahead = self
+            .acked
+            .map_or(1, |(ack, _)| segment.ack.wrapping_sub(ack) as i32);
+        let news = ahead > 0 || ahead == 0 && self.acked != Some(now);
+        if news {
+            self.acked = Some(now);
+        }
+        news
+    }
+
+    /// Where what has left of this direction ends, as its receiver counts.
+    fn left_end(&self) -> u64 {
+        match &self.heavy {
+            Some(heavy) => self.to_new(self.next.max(heavy.ahead_to)),
+            None => self.next,
+        }
+    }
+}
