@@ -341,6 +341,47 @@ fn a_window_that_is_used_up_is_not_waited_for() {
     }
 }
 
+/// What an offloading card put together counts as one, and a reader that
+/// holds only the end of it gets what follows.
+#[test]
+fn one_large_segment_waits_for_the_next() {
+    let listener = "
+        if step == 1 then mark = data:pos(29990) mark:mark() end
+        if step == 2 then
+          mark:unmark()
+          data:pos('begin'):insert(haka.vbuffer_from('!'))
+        end";
+    for manner in FAMILIES {
+        let mut talk = Talk::open(&rules(listener), live(), manner);
+        assert_eq!(talk.send(Client, data(0, &filler(b'x', 30_000))), []);
+        let left = talk.send(Client, data(30_000, b"next"));
+        assert_eq!((left.len(), left[0].bytes.len()), (2, 30_000));
+        assert_eq!(left[1].bytes, b"!next");
+        let (_, stats, _) = talk.close();
+        assert_eq!(stats.sent_ahead, 0);
+    }
+}
+
+/// Most of a small window is acknowledged already: more will come.
+#[test]
+fn a_window_that_others_fill_is_waited_for() {
+    for manner in FAMILIES {
+        let listener = "if step == 3 then data:pos('begin'):mark() end";
+        let mut talk = Talk::open(&rules(listener), live(), manner);
+        let narrow = Sent {
+            window: 3000,
+            ..data(0, b"")
+        };
+        talk.send(Server, narrow);
+        let full = filler(b'x', usize::from(MSS));
+        assert_eq!(talk.send(Client, data(0, &full)).len(), 1);
+        assert_eq!(talk.send(Client, data(1000, &full)).len(), 1);
+        assert_eq!(talk.send(Client, data(2000, &full)), []);
+        assert_eq!(talk.wait(151).len(), 1);
+        talk.close();
+    }
+}
+
 #[test]
 fn the_policy_may_be_to_drop() {
     for manner in FAMILIES {

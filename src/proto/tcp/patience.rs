@@ -3,7 +3,7 @@
 //! Bytes that are held are not acknowledged: a sender stops at its
 //! congestion window, which is about ten segments at first, or sends again
 //! after some 200 ms. So readers that hold bytes are waited for until that
-//! many segments wait, until their sender's window is used up, or for
+//! many segments wait, until they fill their receiver's window, or for
 //! `hold_time`; then the policy applies: what waits leaves ahead of its
 //! judgement, or the connection is dropped. Behind a hole nothing is lost by
 //! waiting, since the sender is told (`behalf`) and repairs it: where rules
@@ -88,16 +88,15 @@ impl Tcp<'_> {
             return;
         };
         heavy.reader_given_up &= heavy.left() > 0;
-        if !heavy
-            .held
-            .iter()
-            .skip(heavy.left())
-            .any(|held| held.waits())
-        {
+        let waiting = heavy.held.iter().skip(heavy.left());
+        let pieces = waiting.filter(|held| held.waits()).take(2).count();
+        if pieces == 0 {
             return;
         }
-        let enough = heavy.waiting_bytes >= full.saturating_mul(mss) || heavy.reader_given_up;
-        if enough || self.window_is_used_up(flow, direction, mss) {
+        // One alone may be a whole window that an offloading card put
+        // together, of which readers hold but the end.
+        let full = pieces > 1 && heavy.waiting_bytes >= full.saturating_mul(mss);
+        if full || heavy.reader_given_up || self.window_is_used_up(flow, direction, mss) {
             self.core.stats.hold_caps += 1;
             return self.give_up(flow, direction, For::Room);
         }
@@ -106,7 +105,8 @@ impl Tcp<'_> {
     }
 
     /// Whether the sender of a direction has no room for another segment in
-    /// the window that its receiver announced.
+    /// the window that its receiver announced, and what readers hold is why:
+    /// it is most of the window, and all else is acknowledged.
     fn window_is_used_up(&mut self, flow: u32, direction: Direction, mss: u32) -> bool {
         let Some(connection) = self.connection(flow) else {
             return false;
@@ -117,8 +117,11 @@ impl Tcp<'_> {
             return false;
         };
         let (ack, room) = acknowledgement(half, ack, window, shift);
-        let edge = half.offset_of(ack) + (i64::from(room) << shift);
-        half.next as i64 + i64::from(mss) > edge
+        let (acked, room) = (half.offset_of(ack), i64::from(room) << shift);
+        let waiting = half.heavy.as_ref().map_or(0, |heavy| heavy.waiting_bytes);
+        half.next as i64 + i64::from(mss) > acked + room
+            && acked >= half.released() as i64
+            && i64::from(waiting) * 2 >= room
     }
 
     /// Sees to it that a direction is looked at when something in it has
