@@ -184,3 +184,27 @@ fn a_rule_may_give_its_fields_any_name() {
     assert_eq!(errors, Vec::<String>::new());
     assert!(verdicts.iter().all(|&verdict| verdict == Verdict::Accept));
 }
+
+#[test]
+fn connections_that_were_open_before_are_followed_in_the_grace_period() {
+    let rules = "require('protocol/tcp_connection')
+        haka.rule { on = haka.dissectors.tcp_connection.events.receive_packet,
+          eval = function () end }";
+    let passed = |grace| {
+        let haka = Settings {
+            live: true,
+            grace,
+            ..Settings::new(Profile::Haka)
+        };
+        let mut rig = Rig::load(rules, &[], haka, Limits::default())
+            .unwrap_or_else(|(error, _)| panic!("{error}"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+        let (link, packets) = read_capture(&folder.join("stream-plain-v4.pcap"));
+        // All but the handshake.
+        let gone = packets.iter().zip(1..).skip(3);
+        let gone = gone.flat_map(|((time, bytes), id)| rig.packet(id, *time, link, bytes));
+        gone.filter(|gone| !gone.refused()).count()
+    };
+    assert_eq!(passed(Duration::ZERO), 0);
+    assert!(passed(Duration::from_secs(60)) > 4);
+}

@@ -87,10 +87,16 @@ enum CapValue {
 impl EngineOptions {
     /// The engine's settings.
     pub fn settings(&self) -> Settings {
+        self.settings_over(|_| {})
+    }
+
+    /// As [`EngineOptions::settings`], where some defaults are others.
+    pub fn settings_over(&self, defaults: impl FnOnce(&mut Settings)) -> Settings {
         let mut settings = Settings::new(match self.profile {
             ProfileName::Wero => Profile::Wero,
             ProfileName::Haka => Profile::Haka,
         });
+        defaults(&mut settings);
         if let Some(mode) = self.checksums {
             settings.checksums = mode.setting();
         }

@@ -19,6 +19,9 @@ use crate::worker::Wanted;
 use crate::worker::inline::{self, Figures, InlineError, Plan, Stances, Watcher};
 use crate::worker::replay;
 
+/// Bytes of one direction that wait for readers, and behind a hole: more
+/// would only stand in the kernel's queue.
+const MAX_HELD: u32 = 1 << 20;
 /// Time between two lines of statistics on a terminal.
 const STATISTICS: Duration = Duration::from_secs(10);
 /// A rule that was stopped so often at its time budget is taken out of
@@ -62,6 +65,11 @@ pub struct Arguments {
     /// Packets that may wait in each queue.
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(64..=1 << 20))]
     queue_length: u32,
+    /// Profile haka: follow connections that were open already for so long
+    /// after the start; later, segments of unknown ones are dropped. (Profile
+    /// wero always follows them.)
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_interval)]
+    grace: Duration,
     /// Let the rest of a flow skip the queue after so many bytes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     bypass_after: Option<u64>,
@@ -139,13 +147,17 @@ fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
         on_stop: arguments.on_stop.stance(),
         on_rule_error: arguments.on_rule_error.stance(),
     };
-    let mut settings = arguments.engine.settings();
-    settings.live = true;
+    let mut settings = arguments.engine.settings_over(|settings| {
+        settings.live = true;
+        settings.hold_bytes = MAX_HELD;
+        settings.reassembly_bytes = MAX_HELD;
+    });
     settings.pass_through = arguments.monitor;
     settings.pass_on_error = stances.on_rule_error == Stance::Open;
     settings.max_overruns = MAX_OVERRUNS;
     settings.bypass_bytes = arguments.bypass_after.unwrap_or(0);
     settings.bypass_tls = arguments.bypass_tls;
+    settings.grace = arguments.grace;
     Ok(Plan {
         rules: replay::Plan {
             settings,

@@ -91,6 +91,8 @@ pub struct Core {
     pub settings: Settings,
     /// Packet time; never goes back.
     pub now: Timestamp,
+    /// Time of the first packet.
+    pub started: Timestamp,
     pub hooks: HookSet,
     /// Policies that a rule file added entries to (by the kind of their
     /// event): these are decided in Lua, all others natively.
@@ -140,6 +142,7 @@ impl Core {
         flows.timeouts.tcp_established = settings.defaults.tcp_idle;
         Ok(Core {
             now: Timestamp(i64::MIN),
+            started: Timestamp(i64::MIN),
             hooks: HookSet::default(),
             extended: HookSet::default(),
             loaded: 0,
@@ -206,6 +209,11 @@ impl Core {
             .bytes_mut(extent)
             .get_mut(..len)
             .unwrap_or_default()
+    }
+
+    /// Whether connections may still turn up that were there before us.
+    pub fn is_new(&self) -> bool {
+        !self.settings.grace.is_zero() && self.now.since(self.started) < self.settings.grace
     }
 
     /// Neither sent nor dropped yet.

@@ -330,6 +330,7 @@ impl Engine {
         if now > self.core.now {
             if self.core.now.0 == i64::MIN {
                 self.core.timers.anchor(now);
+                self.core.started = now;
             }
             self.core.now = now;
         }

@@ -141,6 +141,9 @@ pub struct Settings {
     pub http_decoded_bytes: u32,
     /// Requests of one connection that wait for their answer.
     pub http_requests: u32,
+    /// For so long from the first packet on, connections whose beginning was
+    /// not seen are followed, whatever the profile does later.
+    pub grace: Duration,
     /// Bytes of both directions after which a flow passes unseen; 0 for never.
     pub bypass_bytes: u64,
     /// A TLS connection passes unseen once its handshake was judged.
@@ -191,6 +194,7 @@ impl Settings {
             http_decoded_bytes: 64 << 20,
             pass_on_error: false,
             max_overruns: 0,
+            grace: Duration::ZERO,
             bypass_bytes: 0,
             bypass_tls: false,
             kept_bytes: 1 << 20,

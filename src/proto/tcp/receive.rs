@@ -180,7 +180,7 @@ impl Tcp<'_> {
             self.core.current.packet = frame.packet;
             return Some(Step::Event(EventKind::TcpNoConnection, frame.packet));
         }
-        if self.core.settings.defaults.drop_unknown_connection {
+        if self.core.settings.defaults.drop_unknown_connection && !self.core.is_new() {
             let ends = [
                 (
                     Addr::from_record(&key.src, key.family),
@@ -203,7 +203,7 @@ impl Tcp<'_> {
     }
 
     fn no_connection_decided(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        if self.core.settings.defaults.drop_unknown_connection {
+        if self.core.settings.defaults.drop_unknown_connection && !self.core.is_new() {
             return self.forward(frame.packet);
         }
         match key(self.core, frame.packet) {
