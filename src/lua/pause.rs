@@ -64,9 +64,11 @@ impl Pause {
             return Err("stopped: used up the memory of the rules".to_owned());
         }
         if stopped {
-            let (at, callers) = told_stack(&stack, || None);
+            // Below what was typed lies the rule that asked for it.
+            let place = stack.get(..1).unwrap_or_default();
+            let (at, _) = told_stack(place, || None);
             return Err(format!(
-                "{at}stopped: used more than {budget:?} of CPU time{callers}"
+                "{at}stopped: used more than {budget:?} of CPU time"
             ));
         }
         result.map_err(|error| plain_message(&error).unwrap_or_else(|| "aborted".to_owned()))
