@@ -186,6 +186,7 @@ impl Tcp<'_> {
             packet.flags &= !flag::HELD;
             // Its bytes may have been written in place.
             packet.dirty |= if edited { dirty::TRANSPORT } else { 0 };
+            self.freshen(flow, direction, slot);
             let Some(segment) = Segment::read(self.core, slot) else {
                 continue;
             };

@@ -105,6 +105,8 @@ pub struct Half {
     /// Its latest timestamp in sequence (RFC 7323, 4.3), if it sends any and
     /// somebody reads the connection inline.
     pub stamp: Option<u32>,
+    /// What it echoed with that timestamp.
+    pub echo: u32,
     /// First offset that was not given to readers yet.
     pub next: u64,
     /// Offset behind the last byte, once the FIN was seen.

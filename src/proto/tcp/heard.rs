@@ -50,27 +50,29 @@ impl Tcp<'_> {
 
     /// Notes the timestamp of a segment that leaves no hole before it.
     pub(super) fn note_stamp(&mut self, frame: Frame) {
-        let Some(stamp) = self.stamp_of(frame.packet) else {
+        let Some((stamp, echo)) = self.stamp_of(frame.packet) else {
             return;
         };
         if let Some(half) = self.half(frame.flow, frame.direction) {
             let newer = |old: u32| stamp.wrapping_sub(old) as i32 >= 0;
             if half.stamp.is_none_or(newer) {
                 half.stamp = Some(stamp);
+                half.echo = echo;
             }
         }
     }
 
-    fn stamp_of(&self, slot: u32) -> Option<u32> {
+    fn stamp_of(&self, slot: u32) -> Option<(u32, u32)> {
         let packet = self.core.packet(slot);
         let at = packet.transport_at as usize + 20;
         let options = self.core.bytes(slot).get(at..packet.payload_at as usize)?;
         // As nearly all write them (RFC 7323, appendix A).
-        if let Some(&[1, 1, 8, 10, a, b, c, d]) = options.first_chunk::<8>() {
-            return Some(u32::from_be_bytes([a, b, c, d]));
+        if let Some(&[1, 1, 8, 10, a, b, c, d, e, f, g, h]) = options.first_chunk::<12>() {
+            let echo = u32::from_be_bytes([e, f, g, h]);
+            return Some((u32::from_be_bytes([a, b, c, d]), echo));
         }
         tcp_options(options).find_map(|(_, _, option)| match option {
-            TcpOption::Timestamps { value, .. } => Some(value),
+            TcpOption::Timestamps { value, echo } => Some((value, echo)),
             _ => None,
         })
     }

@@ -20,6 +20,7 @@ mod ending;
 pub mod fields;
 mod heard;
 mod kept;
+mod late;
 mod patience;
 mod rebuild;
 mod receive;

@@ -86,6 +86,7 @@ impl Tcp<'_> {
             return None;
         }
         self.core.packet_mut(held.packet).flags &= !flag::HELD;
+        self.freshen(flow, direction, held.packet);
         if !held.whole || changed.is_some() || self.is_renumbered(flow) {
             self.remake(flow, direction, held.packet);
         }

@@ -154,11 +154,16 @@ impl Tcp<'_> {
         let (has, takes): (Vec<Parked>, Vec<Parked>) = leaving
             .into_iter()
             .partition(|parked| !is_after(parked.end, view.ack));
+        if let Some(first) = parked.first_mut()
+            && is_after(view.ack, first.seq)
+        {
+            first.seq = view.ack;
+        }
         for parked in has {
             self.core
                 .drop_packet_with(parked.slot, DropReason::Retransmission);
         }
-        self.leave_parked(&takes);
+        self.leave_parked(flow, direction, &takes);
     }
 
     /// The direction is given up: what waits is refused, or leaves.
@@ -173,7 +178,7 @@ impl Tcp<'_> {
         };
         let parked = std::mem::take(parked);
         match reason {
-            None => self.leave_parked(&parked),
+            None => self.leave_parked(flow, direction, &parked),
             Some(reason) => {
                 for parked in parked {
                     self.core.drop_packet_with(parked.slot, reason);
@@ -188,9 +193,10 @@ impl Tcp<'_> {
         (!parked.is_empty()).then_some(parked)
     }
 
-    fn leave_parked(&mut self, parked: &[Parked]) {
+    fn leave_parked(&mut self, flow: u32, direction: Direction, parked: &[Parked]) {
         let slots: SmallVec<[u32; 8]> = parked.iter().map(|parked| parked.slot).collect();
         for &slot in &slots {
+            self.freshen_finished(flow, direction, slot);
             self.core.packet_mut(slot).flags |= flag::ROOM;
         }
         self.core.send_all(&slots, JUST_LEAVE);
