@@ -73,6 +73,7 @@ impl Store {
             popped: false,
             writable,
             modified: false,
+            apart: false,
         };
         Ok(self.close_piece(slot, boundary).0)
     }
@@ -105,6 +106,7 @@ impl Store {
             popped: false,
             writable,
             modified,
+            apart: false,
         };
         let (_, end) = self.close_piece(slot, boundary);
         let first = if content.len > 0 {
@@ -303,7 +305,7 @@ impl Store {
         let whole = run.ext == boundary.ext
             && run.base + data.at == boundary.base
             && u64::from(data.len) == boundary.len;
-        if !whole || boundary.popped {
+        if !whole || boundary.popped || boundary.apart {
             return None;
         }
         let popped = Popped {
