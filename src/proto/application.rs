@@ -108,6 +108,14 @@ pub trait Application: Any {
         let _ = (core, direction);
     }
 
+    /// Puts back all that it took out of a direction's stream, whoever holds
+    /// it: listeners can read it, but not change it any more. Gives how many
+    /// pieces there were; `None` where one cannot be put back.
+    fn give_back(&mut self, core: &mut Core, direction: Direction) -> Option<usize> {
+        let _ = (core, direction);
+        Some(0)
+    }
+
     /// The streams are gone: nothing is read any more.
     fn close(&mut self, core: &mut Core);
 }
@@ -198,6 +206,14 @@ impl Attached {
     pub fn free_front(&mut self, core: &mut Core, direction: Direction) {
         if let Some(application) = &mut self.application {
             application.free_front(core, direction);
+        }
+    }
+
+    /// As [`Application::give_back`].
+    pub fn give_back(&mut self, core: &mut Core, direction: Direction) -> Option<usize> {
+        match &mut self.application {
+            Some(application) => application.give_back(core, direction),
+            None => Some(0),
         }
     }
 

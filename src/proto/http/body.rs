@@ -75,6 +75,23 @@ pub(super) fn free_front(side: &mut Side, bufs: &mut Store) -> Result<(), Fault>
     write_chunk(body, bufs, restored.map_err(unreadable)?)
 }
 
+/// Puts back everything that is out, whoever holds it.
+pub(super) fn give_back(side: &mut Side, bufs: &mut Store) -> Option<usize> {
+    let mut count = 0;
+    for body in side.lingering.iter_mut().chain(side.body.as_mut()) {
+        while let Some(&taken) = body.places.front() {
+            let free = bufs.stream_pop_buffer(body.stream).ok()?;
+            let piece = match free {
+                Some(piece) => piece,
+                None => bufs.stream_pop_copy(body.stream).ok()??,
+            };
+            put_back(body, bufs, taken, piece).ok()?;
+            count += 1;
+        }
+    }
+    Some(count)
+}
+
 fn is_shown(seat: &mut Seat<'_>) -> bool {
     let direction = seat.direction();
     let hooks = &seat.core().hooks;
@@ -314,13 +331,23 @@ fn settle(body: &mut Body, bufs: &mut Store) -> Result<(), Fault> {
         let Some(piece) = bufs.stream_pop_buffer(body.stream).map_err(unreadable)? else {
             break;
         };
-        body.places.pop_front();
-        let restored = bufs.restore_piece(taken.place, piece);
-        bufs.free(piece);
-        bufs.free(taken.content);
-        write_chunk(body, bufs, restored.map_err(unreadable)?)?;
+        put_back(body, bufs, taken, piece)?;
     }
     Ok(())
+}
+
+/// Puts the oldest piece that is out back to its place.
+fn put_back(
+    body: &mut Body,
+    bufs: &mut Store,
+    taken: Selection,
+    piece: BufId,
+) -> Result<(), Fault> {
+    body.places.pop_front();
+    let restored = bufs.restore_piece(taken.place, piece);
+    bufs.free(piece);
+    bufs.free(taken.content);
+    write_chunk(body, bufs, restored.map_err(unreadable)?)
 }
 
 /// Writes the lines of a chunk around bytes that were put back, where sizes

@@ -79,6 +79,10 @@ impl Application for Reader {
         let _ = body::free_front(self.side(direction), &mut core.bufs);
     }
 
+    fn give_back(&mut self, core: &mut Core, direction: Direction) -> Option<usize> {
+        body::give_back(self.side(direction), &mut core.bufs)
+    }
+
     fn close(&mut self, core: &mut Core) {
         self.session.pass();
         for side in &mut self.sides {

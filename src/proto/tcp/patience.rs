@@ -16,7 +16,7 @@ use super::Tcp;
 use super::connection::Held;
 use super::renumber::acknowledgement;
 use super::segment::Segment;
-use crate::core::Frame;
+use crate::core::{Frame, Op};
 use crate::core::deadlines::Waiting;
 use crate::event::Level;
 use crate::event::profile::CapPolicy;
@@ -100,10 +100,7 @@ impl Tcp<'_> {
         let gone = |tcp: &mut Self| !reading && tcp.has_no_room(flow, direction);
         if gone(self) && !(self.send_front(flow, direction) && !gone(self)) {
             self.core.stats.hold_caps += 1;
-            return match self.reframes(flow) {
-                true => self.drop_reframed(flow, TOO_MUCH),
-                false => self.give_up(flow, direction, For::Room),
-            };
+            return self.give_up(flow, direction, For::Room);
         }
         self.copy_acknowledgement(frame);
         self.wait(flow, direction);
@@ -132,12 +129,15 @@ impl Tcp<'_> {
     /// Whether a connection has lines of ours around what passes, so that
     /// nothing may leave ahead of its judgement.
     pub(super) fn reframes(&mut self, flow: u32) -> bool {
+        Direction::BOTH
+            .into_iter()
+            .any(|direction| self.reframes_in(flow, direction))
+    }
+
+    fn reframes_in(&mut self, flow: u32, direction: Direction) -> bool {
         let connection = self.connection(flow);
         let attached = connection.and_then(|connection| connection.application.as_ref());
-        attached.is_some_and(|attached| {
-            let mut both = Direction::BOTH.into_iter();
-            both.any(|direction| attached.reframes(direction))
-        })
+        attached.is_some_and(|attached| attached.reframes(direction))
     }
 
     /// Drops a connection that has to wait and cannot.
@@ -288,8 +288,15 @@ impl Tcp<'_> {
             return self.wait(flow, direction);
         }
         self.core.stats.hold_timeouts += 1;
-        if self.reframes(flow) {
-            return self.wait_on(flow, direction, reader);
+        if hole && self.reframes_in(flow, direction) {
+            // Its sender repairs it, and nothing is lost by waiting.
+            if let Some(half) = self.half(flow, direction) {
+                half.heavy().hole_since = now;
+            }
+            if reader {
+                self.give_up(flow, direction, For::Readers);
+            }
+            return self.wait(flow, direction);
         }
         if let Some(half) = self.half(flow, direction) {
             let heavy = half.heavy();
@@ -303,24 +310,6 @@ impl Tcp<'_> {
         }
     }
 
-    /// Nothing may leave, whatever the time: a sender that pauses loses
-    /// nothing, and one that waits itself gets an end to it.
-    fn wait_on(&mut self, flow: u32, direction: Direction, reader: bool) {
-        if reader && self.has_no_room(flow, direction) {
-            self.core.stats.hold_caps += 1;
-            return self.drop_reframed(flow, TOO_MUCH);
-        }
-        let now = self.core.now;
-        if let Some(half) = self.half(flow, direction) {
-            let heavy = half.heavy();
-            heavy.hole_since = now;
-            for held in heavy.held.iter_mut() {
-                held.since = now;
-            }
-        }
-        self.wait(flow, direction);
-    }
-
     /// What waits in a direction leaves, or the connection is dropped.
     fn give_up(&mut self, flow: u32, direction: Direction, why: For) {
         let (name, limit) = match why {
@@ -332,20 +321,62 @@ impl Tcp<'_> {
         if self.core.settings.hold_policy == CapPolicy::Drop {
             return self.drop_held(flow);
         }
+        if self.reframes_in(flow, direction) {
+            return self.give_back(flow, direction, why);
+        }
+        self.tell_ahead(flow, why);
+        self.leave_ahead(flow, direction, why == For::Hole);
+    }
+
+    /// As [`Tcp::give_up`], where what leaves needs lines around it: whoever
+    /// writes these puts it back in its stream first, and it leaves from there.
+    fn give_back(&mut self, flow: u32, direction: Direction, why: For) {
+        let side = self.core.flows.live(flow).map(|record| record.side);
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+            return;
+        };
+        // What comes behind it has to be framed too.
+        connection.half(direction).heavy().reader_given_up = false;
+        let attached = connection.application.as_mut();
+        let count = attached.and_then(|attached| attached.give_back(self.core, direction));
+        match count {
+            None => self.drop_reframed(flow, TOO_MUCH),
+            Some(0) if self.has_no_room(flow, direction) => self.drop_reframed(flow, TOO_MUCH),
+            Some(0) => {
+                // One of the lines is not whole: it comes, or its sender stops.
+                let now = self.core.now;
+                if let Some(half) = self.half(flow, direction) {
+                    let heavy = half.heavy();
+                    for held in &mut heavy.held {
+                        held.since = now;
+                    }
+                }
+                self.wait(flow, direction);
+            }
+            Some(_) => {
+                self.tell_ahead(flow, why);
+                self.core
+                    .push(Frame::flow(Op::TcpRelease, flow, direction));
+            }
+        }
+    }
+
+    /// Logs, once for a connection, that rules come too late for some of it.
+    fn tell_ahead(&mut self, flow: u32, why: For) {
         let told = self
             .connection(flow)
             .is_none_or(|connection| std::mem::replace(&mut connection.told_ahead, true));
-        if !told {
-            let ends = self.core.flows.live(flow).map(super::receive::ends);
-            let what = match why {
-                For::Room | For::Readers => TOO_MUCH,
-                For::Hole => "missing bytes do not come",
-            };
-            self.core.log_line(Level::Info, "tcp", || {
-                let ends = ends.unwrap_or_default();
-                format!("{ends}: {what}: segments leave before they are judged")
-            });
+        if told {
+            return;
         }
-        self.leave_ahead(flow, direction, why == For::Hole);
+        let ends = self.core.flows.live(flow).map(super::receive::ends);
+        let what = match why {
+            For::Room | For::Readers => TOO_MUCH,
+            For::Hole => "missing bytes do not come",
+        };
+        self.core.log_line(Level::Info, "tcp", || {
+            let ends = ends.unwrap_or_default();
+            format!("{ends}: {what}: segments leave before they are judged")
+        });
     }
 }
