@@ -45,7 +45,7 @@ impl Store {
 
     /// Freezes the nodes `first..=last`, of which the last is the boundary.
     fn freeze_piece(&mut self, first: u32, last: u32) -> Frozen {
-        let (piece, ext, base, len, mut modified) = match &mut self.nodes.at_mut(last).kind {
+        let (piece, ext, base, len, mut modified, apart) = match &mut self.nodes.at_mut(last).kind {
             Kind::Boundary(boundary) => {
                 boundary.writable = false;
                 (
@@ -54,6 +54,7 @@ impl Store {
                     boundary.base,
                     boundary.len,
                     boundary.modified,
+                    boundary.apart,
                 )
             }
             _ => return Frozen::of_nothing(),
@@ -79,12 +80,20 @@ impl Store {
             follows
         });
         let whole = in_place && u64::from(at.wrapping_sub(base)) == len;
-        let windows = match (undecided, whole) {
+        if apart && (undecided || whole && !modified) {
+            // Its packet has the bytes as they were when it was cut off.
+            return Frozen {
+                piece,
+                modified: false,
+                bytes: None,
+            };
+        }
+        let windows = match (undecided, whole && !apart) {
             (true, _) => vec![(ext, base, len as u32)],
             (false, true) => Vec::new(),
             (false, false) => windows,
         };
-        let bytes = (undecided || !whole).then(|| {
+        let bytes = (undecided || !whole || apart).then(|| {
             let mut bytes = Vec::new();
             for (ext, at, len) in windows {
                 let (at, len) = (at as usize, len as usize);

@@ -112,6 +112,8 @@ pub(super) struct Boundary {
     pub popped: bool,
     pub writable: bool,
     pub modified: bool,
+    /// Another packet will carry it than the one whose window it is.
+    pub apart: bool,
 }
 
 impl Node {

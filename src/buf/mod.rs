@@ -17,6 +17,7 @@ mod access;
 mod edit;
 mod extent;
 mod freeze;
+mod front;
 pub mod fuzz;
 mod list;
 mod number;

@@ -73,6 +73,7 @@ impl Store {
             popped: false,
             writable,
             modified: false,
+            apart: false,
         };
         Ok(self.close_piece(slot, boundary).0)
     }
@@ -105,6 +106,7 @@ impl Store {
             popped: false,
             writable,
             modified,
+            apart: false,
         };
         let (_, end) = self.close_piece(slot, boundary);
         let first = if content.len > 0 {
@@ -265,6 +267,40 @@ impl Store {
         Ok(Some(piece))
     }
 
+    /// Takes a copy of the oldest piece out although marks hold it. The
+    /// original stays as long as they do, to be read but not changed. `None`
+    /// where bytes are selected out of it.
+    pub fn stream_pop_copy(&mut self, stream: BufId) -> Result<Option<BufId>, BufError> {
+        let slot = self.stream_slot(stream)?;
+        self.discard_leftovers(slot);
+        let mut first = self.buffers.at(slot).head;
+        let mut node = first;
+        while node != NIL {
+            let next = self.node(node).next;
+            match &self.node(node).kind {
+                Kind::Boundary(boundary) if boundary.popped => first = next,
+                Kind::Boundary(_) => break,
+                Kind::Hole(_) | Kind::Seam { .. } => return Ok(None),
+                Kind::Data(_) | Kind::Mark { .. } => {}
+            }
+            node = next;
+        }
+        if node == NIL {
+            return Ok(None);
+        }
+        let departure = Departure {
+            first,
+            boundary: Some(node),
+            stay: Some(first),
+        };
+        let piece = self.new_empty()?;
+        if let Err(error) = self.depart(slot, departure, piece.0.index) {
+            self.free(piece);
+            return Err(error);
+        }
+        Ok(Some(piece))
+    }
+
     /// Copies what the last [`Store::stream_pop`] took out behind `out`.
     /// Nothing is added for a `whole` piece.
     pub fn popped_copy(&self, out: &mut Vec<u8>) {
@@ -303,7 +339,7 @@ impl Store {
         let whole = run.ext == boundary.ext
             && run.base + data.at == boundary.base
             && u64::from(data.len) == boundary.len;
-        if !whole || boundary.popped {
+        if !whole || boundary.popped || boundary.apart {
             return None;
         }
         let popped = Popped {

@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// The hole's node, and whether `from` is not what was taken out of it.
-    fn check_restore(&mut self, place: Pos, from: BufId) -> Result<(u32, bool), BufError> {
+    pub(super) fn check_restore(&mut self, place: Pos, from: BufId) -> Result<(u32, bool), BufError> {
         let source = self.slot(from)?;
         let Pos::Control(key) = place else {
             return Err(BufError::NotReference);
@@ -225,7 +225,7 @@ impl Store {
     }
 
     /// Flags the piece around a node as modified, or else its buffer.
-    fn flag_change(&mut self, node: u32) {
+    pub(super) fn flag_change(&mut self, node: u32) {
         let buf = self.node(node).buf;
         let mut at = node;
         while at != NIL {

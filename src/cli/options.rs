@@ -26,8 +26,8 @@ pub struct EngineOptions {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_memory)]
     memory: usize,
     /// A cap of the engine: max_packets, max_flows, reassembly_bytes,
-    /// reassembly_segments, hold_bytes, hold_segments, hold_time, hole_time
-    /// (both in milliseconds, on live traffic), kept_bytes, http_line_bytes,
+    /// reassembly_segments, hold_bytes, hold_segments, hold_time, hole_time,
+    /// front_time (all three in milliseconds, on live traffic), kept_bytes, http_line_bytes,
     /// http_head_bytes, http_headers, http_requests, http_decoded_bytes or
     /// max_dns_queries, as a number;
     /// hold_policy, as release or drop; probe, as on or off.
@@ -135,6 +135,7 @@ fn cap_of<'a>(settings: &'a mut Settings, name: &str) -> Option<&'a mut u32> {
         "hold_segments" => &mut settings.hold_segments,
         "hold_time" => &mut settings.hold_time,
         "hole_time" => &mut settings.hole_time,
+        "front_time" => &mut settings.front_time,
         "kept_bytes" => &mut settings.kept_bytes,
         "http_line_bytes" => &mut settings.http_line_bytes,
         "http_head_bytes" => &mut settings.http_head_bytes,

@@ -101,6 +101,7 @@ impl Summary<'_> {
             "hold caps" hold_caps,
             "hold timeouts" hold_timeouts,
             "sent ahead" sent_ahead,
+            "fronts sent" sent_fronts,
             "unseen holes" unseen_holes,
             "ACKs on behalf" behalf_acks,
             "ACKs copied" ack_copies,

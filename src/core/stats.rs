@@ -36,6 +36,8 @@ pub struct Stats {
     pub hold_caps: u64,
     /// Packets that left before their bytes were judged, or put in order.
     pub sent_ahead: u64,
+    /// Packets whose judged front left while readers held their end.
+    pub sent_fronts: u64,
     /// Times that `hold_time` or `hole_time` was over.
     pub hold_timeouts: u64,
     /// Holes whose bytes their receivers had without our seeing them.

@@ -132,6 +132,9 @@ pub struct Settings {
     /// Inline: how long segments behind a hole wait for it to be filled where
     /// rules may edit what fills it, in milliseconds.
     pub hole_time: u32,
+    /// Inline: how long the judged front of a segment waits for its end that
+    /// readers hold, while nothing else arrives, in milliseconds.
+    pub front_time: u32,
     /// Bytes of one line and of one head of HTTP.
     pub http_line_bytes: u32,
     pub http_head_bytes: u32,
@@ -167,6 +170,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether segments that are held have to keep a sender going.
+    pub fn is_paced(&self) -> bool {
+        self.live && self.defaults.hold_limits
+    }
+
     pub fn new(profile: Profile) -> Settings {
         Settings {
             profile,
@@ -187,6 +195,7 @@ impl Settings {
             hold_segments: 10,
             hold_time: 150,
             hole_time: 10_000,
+            front_time: 5,
             http_line_bytes: 16 << 10,
             http_head_bytes: 64 << 10,
             http_headers: 200,

@@ -94,6 +94,28 @@ pub trait Application: Any {
         true
     }
 
+    /// Whether it writes lines of its own around what passes in a direction:
+    /// bytes that left before they were judged would stand where its receiver
+    /// expects such a line.
+    fn reframes(&self, direction: Direction) -> bool {
+        let _ = direction;
+        false
+    }
+
+    /// Puts back, of what it took out of a direction's stream, the front that
+    /// no listener holds.
+    fn free_front(&mut self, core: &mut Core, direction: Direction) {
+        let _ = (core, direction);
+    }
+
+    /// Puts back all that it took out of a direction's stream, whoever holds
+    /// it: listeners can read it, but not change it any more. Gives how many
+    /// pieces there were; `None` where one cannot be put back.
+    fn give_back(&mut self, core: &mut Core, direction: Direction) -> Option<usize> {
+        let _ = (core, direction);
+        Some(0)
+    }
+
     /// The streams are gone: nothing is read any more.
     fn close(&mut self, core: &mut Core);
 }
@@ -171,6 +193,28 @@ impl Attached {
         self.application
             .as_ref()
             .is_some_and(|application| application.edits())
+    }
+
+    /// As [`Application::reframes`].
+    pub fn reframes(&self, direction: Direction) -> bool {
+        self.application
+            .as_ref()
+            .is_some_and(|application| application.reframes(direction))
+    }
+
+    /// As [`Application::free_front`].
+    pub fn free_front(&mut self, core: &mut Core, direction: Direction) {
+        if let Some(application) = &mut self.application {
+            application.free_front(core, direction);
+        }
+    }
+
+    /// As [`Application::give_back`].
+    pub fn give_back(&mut self, core: &mut Core, direction: Direction) -> Option<usize> {
+        match &mut self.application {
+            Some(application) => application.give_back(core, direction),
+            None => Some(0),
+        }
     }
 
     /// The reader, if it is of that type.

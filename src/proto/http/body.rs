@@ -56,6 +56,42 @@ fn data_kind(direction: Direction) -> EventKind {
     }
 }
 
+/// Puts back the front of the oldest piece that is out, if a listener holds
+/// only its end.
+pub(super) fn free_front(side: &mut Side, bufs: &mut Store) -> Result<(), Fault> {
+    let oldest = side.lingering.first_mut().or(side.body.as_mut());
+    let Some(body) = oldest else { return Ok(()) };
+    let Some(&taken) = body.places.front() else {
+        return Ok(());
+    };
+    if bufs.is_spread(taken.place) || bufs.stream_split(body.stream).is_none() {
+        return Ok(());
+    }
+    let Some(front) = bufs.stream_pop_buffer(body.stream).map_err(unreadable)? else {
+        return Ok(());
+    };
+    let restored = bufs.restore_front(taken.place, front);
+    bufs.free(front);
+    write_chunk(body, bufs, restored.map_err(unreadable)?)
+}
+
+/// Puts back everything that is out, whoever holds it.
+pub(super) fn give_back(side: &mut Side, bufs: &mut Store) -> Option<usize> {
+    let mut count = 0;
+    for body in side.lingering.iter_mut().chain(side.body.as_mut()) {
+        while let Some(&taken) = body.places.front() {
+            let free = bufs.stream_pop_buffer(body.stream).ok()?;
+            let piece = match free {
+                Some(piece) => piece,
+                None => bufs.stream_pop_copy(body.stream).ok()??,
+            };
+            put_back(body, bufs, taken, piece).ok()?;
+            count += 1;
+        }
+    }
+    Some(count)
+}
+
 fn is_shown(seat: &mut Seat<'_>) -> bool {
     let direction = seat.direction();
     let hooks = &seat.core().hooks;
@@ -78,7 +114,13 @@ impl Reader {
         }
         let at = seat.place(0).map_err(unreadable)?;
         let stream = self.body(seat, resized)?;
+        let by_segment = seat.core().settings.is_paced();
         let bufs = &mut seat.core().bufs;
+        // What is judged of it can leave segment by segment.
+        let bytes = match by_segment {
+            true => bytes.min(bufs.rest_of_piece(at).map_err(unreadable)?),
+            false => bytes,
+        };
         let taken = bufs.select(Span::Counted(at, bytes)).map_err(unreadable)?;
         bufs.stream_push_buffer(stream, taken.content)
             .map_err(unreadable)?;
@@ -246,6 +288,14 @@ impl Reader {
         self.show(seat, stream, pieces, 0, true).map(Some)
     }
 
+    /// Whether bytes of a direction are out, to come back as chunks.
+    pub(super) fn has_chunks(&self, direction: Direction) -> bool {
+        let side = &self.sides[direction.index()];
+        let bodies = side.lingering.iter().chain(side.body.as_ref());
+        let mut out = bodies.filter(|body| !body.places.is_empty());
+        out.any(|body| body.chunked)
+    }
+
     /// The body under way is over.
     pub(super) fn lay_body_aside(&mut self, seat: &mut Seat<'_>) {
         if let Some(body) = self.side(seat.direction()).body.take() {
@@ -281,20 +331,36 @@ fn settle(body: &mut Body, bufs: &mut Store) -> Result<(), Fault> {
         let Some(piece) = bufs.stream_pop_buffer(body.stream).map_err(unreadable)? else {
             break;
         };
-        body.places.pop_front();
-        let restored = bufs.restore_piece(taken.place, piece);
-        bufs.free(piece);
-        bufs.free(taken.content);
-        let span = restored.map_err(unreadable)?;
-        let (Some(span @ Span::Between(start, end)), true) = (span, body.chunked) else {
-            continue;
-        };
-        let len = bufs.span_len(span).map_err(unreadable)?;
-        let head = format!("{len:x}\r\n");
-        bufs.set_string(Span::Counted(end, 0), b"\r\n")
-            .map_err(unreadable)?;
-        bufs.set_string(Span::Counted(start, 0), head.as_bytes())
-            .map_err(unreadable)?;
+        put_back(body, bufs, taken, piece)?;
     }
+    Ok(())
+}
+
+/// Puts the oldest piece that is out back to its place.
+fn put_back(
+    body: &mut Body,
+    bufs: &mut Store,
+    taken: Selection,
+    piece: BufId,
+) -> Result<(), Fault> {
+    body.places.pop_front();
+    let restored = bufs.restore_piece(taken.place, piece);
+    bufs.free(piece);
+    bufs.free(taken.content);
+    write_chunk(body, bufs, restored.map_err(unreadable)?)
+}
+
+/// Writes the lines of a chunk around bytes that were put back, where sizes
+/// may change.
+fn write_chunk(body: &Body, bufs: &mut Store, span: Option<Span>) -> Result<(), Fault> {
+    let (Some(span @ Span::Between(start, end)), true) = (span, body.chunked) else {
+        return Ok(());
+    };
+    let len = bufs.span_len(span).map_err(unreadable)?;
+    let head = format!("{len:x}\r\n");
+    bufs.set_string(Span::Counted(end, 0), b"\r\n")
+        .map_err(unreadable)?;
+    bufs.set_string(Span::Counted(start, 0), head.as_bytes())
+        .map_err(unreadable)?;
     Ok(())
 }

@@ -70,6 +70,19 @@ impl Application for Reader {
         }
     }
 
+    fn reframes(&self, direction: Direction) -> bool {
+        self.is_resized(direction) || self.has_chunks(direction)
+    }
+
+    fn free_front(&mut self, core: &mut Core, direction: Direction) {
+        // Fails only where the buffers are full: it waits for all of it then.
+        let _ = body::free_front(self.side(direction), &mut core.bufs);
+    }
+
+    fn give_back(&mut self, core: &mut Core, direction: Direction) -> Option<usize> {
+        body::give_back(self.side(direction), &mut core.bufs)
+    }
+
     fn close(&mut self, core: &mut Core) {
         self.session.pass();
         for side in &mut self.sides {

@@ -58,6 +58,8 @@ pub struct Connection {
     pub scripted: bool,
     /// The native dissector that reads the streams.
     pub application: Option<Box<Attached>>,
+    /// It is reading: `application` is empty meanwhile.
+    pub is_reading: bool,
     /// Segments carry a signature (RFC 2385, RFC 5925): changed ones would
     /// be refused, so rules can read but not edit.
     pub signed: bool,
@@ -173,8 +175,9 @@ pub struct Heavy {
     pub early_fin: Option<EarlyFin>,
     /// Up to here bytes have left, in order or not: nobody may edit before.
     pub ahead_to: u64,
-    /// When its next deadline is, while it has one.
+    /// Its next deadline, while it has one.
     pub deadline: Option<TimerId>,
+    pub deadline_at: Timestamp,
     /// When the hole was seen before which segments are queued.
     pub hole_since: Timestamp,
     /// The hole was waited for long enough: what comes behind it leaves.
@@ -183,6 +186,8 @@ pub struct Heavy {
     pub hole_unseen: bool,
     /// The first reader was waited for long enough: what comes leaves.
     pub reader_given_up: bool,
+    /// Nothing of the oldest piece can leave before more arrives.
+    pub front_tried: bool,
     /// Duplicate acknowledgements that wait for the receiver's own.
     pub owed_acks: u8,
 }

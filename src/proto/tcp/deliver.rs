@@ -508,7 +508,11 @@ impl Tcp<'_> {
     /// The reassembly queue is full: the segment is left to be sent again,
     /// or the connection goes on unjudged.
     fn at_cap(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        match self.core.settings.hold_policy {
+        let policy = match self.reframes(frame.flow) {
+            true => CapPolicy::Drop,
+            false => self.core.settings.hold_policy,
+        };
+        match policy {
             CapPolicy::Drop => {
                 self.core.stack.pop();
                 self.core

@@ -18,6 +18,7 @@ mod connection;
 mod deliver;
 mod ending;
 pub mod fields;
+mod front;
 mod heard;
 mod kept;
 mod late;
@@ -95,13 +96,19 @@ pub fn attach(tcp: &mut Tcp<'_>, flow: u32, reader: Box<dyn Application>) {
 
 /// Takes what reads a connection out of it, for one step.
 pub fn take_application(tcp: &mut Tcp<'_>, flow: u32) -> Option<Box<Attached>> {
-    tcp.connection(flow)?.application.take()
+    let connection = tcp.connection(flow)?;
+    let taken = connection.application.take();
+    connection.is_reading = taken.is_some();
+    taken
 }
 
 /// Puts back what [`take_application`] took.
 pub fn put_application(tcp: &mut Tcp<'_>, flow: u32, mut attached: Box<Attached>) {
     match tcp.connection(flow) {
-        Some(connection) => connection.application = Some(attached),
+        Some(connection) => {
+            connection.application = Some(attached);
+            connection.is_reading = false;
+        }
         None => attached.close(tcp.core),
     }
 }

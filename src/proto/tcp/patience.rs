@@ -13,9 +13,10 @@
 use std::time::Duration;
 
 use super::Tcp;
+use super::connection::Held;
 use super::renumber::acknowledgement;
 use super::segment::Segment;
-use crate::core::Frame;
+use crate::core::{Frame, Op};
 use crate::core::deadlines::Waiting;
 use crate::event::Level;
 use crate::event::profile::CapPolicy;
@@ -35,6 +36,8 @@ pub fn overdue(mut tcp: Tcp<'_>, (flow, generation, direction): Waiting) {
     }
 }
 
+const TOO_MUCH: &str = "rules wait for more than its sender can send";
+
 /// What a direction waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
@@ -49,8 +52,7 @@ enum For {
 impl Tcp<'_> {
     /// Whether segments that are held have to keep a sender going.
     pub(super) fn is_paced(&self) -> bool {
-        let settings = &self.core.settings;
-        settings.live && settings.defaults.hold_limits
+        self.core.settings.is_paced()
     }
 
     /// A segment was queued behind a hole.
@@ -79,29 +81,73 @@ impl Tcp<'_> {
     /// A reader holds the oldest piece of a direction.
     pub(super) fn still_held(&mut self, frame: Frame) {
         let (flow, direction) = (frame.flow, frame.direction);
-        let full = self.core.settings.hold_segments;
-        let Some(connection) = self.connection(flow) else {
-            return;
-        };
-        let mss = connection.mss();
-        let Some(heavy) = connection.half(direction).heavy.as_mut() else {
+        let Some(heavy) = self
+            .half(flow, direction)
+            .and_then(|half| half.heavy.as_mut())
+        else {
             return;
         };
         heavy.reader_given_up &= heavy.left() > 0;
-        let waiting = heavy.held.iter().skip(heavy.left());
-        let pieces = waiting.filter(|held| held.waits()).take(2).count();
-        if pieces == 0 {
+        heavy.front_tried = false;
+        let mut waiting = heavy.held.iter().skip(heavy.left());
+        if !waiting.any(Held::waits) {
             return;
         }
-        // One alone may be a whole window that an offloading card put
-        // together, of which readers hold but the end.
-        let full = pieces > 1 && heavy.waiting_bytes >= full.saturating_mul(mss);
-        if full || heavy.reader_given_up || self.window_is_used_up(flow, direction, mss) {
+        // Whoever is reading may let go of it yet.
+        let reading = self
+            .connection(flow)
+            .is_some_and(|connection| connection.is_reading);
+        let gone = |tcp: &mut Self| !reading && tcp.has_no_room(flow, direction);
+        if gone(self) && !(self.send_front(flow, direction) && !gone(self)) {
             self.core.stats.hold_caps += 1;
             return self.give_up(flow, direction, For::Room);
         }
         self.copy_acknowledgement(frame);
         self.wait(flow, direction);
+    }
+
+    /// Whether a reader holds more of a direction than its sender can send
+    /// without hearing of it.
+    fn has_no_room(&mut self, flow: u32, direction: Direction) -> bool {
+        let most = self.core.settings.hold_segments;
+        let Some(connection) = self.connection(flow) else {
+            return false;
+        };
+        let mss = connection.mss();
+        let Some(heavy) = connection.half(direction).heavy.as_mut() else {
+            return false;
+        };
+        // One alone may be a whole window that an offloading card put
+        // together, of which readers hold but the end.
+        let waiting = heavy.held.iter().skip(heavy.left());
+        let pieces = waiting.filter(|held| held.waits()).take(2).count();
+        let full = pieces > 1 && heavy.waiting_bytes >= most.saturating_mul(mss);
+        let given_up = heavy.reader_given_up;
+        full || given_up || self.window_is_used_up(flow, direction, mss)
+    }
+
+    /// Whether a connection has lines of ours around what passes, so that
+    /// nothing may leave ahead of its judgement.
+    pub(super) fn reframes(&mut self, flow: u32) -> bool {
+        Direction::BOTH
+            .into_iter()
+            .any(|direction| self.reframes_in(flow, direction))
+    }
+
+    fn reframes_in(&mut self, flow: u32, direction: Direction) -> bool {
+        let connection = self.connection(flow);
+        let attached = connection.and_then(|connection| connection.application.as_ref());
+        attached.is_some_and(|attached| attached.reframes(direction))
+    }
+
+    /// Drops a connection that has to wait and cannot.
+    pub(super) fn drop_reframed(&mut self, flow: u32, why: &str) {
+        let ends = self.core.flows.live(flow).map(super::receive::ends);
+        self.core.log_line(Level::Warn, "tcp", || {
+            let ends = ends.unwrap_or_default();
+            format!("{ends}: {why}, and its bodies are framed anew: the connection is dropped")
+        });
+        self.drop_held(flow);
     }
 
     /// Whether the sender of a direction has no room for another segment in
@@ -127,14 +173,14 @@ impl Tcp<'_> {
     /// Sees to it that a direction is looked at when something in it has
     /// waited for long enough.
     fn wait(&mut self, flow: u32, direction: Direction) {
+        let Some(due) = self.next_due(flow, direction).into_iter().flatten().min() else {
+            return;
+        };
         let set = self
             .half(flow, direction)
             .and_then(|half| half.heavy.as_ref())
-            .is_none_or(|heavy| heavy.deadline.is_some());
-        if set {
-            return;
-        }
-        if let Some(due) = self.next_due(flow, direction).into_iter().flatten().min() {
+            .is_none_or(|heavy| heavy.deadline.is_some() && heavy.deadline_at <= due);
+        if !set {
             self.set_deadline(flow, direction, due);
         }
     }
@@ -151,22 +197,26 @@ impl Tcp<'_> {
                 self.core.deadlines.clear(deadline);
             }
             heavy.deadline = self.core.deadlines.set(due, waiting);
+            heavy.deadline_at = due;
         }
     }
 
-    /// When readers, and when a hole, will have been waited for long enough.
-    fn next_due(&mut self, flow: u32, direction: Direction) -> [Option<Timestamp>; 2] {
+    /// When readers, and when a hole, will have been waited for long enough,
+    /// and when the front of what readers hold.
+    fn next_due(&mut self, flow: u32, direction: Direction) -> [Option<Timestamp>; 3] {
         let settings = &self.core.settings;
         let span = |ms: u32| Duration::from_millis(u64::from(ms));
         let (hold, hole) = (span(settings.hold_time), span(settings.hole_time));
+        let front = span(settings.front_time);
         let side = self.core.flows.live(flow).map(|record| record.side);
         let connection = side.and_then(|side| self.connections.get(side));
         let half = connection.map(|connection| &connection.halves[direction.index()]);
         let Some(heavy) = half.and_then(|half| half.heavy.as_ref()) else {
-            return [None, None];
+            return [None; 3];
         };
         let mut held = heavy.held.iter().skip(heavy.left());
         let held = held.find(|held| held.waits()).map(|held| held.since);
+        let newest = heavy.held.back().filter(|_| !heavy.front_tried);
         let queued = heavy.assembler.pieces().map(|piece| piece.token);
         let waits = queued
             .chain(heavy.early_fin.map(|fin| fin.packet))
@@ -174,6 +224,7 @@ impl Tcp<'_> {
         [
             held.map(|since| since + hold),
             waits.then_some(heavy.hole_since + hole),
+            held.and(newest).map(|held| held.since + front),
         ]
     }
 
@@ -226,22 +277,36 @@ impl Tcp<'_> {
             };
         }
         let due = self.next_due(flow, direction);
-        let over = due.map(|due| due.is_some_and(|due| due <= now));
-        match over {
-            [false, false] => self.wait(flow, direction),
-            [_, hole] => {
-                self.core.stats.hold_timeouts += 1;
-                if let Some(half) = self.half(flow, direction) {
-                    let heavy = half.heavy();
-                    heavy.hole_given_up |= hole;
-                    heavy.reader_given_up |= over[0];
-                }
-                let why = if hole { For::Hole } else { For::Readers };
-                self.give_up(flow, direction, why);
-                if !hole {
-                    self.wait(flow, direction);
-                }
+        let [mut reader, hole, front] = due.map(|due| due.is_some_and(|due| due <= now));
+        if reader || front {
+            reader &= !self.send_front(flow, direction);
+            if let Some(half) = self.half(flow, direction) {
+                half.heavy().front_tried = true;
             }
+        }
+        if !reader && !hole {
+            return self.wait(flow, direction);
+        }
+        self.core.stats.hold_timeouts += 1;
+        if hole && self.reframes_in(flow, direction) {
+            // Its sender repairs it, and nothing is lost by waiting.
+            if let Some(half) = self.half(flow, direction) {
+                half.heavy().hole_since = now;
+            }
+            if reader {
+                self.give_up(flow, direction, For::Readers);
+            }
+            return self.wait(flow, direction);
+        }
+        if let Some(half) = self.half(flow, direction) {
+            let heavy = half.heavy();
+            heavy.hole_given_up |= hole;
+            heavy.reader_given_up |= reader;
+        }
+        let why = if hole { For::Hole } else { For::Readers };
+        self.give_up(flow, direction, why);
+        if !hole {
+            self.wait(flow, direction);
         }
     }
 
@@ -256,20 +321,62 @@ impl Tcp<'_> {
         if self.core.settings.hold_policy == CapPolicy::Drop {
             return self.drop_held(flow);
         }
+        if self.reframes_in(flow, direction) {
+            return self.give_back(flow, direction, why);
+        }
+        self.tell_ahead(flow, why);
+        self.leave_ahead(flow, direction, why == For::Hole);
+    }
+
+    /// As [`Tcp::give_up`], where what leaves needs lines around it: whoever
+    /// writes these puts it back in its stream first, and it leaves from there.
+    fn give_back(&mut self, flow: u32, direction: Direction, why: For) {
+        let side = self.core.flows.live(flow).map(|record| record.side);
+        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+            return;
+        };
+        // What comes behind it has to be framed too.
+        connection.half(direction).heavy().reader_given_up = false;
+        let attached = connection.application.as_mut();
+        let count = attached.and_then(|attached| attached.give_back(self.core, direction));
+        match count {
+            None => self.drop_reframed(flow, TOO_MUCH),
+            Some(0) if self.has_no_room(flow, direction) => self.drop_reframed(flow, TOO_MUCH),
+            Some(0) => {
+                // One of the lines is not whole: it comes, or its sender stops.
+                let now = self.core.now;
+                if let Some(half) = self.half(flow, direction) {
+                    let heavy = half.heavy();
+                    for held in &mut heavy.held {
+                        held.since = now;
+                    }
+                }
+                self.wait(flow, direction);
+            }
+            Some(_) => {
+                self.tell_ahead(flow, why);
+                self.core
+                    .push(Frame::flow(Op::TcpRelease, flow, direction));
+            }
+        }
+    }
+
+    /// Logs, once for a connection, that rules come too late for some of it.
+    fn tell_ahead(&mut self, flow: u32, why: For) {
         let told = self
             .connection(flow)
             .is_none_or(|connection| std::mem::replace(&mut connection.told_ahead, true));
-        if !told {
-            let ends = self.core.flows.live(flow).map(super::receive::ends);
-            let what = match why {
-                For::Room | For::Readers => "rules wait for more than its sender can send",
-                For::Hole => "missing bytes do not come",
-            };
-            self.core.log_line(Level::Info, "tcp", || {
-                let ends = ends.unwrap_or_default();
-                format!("{ends}: {what}: segments leave before they are judged")
-            });
+        if told {
+            return;
         }
-        self.leave_ahead(flow, direction, why == For::Hole);
+        let ends = self.core.flows.live(flow).map(super::receive::ends);
+        let what = match why {
+            For::Room | For::Readers => TOO_MUCH,
+            For::Hole => "missing bytes do not come",
+        };
+        self.core.log_line(Level::Info, "tcp", || {
+            let ends = ends.unwrap_or_default();
+            format!("{ends}: {what}: segments leave before they are judged")
+        });
     }
 }

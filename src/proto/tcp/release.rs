@@ -4,6 +4,7 @@
 use super::Tcp;
 use super::connection::Held;
 use super::segment::Segment;
+use crate::buf::Popped;
 use crate::core::{Frame, Op, Step};
 use crate::flow::Direction;
 use crate::packet::record::{dirty, flag};
@@ -39,23 +40,36 @@ impl Tcp<'_> {
             let Some(popped) = self.core.bufs.stream_pop(stream) else {
                 return false;
             };
-            // What has left cannot become anything else.
-            if popped.modified && held.waits() {
-                let mut bytes = Vec::with_capacity(popped.len);
-                if !popped.whole {
-                    self.core.bufs.popped_copy(&mut bytes);
-                }
-                changed = Some(bytes).filter(|_| !popped.whole);
-                if let Some(half) = self.half(flow, direction) {
-                    half.heavy().edited = true;
-                }
-                self.core.packet_mut(held.packet).dirty |= dirty::TRANSPORT;
-            }
+            changed = self.what_became(flow, direction, held, &popped);
         }
         if let Some(slot) = self.judged(flow, direction, held, changed.as_deref()) {
             self.core.push(Frame::packet(Op::Send, slot));
         }
         true
+    }
+
+    /// What rules made of a piece that has left its stream, unless its bytes
+    /// stand in its packet.
+    pub(super) fn what_became(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        held: Held,
+        popped: &Popped,
+    ) -> Option<Vec<u8>> {
+        // What has left cannot become anything else.
+        if !popped.modified || !held.waits() {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(popped.len);
+        if !popped.whole {
+            self.core.bufs.popped_copy(&mut bytes);
+        }
+        if let Some(half) = self.half(flow, direction) {
+            half.heavy().edited = true;
+        }
+        self.core.packet_mut(held.packet).dirty |= dirty::TRANSPORT;
+        Some(bytes).filter(|_| !popped.whole)
     }
 
     /// A piece was judged: what it became is kept. Returns its packet, to be
@@ -152,6 +166,9 @@ impl Tcp<'_> {
 
     /// As [`Tcp::let_go`], for a reason that the log is told.
     pub(super) fn go_unjudged(&mut self, flow: u32, why: &str) {
+        if self.reframes(flow) {
+            return self.drop_reframed(flow, why);
+        }
         self.core
             .log_line(crate::event::Level::Warn, "tcp", || why.into());
         if let Some(record) = self.core.flows.live_mut(flow) {
