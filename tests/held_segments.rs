@@ -179,8 +179,15 @@ fn an_editor_is_waited_for_and_the_sender_hears_of_the_hole() {
             ..expected
         };
         assert_eq!(asked, [expected]);
-        let filled = talk.send(Client, stamped(4, b"two ", 104, 700));
+        let fills = Sent {
+            window: 7000,
+            ..stamped(4, b"two ", 104, 701)
+        };
+        let filled = talk.send(Client, fills);
         assert_eq!(texts(&filled), [(5, ">two "), (10, "three ")]);
+        // What leaves late would be refused with its old timestamp.
+        let said = (filled[1].stamp, filled[1].window);
+        assert_eq!(said, (Some((104, 701)), 7000));
         let (_, stats, said) = talk.close();
         assert_eq!((stats.behalf_acks, stats.sent_ahead), (2, 0));
         assert_eq!(said.errors(), Vec::<&str>::new());

@@ -19,6 +19,9 @@ use crate::packet::decode::TcpHeader;
 use crate::packet::record::flag;
 use crate::proto::ip;
 
+/// The most packets of a direction that wait.
+const MOST: usize = 1024;
+
 /// A packet that waits for room.
 #[derive(Clone, Copy, Debug)]
 pub struct Parked {
@@ -131,11 +134,16 @@ impl Tcp<'_> {
                 return false;
             }
         }
+        if parked.len() >= MOST {
+            self.core.stats.window_caps += 1;
+            return false;
+        }
         parked.push(Parked {
             slot,
             seq: bound.seq,
             end: bound.end,
         });
+        self.core.packet_mut(slot).flags |= flag::HELD;
         self.core.stats.window_waits += 1;
         true
     }
@@ -163,7 +171,10 @@ impl Tcp<'_> {
             self.core
                 .drop_packet_with(parked.slot, DropReason::Retransmission);
         }
+        // The acknowledgement itself is still on its way: it goes first.
+        let top = self.core.stack.pop();
         self.leave_parked(flow, direction, &takes);
+        self.core.stack.extend(top);
     }
 
     /// The direction is given up: what waits is refused, or leaves.
@@ -197,7 +208,8 @@ impl Tcp<'_> {
         let slots: SmallVec<[u32; 8]> = parked.iter().map(|parked| parked.slot).collect();
         for &slot in &slots {
             self.freshen_finished(flow, direction, slot);
-            self.core.packet_mut(slot).flags |= flag::ROOM;
+            let packet = self.core.packet_mut(slot);
+            packet.flags = packet.flags & !flag::HELD | flag::ROOM;
         }
         self.core.send_all(&slots, JUST_LEAVE);
     }
