@@ -37,10 +37,10 @@ needs:
 	  echo "installing$$missing"; \
 	  sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	  export DEBIAN_FRONTEND=noninteractive; \
+	  trap '[ -z "$$own" ] || $$sudo rm -f $(POLICY)' EXIT; trap 'exit 130' INT TERM; \
 	  [ -e $(POLICY) ] || { own=yes; printf '#!/bin/sh\nexit 101\n' | $$sudo tee $(POLICY) && $$sudo chmod +x $(POLICY); } >/dev/null 2>&1; \
 	  { $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $$missing; } \
 	    >/dev/null 2>&1 || echo "could not install$$missing: what needs them fails or is skipped"; \
-	  [ -z "$$own" ] || $$sudo rm -f $(POLICY); \
 	}
 
 demo:

@@ -168,6 +168,27 @@ fn a_megabyte_each_way_arrives_edited() {
     }
 }
 
+/// Where tokens become much more, what rules make ends beyond the window that
+/// the sender was told: it is cut there, and the rest comes when there is room.
+#[test]
+fn what_outgrows_the_window_waits_for_room() {
+    for (family, weather) in [
+        (4, Weather::fair(3)),
+        (6, Weather::fair(4)),
+        (4, Weather::bad(5)),
+    ] {
+        let texts = [body(100_000, 700, 11), body(100_000, 700, 12)];
+        let mut network = Network::new(family, &replacing(3000), live(), weather);
+        let outcome = network.run([&texts[0], &texts[1]], 600);
+        let what = format!("v{family}, {weather:?}");
+        assert_eq!(outcome.errors, Vec::<String>::new(), "{what}");
+        check(&outcome, End::Server, &replaced(&texts[0], 3000), &what);
+        check(&outcome, End::Client, &replaced(&texts[1], 3000), &what);
+        assert!(outcome.stats.window_waits > 0, "{what}: nothing waited");
+        report(&what, &outcome);
+    }
+}
+
 /// Rules that hold 30,000 bytes at a time, more than a sender has under way
 /// at first: nobody waits longer for it than `hold_time`, and what was edited
 /// before it left is what arrives.

@@ -137,7 +137,11 @@ impl Store {
     }
 
     /// The hole's node, and whether `from` is not what was taken out of it.
-    pub(super) fn check_restore(&mut self, place: Pos, from: BufId) -> Result<(u32, bool), BufError> {
+    pub(super) fn check_restore(
+        &mut self,
+        place: Pos,
+        from: BufId,
+    ) -> Result<(u32, bool), BufError> {
         let source = self.slot(from)?;
         let Pos::Control(key) = place else {
             return Err(BufError::NotReference);

@@ -22,6 +22,10 @@ use crate::worker::replay;
 /// Bytes of one direction that wait for readers, and behind a hole: more
 /// would only stand in the kernel's queue.
 const MAX_HELD: u32 = 1 << 20;
+/// Segments of one direction that wait behind a hole.
+const MAX_QUEUED: u32 = 1024;
+/// Packets that the engine must have room for.
+const FEWEST: u32 = 256;
 /// Time between two lines of statistics on a terminal.
 const STATISTICS: Duration = Duration::from_secs(10);
 /// A rule that was stopped so often at its time budget is taken out of
@@ -141,6 +145,14 @@ fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
             .map_err(|error| Failure::new(Failure::USAGE, error.to_string()))?;
     }
     let queues = setup.queues;
+    let closed = |stance: StanceName| stance.stance() == Stance::Closed;
+    if arguments.setup.is_none() && (closed(arguments.on_stop) || setup.on_crash == Stance::Closed)
+    {
+        return Err(Failure::new(
+            Failure::USAGE,
+            "--on-stop and --on-crash are for rules that --setup makes: give them to `wero setup` otherwise",
+        ));
+    }
     let stances = Stances {
         on_overload: arguments.on_overload.stance(),
         on_crash: setup.on_crash,
@@ -151,7 +163,12 @@ fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
         settings.live = true;
         settings.hold_bytes = MAX_HELD;
         settings.reassembly_bytes = MAX_HELD;
+        settings.reassembly_segments = MAX_QUEUED;
+        // Packets that are held fill the kernel's queue: at half of it the
+        // oldest leave.
+        settings.max_packets = (arguments.queue_length / 2).max(FEWEST);
     });
+    settings.passes_unseen = stances.on_overload == Stance::Open;
     settings.pass_through = arguments.monitor;
     settings.pass_on_error = stances.on_rule_error == Stance::Open;
     settings.max_overruns = MAX_OVERRUNS;
@@ -324,9 +341,10 @@ impl From<InlineError> for Failure {
             InlineError::Rules(error) => return error.into(),
             InlineError::Output(error) => return error.into(),
             InlineError::WorkerLost => Failure::SOFTWARE,
-            InlineError::Queue(_) | InlineError::Inject(_) | InlineError::Firewall(_) => {
-                Failure::RUN
-            }
+            InlineError::Queue(_)
+            | InlineError::Inject(_)
+            | InlineError::Firewall(_)
+            | InlineError::InUse { .. } => Failure::RUN,
         };
         Failure::new(code, error.to_string())
     }

@@ -265,8 +265,7 @@ impl Engine {
             fragments::send(self, slot);
             return;
         }
-        let changed = packet.dirty != 0 || packet.state == state::FORGED;
-        if self.core.settings.live && changed && tcp::waits_for_window(self.tcp(), slot) {
+        if self.core.settings.live && self.stays(slot) {
             return;
         }
         let packet = self.core.packet_mut(slot);
@@ -294,6 +293,20 @@ impl Engine {
             verdict,
             listener: None,
         });
+    }
+
+    /// Whether a packet that was changed cannot leave now, or not at all.
+    fn stays(&mut self, slot: u32) -> bool {
+        let packet = self.core.packet(slot);
+        if packet.dirty == 0 && packet.state != state::FORGED {
+            return false;
+        }
+        if packet.flags & flag::SNAPPED != 0 {
+            // What the queue did not show of it would be lost.
+            self.core.drop_packet(slot, DropReason::TooLong);
+            return true;
+        }
+        tcp::waits_for_window(self.tcp(), slot)
     }
 
     /// Whether an offloaded segment became one that needs no cutting. The

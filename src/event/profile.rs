@@ -144,6 +144,9 @@ pub struct Settings {
     pub http_decoded_bytes: u32,
     /// Requests of one connection that wait for their answer.
     pub http_requests: u32,
+    /// Packets may pass by us, as when the queue is full and open: bytes that
+    /// their receiver has and we do not are then not waited for.
+    pub passes_unseen: bool,
     /// For so long from the first packet on, connections whose beginning was
     /// not seen are followed, whatever the profile does later.
     pub grace: Duration,
@@ -203,6 +206,7 @@ impl Settings {
             http_decoded_bytes: 64 << 20,
             pass_on_error: false,
             max_overruns: 0,
+            passes_unseen: true,
             grace: Duration::ZERO,
             bypass_bytes: 0,
             bypass_tls: false,

@@ -59,6 +59,7 @@ reasons! {
     Retransmission = "retransmission" "Its bytes are held already; the first copy leaves instead.";
     ReassemblyCap = "reassembly-cap" "The reassembly queue of its direction is full.";
     HoldCap = "hold-cap" "Too many bytes of its direction are held by readers.";
+    TooLong = "too-long" "It was changed, and is too long for the queue to take it back.";
     PacketCap = "packet-cap" "Too many packets are held at once.";
     Anomaly = "anomaly" "A message of its connection cannot be read, or in two ways.";
     Shutdown = "shutdown" "Still held when the capture ended.";

@@ -129,7 +129,11 @@ fn list(reasons: &[(Backend, String)]) -> String {
 /// works is taken.
 pub fn apply(plan: &Plan, only: Option<Backend>) -> Result<Applied, ChangeError> {
     let mut refused = Vec::new();
-    let order = candidates(only, &Present::read());
+    let order = candidates(
+        only,
+        plan.mode == super::plan::Mode::Bridge,
+        &Present::read(),
+    );
     for backend in order {
         let present = Present::read();
         if let Some(reason) = present.unread.first() {
@@ -155,10 +159,12 @@ pub fn apply(plan: &Plan, only: Option<Backend>) -> Result<Applied, ChangeError>
 
 /// The tool that has rules of ours loaded comes first: it alone can replace
 /// them without a moment in which there are none.
-fn candidates(only: Option<Backend>, present: &Present) -> Vec<Backend> {
+fn candidates(only: Option<Backend>, bridged: bool, present: &Present) -> Vec<Backend> {
     let mut candidates: Vec<Backend> = Backend::ALL
         .into_iter()
         .filter(|backend| only.is_none_or(|only| only == *backend))
+        // The hooks of nft's table see bridges, not their ports.
+        .filter(|backend| only.is_some() || !bridged || *backend != Backend::Nft)
         .collect();
     candidates.sort_by_key(|backend| !present.has_ours_of(*backend));
     candidates
@@ -190,7 +196,7 @@ pub fn apply_steps(
 ) -> Result<Steps, ChangeError> {
     let plan = &checked(plan)?;
     let mut refused = Vec::new();
-    for backend in candidates(only, present) {
+    for backend in candidates(only, plan.mode == super::plan::Mode::Bridge, present) {
         match fitting(plan, backend) {
             Ok(fit) => {
                 let mut steps = steps_with(&fit.plan, backend, &fit.tools, present);

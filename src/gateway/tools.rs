@@ -8,6 +8,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -172,6 +173,8 @@ pub fn run(program: &Path, arguments: &[&str], input: &str) -> Result<String, To
     let mut child = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
+        // ^C at the terminal is for us, not for what we are in the middle of.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

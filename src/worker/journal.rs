@@ -101,10 +101,13 @@ impl Journal {
         self.bytes.clear();
     }
 
-    /// Puts what was said before in front again. Beyond `most` entries all of
-    /// it is lost; returns how many were.
+    /// Puts what was said before in front again. Beyond `most` entries, or so
+    /// many bytes of text for each as a line has, all of it is lost; returns
+    /// how many were.
     pub fn restore(&mut self, before: Journal, most: usize) -> u64 {
-        if before.len() + self.len() > most {
+        const LINE: usize = 128;
+        let bytes = before.bytes.len() + self.bytes.len();
+        if before.len() + self.len() > most || bytes > most * LINE {
             return before.len() as u64;
         }
         let later = std::mem::replace(self, before);

@@ -72,8 +72,9 @@ impl Default for Config {
     }
 }
 
-/// Packets of so many bytes are given away instead of being copied.
-const GIVEN: usize = 4096;
+/// Packets of so many bytes are given away instead of being copied: smaller
+/// ones would keep a whole block from others.
+const GIVEN: usize = 24 * 1024;
 
 /// One packet queue.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::Tcp;
 use super::receive::endpoints;
-use super::renumber::acknowledgement;
+use super::renumber::{acknowledgement, capped};
 use super::segment::Segment;
 use crate::core::{Frame, Op};
 use crate::flow::Direction;
@@ -107,12 +107,14 @@ impl Tcp<'_> {
         if record.tunnel != 0 {
             return None;
         }
+        let most = self.most_window(flow, direction.opposite());
         let connection = self.connections.get(record.side)?;
         let receiver = &connection.halves[direction.opposite().index()];
         let half = &connection.halves[direction.index()];
         let (ack, window) = receiver.acked?;
         let shift = connection.window_shift(direction.opposite());
         let (ack, window) = acknowledgement(half, ack, window, shift);
+        let window = capped(window, most, shift);
         let mut options = SmallVec::<[u8; 64]>::new();
         if let (Some(own), Some(echo)) = (receiver.stamp, half.stamp) {
             options.extend_from_slice(&[1, 1, 8, 10]);

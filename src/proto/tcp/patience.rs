@@ -16,8 +16,8 @@ use super::Tcp;
 use super::connection::Held;
 use super::renumber::acknowledgement;
 use super::segment::Segment;
-use crate::core::{Frame, Op};
 use crate::core::deadlines::Waiting;
+use crate::core::{Frame, Op};
 use crate::event::Level;
 use crate::event::profile::CapPolicy;
 use crate::flow::Direction;
@@ -236,7 +236,9 @@ impl Tcp<'_> {
         let Some(record) = self.core.flows.live(flow).copied() else {
             return;
         };
-        let paced = self.is_paced();
+        // Otherwise nothing can have passed by: two ends that pretend it to be
+        // let alone are not believed.
+        let paced = self.is_paced() && self.core.settings.passes_unseen;
         let Some(connection) = self.connections.get_mut(record.side) else {
             return;
         };
@@ -355,8 +357,7 @@ impl Tcp<'_> {
             }
             Some(_) => {
                 self.tell_ahead(flow, why);
-                self.core
-                    .push(Frame::flow(Op::TcpRelease, flow, direction));
+                self.core.push(Frame::flow(Op::TcpRelease, flow, direction));
             }
         }
     }

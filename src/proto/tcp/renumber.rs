@@ -30,7 +30,7 @@ impl Tcp<'_> {
 
     /// The largest window that is announced with the acknowledgements of an
     /// edited direction: what is under way in it is kept until it has arrived.
-    fn most_window(&mut self, flow: u32, acknowledging: Direction) -> Option<u32> {
+    pub(super) fn most_window(&mut self, flow: u32, acknowledging: Direction) -> Option<u32> {
         let settings = &self.core.settings;
         let most = settings.live.then_some(settings.kept_bytes / 2)?;
         let half = self.half(flow, acknowledging.opposite())?;
@@ -95,9 +95,7 @@ impl Tcp<'_> {
                 (ack, window) = acknowledgement(answered, ack, window, shift);
             }
         }
-        if let Some(most) = most {
-            window = window.min(u16::try_from(most >> shift).unwrap_or(u16::MAX));
-        }
+        window = capped(window, most, shift);
         let urgent = (segment.flags & URG != 0 && sent.is_renumbered()).then(|| {
             let pointer = self
                 .core
@@ -236,6 +234,14 @@ fn bare_seq(half: &Half, seq: u32) -> u32 {
         on_wire
     } else {
         seq
+    }
+}
+
+/// A window as its header says it, of at most so many bytes.
+pub(super) fn capped(window: u16, most: Option<u32>, shift: u8) -> u16 {
+    match most.map(|most| u16::try_from(most >> shift)) {
+        Some(Ok(most)) => window.min(most),
+        _ => window,
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Figures, InlineError, Plan, Report};
 use crate::capture::conntrack::Tracking;
 use crate::capture::inject::Injector;
-use crate::capture::nfqueue::{self, Queue, Queued};
+use crate::capture::nfqueue::{self, Queue, QueueError, Queued};
 use crate::engine::Departure;
 use crate::event::{Level, Outward, Verdict};
 use crate::gateway::{self, Marks, Stance};
@@ -34,6 +34,8 @@ const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// Waits while something falls due soon or at once.
 const SHORT_WAIT: Duration = Duration::from_millis(20);
 const SHORTEST_WAIT: Duration = Duration::from_millis(4);
+/// Longest time that verdicts may find no room to be sent.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest time that a stopping lane takes what still waits in its queue.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,9 @@ pub struct Pulse {
     pub busy_since: AtomicU64,
     /// Set to end the lane.
     pub stop: AtomicBool,
+    /// Set while rules of ours keep packets out of connection tracking that
+    /// have both bits of our mark.
+    pub untracked: AtomicBool,
     /// Set while the firewall spreads flows by the hash that we know.
     pub known_spread: AtomicBool,
 }
@@ -66,7 +71,7 @@ pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSe
         Ok(lane) => lane,
         Err(error) => {
             // The writer ends with the first failure.
-            let _ = reports.send(Report::Failed(said, error));
+            let _ = reports.send(Report::Failed(number.into(), said, error));
             return;
         }
     };
@@ -78,8 +83,8 @@ pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSe
     let figures = Box::new(lane.close(reports));
     let said = lane.worker.journal().take();
     let _ = reports.send(match outcome {
-        Ok(()) => Report::Ended(said, figures),
-        Err(error) => Report::Failed(said, error),
+        Ok(()) => Report::Ended(number.into(), said, figures),
+        Err(error) => Report::Failed(number.into(), said, error),
     });
 }
 
@@ -96,6 +101,12 @@ struct Lane {
     last_id: u32,
     unwritten_lost: u64,
     published: Instant,
+    /// A rule asked for the end, and nobody was told yet.
+    exits: bool,
+    clock: Clock,
+    /// Since when verdicts cannot be sent.
+    stuck: Option<Instant>,
+    on_overload: Stance,
 }
 
 /// The way out of a lane, beside its queue.
@@ -104,6 +115,8 @@ struct Exit {
     /// Nothing where the kernel has no connection tracking to ask.
     tracking: Option<Tracking>,
     marks: Marks,
+    /// See [`Pulse::untracked`].
+    untracked: bool,
 }
 
 impl Lane {
@@ -125,6 +138,7 @@ impl Lane {
                 injector: Injector::open(plan.marks.injected())?,
                 tracking: Tracking::open().ok(),
                 marks: plan.marks,
+                untracked: false,
             },
             worker,
             number,
@@ -135,6 +149,10 @@ impl Lane {
             last_id: 0,
             unwritten_lost: 0,
             published: Instant::now(),
+            exits: false,
+            clock: Clock::start(),
+            stuck: None,
+            on_overload: plan.stances.on_overload,
         })
     }
 
@@ -144,7 +162,7 @@ impl Lane {
         self.settle();
         while !pulse.stop.load(Ordering::Relaxed) {
             pulse.busy_since.store(0, Ordering::Relaxed);
-            let taken = self.queue.receive(self.wait())?;
+            let taken = self.receive(self.wait())?;
             pulse.busy_since.store(milliseconds(), Ordering::Relaxed);
             self.burst(taken, pulse);
             if taken == 0 {
@@ -152,13 +170,17 @@ impl Lane {
             }
             self.say(reports);
             if self.worker.take_exit() {
-                // The writer stops all lanes.
-                let _ = reports.send(Report::Exit);
+                // The writer stops all lanes; if it has no room for this, it
+                // hears of it with the next burst.
+                self.exits |= true;
+            }
+            if self.exits && reports.try_send(Report::Exit).is_ok() {
+                self.exits = false;
             }
         }
         let begun = Instant::now();
         while begun.elapsed() < DRAIN {
-            let taken = self.queue.receive(SHORT_WAIT)?;
+            let taken = self.receive(SHORT_WAIT)?;
             if taken == 0 {
                 break;
             }
@@ -167,8 +189,26 @@ impl Lane {
         Ok(())
     }
 
+    /// Takes a burst. Verdicts that find no room are kept and sent later; no
+    /// packets are taken meanwhile.
+    fn receive(&mut self, wait: Duration) -> Result<usize, InlineError> {
+        match self.queue.receive(wait) {
+            Ok(taken) => {
+                self.stuck = None;
+                Ok(taken)
+            }
+            Err(QueueError::Send { .. })
+                if self.stuck.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
+            {
+                Ok(0)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn burst(&mut self, taken: usize, pulse: &Pulse) {
-        let now = now();
+        let now = self.clock.now();
+        self.exit.untracked = pulse.untracked.load(Ordering::Relaxed);
         if pulse.known_spread.load(Ordering::Relaxed) {
             self.check_spread(taken);
         }
@@ -225,8 +265,14 @@ impl Lane {
             offloaded: facts.offloaded,
             trusted: facts.partial_checksum || facts.checksum_verified,
         };
-        self.worker
-            .arrive(now, self.wraps | u64::from(facts.id), arrival);
+        let number = self.wraps | u64::from(facts.id);
+        if !self.worker.arrive(now, number, arrival) {
+            // All that may be held is held.
+            match self.on_overload {
+                Stance::Open => self.queue.accept(facts.id, None),
+                Stance::Closed => self.queue.refuse(facts.id),
+            }
+        }
     }
 
     /// Gives verdicts for everything that the engine is done with.
@@ -241,7 +287,7 @@ impl Lane {
 
     /// How long nothing falls due.
     fn wait(&self) -> Duration {
-        match self.worker.due_in(now()) {
+        match self.worker.due_in(self.clock.now()) {
             Some(due) if due <= SHORT_WAIT => SHORTEST_WAIT,
             Some(due) if due <= IDLE_WAIT => SHORT_WAIT,
             _ => IDLE_WAIT,
@@ -333,7 +379,7 @@ impl Exit {
             .as_mut()
             .and_then(|tracking| tracking.knows(departure.bytes));
         let own = match known {
-            Some(false) => self.marks.untracked(),
+            Some(false) if self.untracked => self.marks.untracked(),
             _ => self.marks.injected(),
         };
         // What could not be sent is counted by the injector; a sender that
@@ -342,10 +388,25 @@ impl Exit {
     }
 }
 
-/// The time of day.
-fn now() -> Timestamp {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+/// The time of day at the start, and what has passed since: nothing falls due
+/// early or late because somebody sets the clock.
+struct Clock {
+    start: Timestamp,
+    since: Instant,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        let day = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Clock {
+            start: Timestamp(i64::try_from(day.as_nanos()).unwrap_or(i64::MAX)),
+            since: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.start + self.since.elapsed()
+    }
 }

@@ -86,6 +86,10 @@ pub enum InlineError {
     Inject(#[from] inject::OpenError),
     #[error(transparent)]
     Firewall(#[from] gateway::ChangeError),
+    #[error(
+        "rules lead to queue {queue} already, which process {holder} holds: stop it, or run without --setup"
+    )]
+    InUse { queue: u16, holder: u32 },
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("a worker ended early: this is a defect of Wero")]
@@ -112,8 +116,8 @@ enum Report {
     Figures(usize, Box<Figures>),
     /// A rule asked for the end.
     Exit,
-    Ended(Journal, Box<Figures>),
-    Failed(Journal, InlineError),
+    Ended(usize, Journal, Box<Figures>),
+    Failed(usize, Journal, InlineError),
 }
 
 /// Runs the plan until `stop` is set or a rule asks for the end.
@@ -144,9 +148,15 @@ pub fn run(
     watcher.ready(plan, diversion.applied.as_ref());
     let start = Instant::now();
     let supervised = lanes.supervise(output, stop, watcher);
-    // First no more packets come, then those that wait are judged.
-    let restored = diversion.end(plan);
-    let figures = lanes.finish(output);
+    // First no more packets come, then those that wait are judged. A run that
+    // fails is no run that was stopped.
+    let stance = match &supervised {
+        Ok(()) => plan.stances.on_stop,
+        Err(_) => plan.stances.on_crash,
+    };
+    let restored = diversion.end(plan, stance);
+    let failed = supervised.is_err();
+    let figures = lanes.finish(output, failed);
     supervised?;
     restored?;
     Ok(Outcome {
@@ -162,20 +172,20 @@ struct Diversion {
 
 impl Diversion {
     fn begin(plan: &Plan) -> Result<Diversion, InlineError> {
-        let applied = plan
-            .setup
-            .as_ref()
-            .map(|setup| gateway::apply(setup, plan.backend));
+        let Some(setup) = &plan.setup else {
+            return Ok(Diversion { applied: None });
+        };
+        refuse_a_second(plan)?;
         Ok(Diversion {
-            applied: applied.transpose()?,
+            applied: Some(gateway::apply(setup, plan.backend)?),
         })
     }
 
-    fn end(&mut self, plan: &Plan) -> Result<(), InlineError> {
+    fn end(&mut self, plan: &Plan, stance: Stance) -> Result<(), InlineError> {
         if self.applied.take().is_none() {
             return Ok(());
         }
-        match (&plan.setup, plan.stances.on_stop) {
+        match (&plan.setup, stance) {
             (Some(setup), Stance::Closed) => gateway::close(setup, plan.backend)?,
             _ => gateway::clean()?,
         };
@@ -192,6 +202,23 @@ impl Drop for Diversion {
     }
 }
 
+/// Rules of ours can serve only one run in a namespace: the second would take
+/// the first one's place.
+fn refuse_a_second(plan: &Plan) -> Result<(), InlineError> {
+    for (_, ours, (first, last)) in gateway::Present::read().queue_rules() {
+        let others = (first..=last).filter(|&queue| ours && !plan.queues.contains(queue));
+        for queue in others {
+            let Some(status) = nfqueue::status::queue(queue).ok().flatten() else {
+                continue;
+            };
+            let holder = nfqueue::status::holder(status.port);
+            let holder = holder.map_or(status.port, |process| process.id);
+            return Err(InlineError::InUse { queue, holder });
+        }
+    }
+    Ok(())
+}
+
 /// The threads of a run.
 struct Lanes {
     threads: Vec<JoinHandle<()>>,
@@ -199,6 +226,8 @@ struct Lanes {
     reports: Receiver<Report>,
     /// Lanes that were reported as stuck in the burst that began then.
     told_stuck: Vec<u64>,
+    /// A rule asked for the end before all were ready.
+    exits: bool,
 }
 
 impl Lanes {
@@ -209,6 +238,7 @@ impl Lanes {
             pulses: Vec::new(),
             reports,
             told_stuck: vec![0; usize::from(plan.queues.count())],
+            exits: false,
         };
         for (number, queue) in plan.queues.numbered() {
             let pulse = Arc::new(Pulse::default());
@@ -230,19 +260,25 @@ impl Lanes {
         output: &mut Output,
         watcher: &mut dyn Watcher,
     ) -> Result<(), InlineError> {
-        for lane in 0..self.threads.len() {
+        let mut ready = 0;
+        while ready < self.threads.len() {
             match self.reports.recv() {
                 Ok(Report::Ready(said, granted)) => {
-                    if lane == 0 {
-                        write(output, lane, &said)?;
+                    if ready == 0 {
+                        write(output, 0, &said)?;
                     }
+                    ready += 1;
                     watcher.granted(&granted);
                 }
-                Ok(Report::Failed(said, error)) => {
+                // Some are at work already while others still load.
+                Ok(Report::Said(lane, said)) => write(output, lane, &said)?,
+                Ok(Report::Figures(lane, figures)) => watcher.figures(lane, &figures),
+                Ok(Report::Exit) => self.exits = true,
+                Ok(Report::Failed(lane, said, error)) => {
                     write(output, lane, &said)?;
                     return Err(error);
                 }
-                _ => return Err(InlineError::WorkerLost),
+                Ok(Report::Ended(..)) | Err(_) => return Err(InlineError::WorkerLost),
             }
         }
         Ok(())
@@ -255,7 +291,7 @@ impl Lanes {
         stop: &AtomicBool,
         watcher: &mut dyn Watcher,
     ) -> Result<(), InlineError> {
-        while !stop.load(Ordering::Relaxed) {
+        while !self.exits && !stop.load(Ordering::Relaxed) {
             let mut report = match self.reports.recv_timeout(TICK) {
                 Ok(report) => Some(report),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -266,8 +302,8 @@ impl Lanes {
                     Report::Said(lane, said) => write(output, lane, &said)?,
                     Report::Figures(lane, figures) => watcher.figures(lane, &figures),
                     Report::Exit => return Ok(()),
-                    Report::Failed(said, error) => {
-                        write(output, 0, &said)?;
+                    Report::Failed(lane, said, error) => {
+                        write(output, lane, &said)?;
                         return Err(error);
                     }
                     Report::Ready(..) | Report::Ended(..) => {}
@@ -303,14 +339,18 @@ impl Lanes {
         Ok(())
     }
 
-    /// The hash of nft is another one, with a seed that nobody tells.
+    /// Tells lanes what the firewall does. The hash of nft is another one than
+    /// ours, with a seed that nobody tells.
     fn know_spread(&self, applied: Option<&gateway::Applied>) {
         let known = applied.is_some_and(|applied| {
             applied.spread == Some(gateway::Spread::Flow)
                 && applied.backend != Some(gateway::Backend::Nft)
         });
-        for pulse in self.pulses.iter().filter(|_| self.pulses.len() > 1) {
-            pulse.known_spread.store(known, Ordering::Relaxed);
+        let ours = applied.is_some() || gateway::Present::read().has_ours();
+        for pulse in &self.pulses {
+            let checks = known && self.pulses.len() > 1;
+            pulse.known_spread.store(checks, Ordering::Relaxed);
+            pulse.untracked.store(ours, Ordering::Relaxed);
         }
     }
 
@@ -321,20 +361,26 @@ impl Lanes {
     }
 
     /// Ends all lanes and writes the rest of what they say.
-    fn finish(mut self, output: &mut Output) -> Result<Vec<Figures>, InlineError> {
+    fn finish(mut self, output: &mut Output, failed: bool) -> Result<Vec<Figures>, InlineError> {
         self.stop();
-        let mut figures = Vec::new();
+        if failed {
+            // What the others would still say matters less than the error.
+            return Ok(Vec::new());
+        }
+        let mut figures = vec![None; self.threads.len()];
         let deadline = Instant::now() + PATIENCE;
-        while figures.len() < self.threads.len() {
+        while figures.iter().any(Option::is_none) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.reports.recv_timeout(left) {
                 Ok(Report::Said(lane, said)) => write(output, lane, &said)?,
-                Ok(Report::Ended(said, own)) => {
-                    write(output, figures.len(), &said)?;
-                    figures.push(*own);
+                Ok(Report::Ended(lane, said, own)) => {
+                    write(output, lane, &said)?;
+                    if let Some(place) = figures.get_mut(lane) {
+                        *place = Some(*own);
+                    }
                 }
-                Ok(Report::Failed(said, error)) => {
-                    write(output, 0, &said)?;
+                Ok(Report::Failed(lane, said, error)) => {
+                    write(output, lane, &said)?;
                     return Err(error);
                 }
                 Ok(_) => {}
@@ -346,7 +392,7 @@ impl Lanes {
                 return Err(InlineError::WorkerLost);
             }
         }
-        Ok(figures)
+        Ok(figures.into_iter().flatten().collect())
     }
 }
 
