@@ -9,6 +9,10 @@ use crate::random::Random;
 /// What rules look for. A body too short for it has its first character.
 pub const TOKEN: &[u8] = b"#TOKEN#";
 
+/// A token so often in a dense body: every tenth cut goes through one, and
+/// not too many are in one segment for the budget of a rule.
+const DENSE: usize = 71;
+
 /// Larger bodies are kept: they are asked for again and again.
 const KEPT_FROM: usize = 1 << 20;
 
@@ -20,6 +24,11 @@ pub struct Body {
 }
 
 impl Body {
+    /// So many tokens that many cuts go through one.
+    pub fn dense(size: usize) -> Body {
+        Body { seed: 0, size }
+    }
+
     /// Letters, and tokens at the beginning, at the end and in between.
     pub fn bytes(self) -> Arc<Vec<u8>> {
         static KEPT: Mutex<Vec<(Body, Arc<Vec<u8>>)>> = Mutex::new(Vec::new());
@@ -39,6 +48,15 @@ impl Body {
     }
 
     fn make(self) -> Vec<u8> {
+        if self.seed == 0 {
+            let mut bytes = Vec::with_capacity(self.size);
+            while bytes.len() + DENSE <= self.size {
+                bytes.extend_from_slice(TOKEN);
+                bytes.resize(bytes.len() + DENSE - TOKEN.len(), b'x');
+            }
+            bytes.resize(self.size, b'x');
+            return bytes;
+        }
         let mut random = Random::new(self.seed);
         let mut bytes = Vec::with_capacity(self.size + 8);
         while bytes.len() < self.size {

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::namespace;
+use crate::{namespace, process};
 
 /// A case that takes longer hangs: nothing in it waits without an end, so
 /// this is never reached unless the test itself is wrong.
@@ -155,6 +155,7 @@ fn is_installed(program: &str) -> bool {
 impl Sums {
     fn one(&mut self, case: &Case) {
         let start = Instant::now();
+        drop(process::take_written());
         let outcome = &guarded(case.run);
         let took = start.elapsed().as_secs_f64();
         match outcome {
@@ -164,7 +165,12 @@ impl Sums {
         }
         match outcome {
             Ok(_) => self.passed += 1,
-            Err(_) => self.failed.push(case.name),
+            Err(_) => {
+                self.failed.push(case.name);
+                for line in process::take_written() {
+                    println!("    {line}");
+                }
+            }
         }
     }
 

@@ -58,14 +58,14 @@ fn read_chunks(source: &mut impl BufRead, sink: &mut impl FnMut(&[u8])) -> io::R
         let line = read_line(source)?;
         let size = line.split(';').next().unwrap_or_default();
         let size = u64::from_str_radix(size.trim(), 16)
-            .map_err(|_| wrong(format!("chunk size {line:?}")))?;
+            .map_err(|_| wrong(format!("chunk size {:?}", start(&line))))?;
         if size > 0 {
             read_exactly(source, size, sink)?;
         }
         // Behind the last chunk this is the empty line that ends the trailers.
         let end = read_line(source)?;
         if !end.is_empty() {
-            return Err(wrong(format!("after a chunk: {end:?}")));
+            return Err(wrong(format!("after a chunk: {:?}", start(&end))));
         }
         if size == 0 {
             return Ok(());
@@ -126,6 +126,11 @@ pub fn framing(len: usize, chunk: Option<usize>) -> String {
 /// A reader with room for a large segment.
 pub fn reader<R: Read>(source: R) -> BufReader<R> {
     BufReader::with_capacity(65536, source)
+}
+
+/// As much of a line as says what it is.
+fn start(line: &str) -> &str {
+    line.get(..40).unwrap_or(line)
 }
 
 fn wrong(what: String) -> io::Error {

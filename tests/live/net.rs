@@ -4,9 +4,12 @@
 //! in what becomes of segments (`Link`). Not here: the lossy link (`relay`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::namespace::Namespace;
-use crate::process;
+use crate::process::{self, Process};
 use crate::relay::{Relay, Trouble};
 
 /// How packets come over the links.
@@ -85,6 +88,7 @@ pub struct Net {
     pub server: Namespace,
     /// Goes before the namespaces whose devices it reads.
     pub relay: Option<Relay>,
+    captures: Vec<Process>,
 }
 
 impl Net {
@@ -94,6 +98,7 @@ impl Net {
             gateway: Namespace::create("gateway")?,
             server: Namespace::create("server")?,
             relay: None,
+            captures: Vec::new(),
         };
         for namespace in [&net.client, &net.gateway, &net.server] {
             // Nobody has these addresses yet, and asking takes two seconds.
@@ -118,7 +123,31 @@ impl Net {
             _ => net.configure()?,
         }
         net.offload(link)?;
+        net.capture()?;
         Ok(net)
+    }
+
+    /// For those who look for a mistake: `WERO_LIVE_CAPTURE=FOLDER` keeps what
+    /// client and server see.
+    fn capture(&mut self) -> Result<(), String> {
+        static NETS: AtomicUsize = AtomicUsize::new(0);
+        let Some(folder) = std::env::var_os("WERO_LIVE_CAPTURE") else {
+            return Ok(());
+        };
+        let number = NETS.fetch_add(1, Ordering::Relaxed);
+        for (namespace, name) in [(&self.client, "client"), (&self.server, "server")] {
+            let path = Path::new(&folder).join(format!("{number}-{name}.pcap"));
+            let mut command = namespace.command("tcpdump");
+            command
+                .args(["-U", "-n", "-B", "65536", "-i", "eth", "-w"])
+                .arg(path);
+            let mut tcpdump = Process::start(&mut command)?;
+            tcpdump.wait_until("listening", Duration::from_secs(5), |process| {
+                process.errors.count("listening on") > 0
+            })?;
+            self.captures.push(tcpdump);
+        }
+        Ok(())
     }
 
     fn configure(&self) -> Result<(), String> {
@@ -192,6 +221,10 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         self.relay = None;
+        if !self.captures.is_empty() {
+            // They are behind what they see.
+            std::thread::sleep(Duration::from_millis(300));
+        }
     }
 }
 

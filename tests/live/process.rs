@@ -43,6 +43,24 @@ impl Lines {
     }
 }
 
+/// What the programs of this case have written, for its failure.
+static WRITTEN: Mutex<Vec<(String, Lines)>> = Mutex::new(Vec::new());
+
+/// The ends of what programs wrote since this was last asked for.
+pub fn take_written() -> Vec<String> {
+    let written = std::mem::take(&mut *WRITTEN.lock().expect("no holder panics"));
+    let mut ends = Vec::new();
+    for (name, lines) in written {
+        let lines = lines.all();
+        let from = lines.len().saturating_sub(SHOWN);
+        ends.extend(lines[from..].iter().map(|line| format!("{name}: {line}")));
+    }
+    ends
+}
+
+/// Lines of each output that are shown of a case that failed.
+const SHOWN: usize = 25;
+
 /// Killed when it is dropped.
 pub struct Process {
     child: Child,
@@ -61,6 +79,11 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{name}: {error}"))?;
         let (output, errors) = (Lines::default(), Lines::default());
+        let file = name.rsplit('/').next().unwrap_or_default().to_string();
+        let mut written = WRITTEN.lock().expect("no holder panics");
+        written.push((file.clone(), output.clone()));
+        written.push((file, errors.clone()));
+        drop(written);
         output.collect(child.stdout.take().expect("it is a pipe"));
         errors.collect(child.stderr.take().expect("it is a pipe"));
         Ok(Process {
@@ -104,7 +127,11 @@ impl Process {
         }
     }
 
-    pub fn signal(&self, signal: i32) {
+    /// Nothing happens to a program that has ended.
+    pub fn signal(&mut self, signal: i32) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // SAFETY: a plain system call; the child has not been waited for, so
         // the number is still its own.
         unsafe { libc::kill(self.child.id() as i32, signal) };

@@ -153,8 +153,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A running program; killed when it is dropped, which leaves its firewall
-/// rules to the namespace that goes with the test.
+/// A running program; stopped when it is dropped. What it leaves in the
+/// firewall goes with the namespace.
 pub struct Wero {
     pub process: Process,
     namespace: String,
@@ -193,11 +193,11 @@ impl Wero {
         self.process.wait(STOP).map(drop)
     }
 
-    pub fn pause(&self) {
+    pub fn pause(&mut self) {
         self.process.signal(libc::SIGSTOP);
     }
 
-    pub fn resume(&self) {
+    pub fn resume(&mut self) {
         self.process.signal(libc::SIGCONT);
     }
 
@@ -270,12 +270,20 @@ impl Wero {
     }
 }
 
+impl Drop for Wero {
+    /// A case that failed wants to show the summary.
+    fn drop(&mut self) {
+        self.process.signal(libc::SIGCONT);
+        self.process.signal(libc::SIGINT);
+        if self.process.wait(Duration::from_secs(2)).is_ok() {
+            // Its last words may still be in the pipe.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// What no run may count, whatever its rules do.
-const NEVER: [&str; 3] = [
-    "on the wrong worker",
-    "malformed messages",
-    "errors of the queue",
-];
+const NEVER: [&str; 3] = ["wrong_worker", "malformed messages", "errors of the queue"];
 
 /// `wero setup --clean` in a namespace.
 pub fn clean(namespace: &str) -> Result<String, String> {

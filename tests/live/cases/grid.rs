@@ -31,28 +31,46 @@ pub const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "grid::quick-dense",
+        pace: Pace::Quick,
+        needs: &["ip"],
+        run: || Grid::on(Link::Whole).dense().finish(),
+    },
+    Case {
         name: "grid::whole-segments",
         pace: Pace::Slow,
         needs: &["ip"],
-        run: || Grid::on(Link::Whole).small(SIZES).large().finish(),
+        run: || Grid::on(Link::Whole).small(SIZES).dense().large().finish(),
     },
     Case {
         name: "grid::merged-on-the-gateway",
         pace: Pace::Slow,
         needs: &["ip", "ethtool"],
-        run: || Grid::on(Link::Wire).small(SIZES).large().finish(),
+        run: || Grid::on(Link::Wire).small(SIZES).dense().large().finish(),
     },
     Case {
         name: "grid::no-offload",
         pace: Pace::Slow,
         needs: &["ip", "ethtool"],
-        run: || Grid::on(Link::Segmented).small(SIZES).large().finish(),
+        run: || {
+            Grid::on(Link::Segmented)
+                .small(SIZES)
+                .dense()
+                .large()
+                .finish()
+        },
     },
     Case {
         name: "grid::bad-link",
         pace: Pace::Slow,
         needs: &["ip"],
-        run: || Grid::on(Link::Lossy(BAD)).small(SIZES).large().finish(),
+        run: || {
+            Grid::on(Link::Lossy(BAD))
+                .small(SIZES)
+                .dense()
+                .large()
+                .finish()
+        },
     },
     Case {
         name: "grid::memory",
@@ -128,6 +146,7 @@ type GridResult = Result<Grid, String>;
 /// The parts of a grid, one after the other.
 trait Parts {
     fn small(self, sizes: &[usize]) -> Self;
+    fn dense(self) -> Self;
     fn large(self) -> Self;
     fn finish(self) -> Outcome;
 }
@@ -141,6 +160,28 @@ impl Parts for GridResult {
                     let exchanges = traffic::exchanges(sizes, replacement, Some(1000));
                     grid.converse(family, &exchanges, Order::KeepAlive);
                     grid.converse(family, &exchanges, Order::Pipelined);
+                }
+            }
+        }
+        self
+    }
+
+    /// Bodies in which many cuts go through a token.
+    fn dense(mut self) -> Self {
+        if let Ok(grid) = &mut self {
+            for (replacement, size) in [(1, 1_000_000), (10, 1_000_000), (3000, 20_000)] {
+                for family in BOTH {
+                    let exchanges: Vec<Exchange> = [Direction::Down, Direction::Up]
+                        .into_iter()
+                        .flat_map(|direction| [None, Some(1000)].map(|chunk| (direction, chunk)))
+                        .map(|(direction, chunk)| Exchange {
+                            direction,
+                            body: Body::dense(size),
+                            replacement: Some(replacement),
+                            chunk,
+                        })
+                        .collect();
+                    grid.converse(family, &exchanges, Order::KeepAlive);
                 }
             }
         }
@@ -178,8 +219,7 @@ impl Parts for GridResult {
     fn finish(self) -> Outcome {
         let mut grid = self?;
         if !grid.failures.is_empty() {
-            let words = grid.wero.process.last_words();
-            return Err(format!("{}; wero said: {words}", grid.failures.join("; ")));
+            return Err(grid.failures.join("; "));
         }
         grid.wero.stop()?;
         let relay = grid.net.relay.as_ref().map(Relay::describe);

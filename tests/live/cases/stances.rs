@@ -142,7 +142,7 @@ fn read_back(flow: &mut TcpStream) -> std::io::Result<()> {
 
 /// The process stands still while datagrams fill its queue.
 fn overload(stance: Stance) -> Outcome {
-    let scene = Scene::new(|run| run.on_overload(stance))?;
+    let mut scene = Scene::new(|run| run.on_overload(stance))?;
     let family = Family::V4;
     let mut flow = scene.flow(family)?;
     let bind = |family: Family| UdpSocket::bind(family.at(9));
