@@ -193,8 +193,24 @@ impl Wero {
         self.process.wait(STOP).map(drop)
     }
 
-    pub fn pause(&mut self) {
+    /// Returns when it stands still.
+    pub fn pause(&mut self) -> Result<(), String> {
         self.process.signal(libc::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.process.pid());
+        let stands = move |_: &Process| {
+            let Ok(listing) = fs::read_dir(&tasks) else {
+                return false;
+            };
+            listing.flatten().all(|task| {
+                let stat = fs::read_to_string(task.path().join("stat"));
+                // The state follows the name in brackets.
+                stat.is_ok_and(|stat| {
+                    let state = stat.rsplit(") ").next().unwrap_or_default();
+                    state.starts_with('T')
+                })
+            })
+        };
+        self.process.wait_until("standing still", STOP, stands)
     }
 
     pub fn resume(&mut self) {

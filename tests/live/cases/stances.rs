@@ -153,7 +153,7 @@ fn overload(stance: Stance) -> Outcome {
     source
         .connect(family.at(9))
         .map_err(|error| error.to_string())?;
-    scene.wero.pause();
+    scene.wero.pause()?;
     let full_at = fill(&scene, &source)?;
     // From now on each datagram is decided by the stance.
     let arrived_before = drain(&sink);
