@@ -24,6 +24,8 @@ pub struct Run<'a> {
     setup: &'static str,
     rules: Rules,
     workers: Option<u32>,
+    /// Rules may take longer than by default.
+    generous: bool,
     flags: Vec<String>,
 }
 
@@ -57,6 +59,7 @@ impl<'a> Run<'a> {
             setup: "gateway",
             rules: Rules::Text("-- Nothing is asked.\n".to_string()),
             workers: None,
+            generous: true,
             flags: Vec::new(),
         }
     }
@@ -89,6 +92,12 @@ impl<'a> Run<'a> {
 
     pub fn workers(mut self, count: u32) -> Run<'a> {
         self.workers = Some(count);
+        self
+    }
+
+    /// Rules have the time that is theirs by default.
+    pub fn default_budget(mut self) -> Run<'a> {
+        self.generous = false;
         self
     }
 
@@ -142,6 +151,11 @@ impl<'a> Run<'a> {
             None => command.args(["-q", "0"]),
         };
         command.args(["--setup", self.setup, "--namespace", &self.namespace.name]);
+        if self.generous {
+            // What was built for development is slow, and the machine may be
+            // busy with other tests.
+            command.args(["--event-budget", "200ms"]);
+        }
         command.args(&self.flags);
         let mut process = Process::start(&mut command)?;
         process.wait_until("ready", READY, |process| process.errors.count("ready") > 0)?;

@@ -222,7 +222,7 @@ fn drain_for(sink: &UdpSocket, time: Duration) -> usize {
 
 /// One rule loops: its packet is dropped, or passes; others never notice.
 fn endless_rule(stance: Stance) -> Outcome {
-    let mut scene = Scene::new(|run| run.rules("loop.lua").on_rule_error(stance))?;
+    let mut scene = Scene::new(|run| run.rules("loop.lua").default_budget().on_rule_error(stance))?;
     let mut other = scene.flow(Family::V6)?;
     let mut flow = scene.flow(Family::V4)?;
     flow.set_read_timeout(Some(DECIDED_IN))
@@ -250,7 +250,7 @@ fn endless_rule(stance: Stance) -> Outcome {
 /// Round trips of bystanders while a rule loops again and again, until it is
 /// taken out of service.
 fn latency() -> Outcome {
-    let mut scene = Scene::new(|run| run.rules("loop.lua").workers(2))?;
+    let mut scene = Scene::new(|run| run.rules("loop.lua").default_budget().workers(2))?;
     let mut beside: [Vec<TcpStream>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..32 {
         let flow = scene.flow(Family::V4)?;
