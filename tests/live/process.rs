@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Lines that are kept of each output: a program that floods it must not fill
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Lines(Arc<Mutex<Vec<String>>>);
 
 impl Lines {
-    fn collect(&self, source: impl Read + Send + 'static) {
+    fn collect(&self, source: impl Read + Send + 'static) -> JoinHandle<()> {
         let lines = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(source).split(b'\n') {
@@ -30,7 +30,7 @@ impl Lines {
                     kept.push(String::from_utf8_lossy(&line).into_owned());
                 }
             }
-        });
+        })
     }
 
     pub fn all(&self) -> Vec<String> {
@@ -67,6 +67,7 @@ pub struct Process {
     name: String,
     pub output: Lines,
     pub errors: Lines,
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Process {
@@ -84,13 +85,16 @@ impl Process {
         written.push((file.clone(), output.clone()));
         written.push((file, errors.clone()));
         drop(written);
-        output.collect(child.stdout.take().expect("it is a pipe"));
-        errors.collect(child.stderr.take().expect("it is a pipe"));
+        let readers = [
+            output.collect(child.stdout.take().expect("it is a pipe")),
+            errors.collect(child.stderr.take().expect("it is a pipe")),
+        ];
         Ok(Process {
             child,
             name,
             output,
             errors,
+            readers,
         })
     }
 
@@ -111,8 +115,7 @@ impl Process {
                 return Ok(());
             }
             if let Ok(Some(status)) = self.child.try_wait() {
-                // Its last words may still be in the pipe.
-                thread::sleep(Duration::from_millis(20));
+                self.read_to_the_end();
                 let words = self.last_words();
                 return Err(format!("{} ended with {status}: {words}", self.name));
             }
@@ -142,11 +145,24 @@ impl Process {
         let start = Instant::now();
         loop {
             match self.child.try_wait() {
-                Ok(Some(status)) => return Ok(status),
+                Ok(Some(status)) => {
+                    self.read_to_the_end();
+                    return Ok(status);
+                }
                 Ok(None) if start.elapsed() < patience => thread::sleep(Duration::from_millis(2)),
                 Ok(None) => return Err(format!("{}: did not end in {patience:?}", self.name)),
                 Err(error) => return Err(format!("{}: {error}", self.name)),
             }
+        }
+    }
+
+    /// Last words of a program that has ended may still be in the pipe; a
+    /// child of its own may keep that open.
+    fn read_to_the_end(&self) {
+        let start = Instant::now();
+        let all_read = || self.readers.iter().all(JoinHandle::is_finished);
+        while !all_read() && start.elapsed() < Duration::from_secs(2) {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -223,7 +239,7 @@ pub fn run(command: &mut Command) -> Result<String, String> {
     Err(format!("{name} {}: {status}: {said}", arguments.join(" ")))
 }
 
-fn read_aside(mut source: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+fn read_aside(mut source: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         // What was read before an error is what there is to see.

@@ -305,10 +305,7 @@ impl Drop for Wero {
     fn drop(&mut self) {
         self.process.signal(libc::SIGCONT);
         self.process.signal(libc::SIGINT);
-        if self.process.wait(Duration::from_secs(2)).is_ok() {
-            // Its last words may still be in the pipe.
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        drop(self.process.wait(Duration::from_secs(2)));
     }
 }
 
