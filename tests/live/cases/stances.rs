@@ -280,10 +280,11 @@ fn latency() -> Outcome {
     let (same, other) = thread::scope(|scope| {
         let same = scope.spawn(|| sample(&mut same));
         let other = scope.spawn(|| sample(&mut other));
-        // A flow whose rule was stopped may be closed: each loops once.
+        // A flow whose rule was stopped is closed: each loops once, and no two
+        // loops meet, also where others use the processor.
         for flow in looping.iter_mut().take(5) {
             drop(flow.write_all(b"loop\n"));
-            thread::sleep(Duration::from_millis(60));
+            thread::sleep(Duration::from_millis(100));
         }
         over.store(true, Ordering::Relaxed);
         (same.join(), other.join())
