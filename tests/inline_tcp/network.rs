@@ -296,7 +296,7 @@ impl Host {
         // What edits add has to fit the receiver's window: smoltcp does not
         // send again what a receiver had no room for, once its window closes.
         let buffer = |size: usize| SocketBuffer::new(vec![0; size]);
-        let mut socket = Socket::new(buffer(65_535), buffer(65_535));
+        let mut socket = Socket::new(buffer(65_535), buffer(24_000));
         socket.set_congestion_control(CongestionControl::Reno);
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);

@@ -19,6 +19,16 @@ impl Tcp<'_> {
     /// Gives a segment that was held the newest its sender has said. Its
     /// numbers are still those of its sender.
     pub(super) fn freshen(&mut self, flow: u32, direction: Direction, slot: u32) {
+        self.renew(flow, direction, slot, news);
+    }
+
+    fn renew(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        slot: u32,
+        news: fn(&Half, &Segment) -> Option<(u32, u16)>,
+    ) {
         if !self.is_paced() || self.core.packet(slot).flags & flag::READ_ONLY != 0 {
             return;
         }
@@ -54,9 +64,14 @@ impl Tcp<'_> {
     }
 
     /// As [`Tcp::freshen`], for a segment that has the numbers and the
-    /// checksum with which it was to leave.
+    /// checksum with which it was to leave: its acknowledgement is not what
+    /// its sender said, and cannot be compared with that.
     pub(super) fn freshen_finished(&mut self, flow: u32, direction: Direction, slot: u32) {
-        self.freshen(flow, direction, slot);
+        let said = self.half(flow, direction).and_then(|half| half.acked);
+        if said.is_none() {
+            return;
+        }
+        self.renew(flow, direction, slot, |half, _| half.acked);
         let Some(segment) = Segment::read(self.core, slot) else {
             return;
         };

@@ -49,11 +49,12 @@ impl Tcp<'_> {
         if !self.is_renumbered(flow) && self.most_window(flow, direction).is_none() {
             return;
         }
+        let before_parked = self.bare_seq_before_parked(flow, direction, segment.seq);
         let Some(half) = self.half(flow, direction) else {
             return;
         };
         let seq = if segment.len == 0 {
-            bare_seq(half, segment.seq)
+            before_parked.unwrap_or_else(|| bare_seq(half, segment.seq))
         } else {
             forward(half, segment.seq)
         };

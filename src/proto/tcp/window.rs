@@ -156,7 +156,9 @@ impl Tcp<'_> {
         let Some(parked) = self.parked(flow, direction) else {
             return;
         };
-        let fits = |parked: &Parked| !is_after(parked.end, view.edge) || parked.seq == view.ack;
+        // With nothing under way and some room, the next one tries it.
+        let alone = |parked: &Parked| parked.seq == view.ack && view.edge != view.ack;
+        let fits = |parked: &Parked| !is_after(parked.end, view.edge) || alone(parked);
         let count = parked.iter().take_while(|parked| fits(parked)).count();
         let leaving: SmallVec<[Parked; 8]> = parked.drain(..count).collect();
         let (has, takes): (Vec<Parked>, Vec<Parked>) = leaving
@@ -175,6 +177,22 @@ impl Tcp<'_> {
         let top = self.core.stack.pop();
         self.leave_parked(flow, direction, &takes);
         self.core.stack.extend(top);
+    }
+
+    /// The number of a segment without data in a direction in which something
+    /// waits: exactly what its receiver waits for, since a closed window takes
+    /// nothing else (RFC 9293, 3.10.7.4), or the one below in a probe.
+    pub(super) fn bare_seq_before_parked(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        seq: u32,
+    ) -> Option<u32> {
+        self.parked(flow, direction)?;
+        let view = self.view(flow, direction)?;
+        let half = self.half(flow, direction)?;
+        let probes = half.offset_of(seq) < half.released() as i64;
+        Some(view.ack.wrapping_sub(u32::from(probes)))
     }
 
     /// The direction is given up: what waits is refused, or leaves.
