@@ -207,6 +207,30 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_written_stands_before_what_came_since() {
+        let said = |text: &[u8]| {
+            let mut journal = Journal::default();
+            journal.print(text, false);
+            journal
+        };
+        let mut journal = said(b"later");
+        assert_eq!(journal.restore(said(b"before"), 10), 0);
+        let texts: Vec<_> = journal
+            .entries()
+            .iter()
+            .map(|entry| match entry {
+                Entry::Print { text, .. } => journal.bytes(text),
+                _ => &[],
+            })
+            .collect();
+        assert_eq!(texts, [&b"before"[..], b"later"]);
+        // More entries, or more bytes, than are kept.
+        assert_eq!(journal.restore(said(b"earlier"), 2), 1);
+        assert_eq!(journal.restore(said(&[b'x'; 4096]), 3), 1);
+        assert_eq!(journal.len(), 2);
+    }
+
+    #[test]
     fn a_muted_journal_keeps_nothing() {
         let mut journal = Journal::default();
         journal.mute(true);
