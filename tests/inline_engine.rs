@@ -208,3 +208,33 @@ fn connections_that_were_open_before_are_followed_in_the_grace_period() {
     assert_eq!(passed(Duration::ZERO), 0);
     assert!(passed(Duration::from_secs(60)) > 4);
 }
+
+#[test]
+fn connections_that_were_made_longer_are_reset_when_nobody_translates_them_any_more() {
+    let rules = |text: &str| {
+        format!(
+            "require('protocol/tcp_connection')
+             haka.rule {{ on = haka.dissectors.tcp_connection.events.receive_data,
+               eval = function (_, data) {text} end }}"
+        )
+    };
+    let resets = |rules: &str, capture: &str| {
+        let mut rig = Rig::load(rules, &[], settings(), Limits::default())
+            .unwrap_or_else(|(error, _)| panic!("{error}"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+        let (link, packets) = read_capture(&folder.join(format!("{capture}.pcap")));
+        // The handshake and some data.
+        for ((time, bytes), id) in packets.iter().zip(1..).take(6) {
+            rig.packet(id, *time, link, bytes);
+        }
+        let gone = rig.shutdown();
+        gone.iter()
+            .filter(|gone| gone.verdict == Verdict::Inject)
+            .count()
+    };
+    for capture in ["stream-plain-v4", "stream-plain-v6"] {
+        let longer = rules("data:pos('begin'):insert(haka.vbuffer_from('+'))");
+        assert_eq!(resets(&longer, capture), 2, "{capture}");
+        assert_eq!(resets(&rules("local n = #data"), capture), 0, "{capture}");
+    }
+}

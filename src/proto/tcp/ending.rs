@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::receive::ends;
+use super::reset::{TOWARDS_CLIENT, TOWARDS_SERVER};
 use super::{Connection, Tcp};
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind, ListenerFailed};
@@ -69,7 +70,17 @@ pub fn expired(tcp: Tcp<'_>, flow: u32) {
 }
 
 /// The capture ended with the connection still there.
-pub fn closing_down(tcp: Tcp<'_>, flow: u32) {
+pub fn closing_down(mut tcp: Tcp<'_>, flow: u32) {
+    let is_open = tcp.core.flows.live(flow).is_some_and(|record| {
+        (flow_state::ESTABLISHED..flow_state::TIMED_WAIT).contains(&record.state)
+    });
+    if tcp.core.settings.live && is_open && tcp.is_renumbered(flow) {
+        // Nobody translates its numbers any more: its ends would wait in vain.
+        let both = TOWARDS_SERVER | TOWARDS_CLIENT;
+        tcp.core
+            .push(Frame::flow(Op::TcpReset, flow, Direction::ToServer).with(both));
+        return;
+    }
     tcp.core
         .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(SHUTDOWN));
 }

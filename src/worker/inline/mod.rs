@@ -175,9 +175,16 @@ impl Diversion {
         let Some(setup) = &plan.setup else {
             return Ok(Diversion { applied: None });
         };
-        refuse_a_second(plan)?;
+        let present = gateway::Present::read();
+        refuse_a_second(plan, &present)?;
+        let mut applied = gateway::apply(setup, plan.backend)?;
+        if present.has_ours() {
+            applied.remarks.push(
+                "rules of `wero setup`, or of a run that was killed, were there: these take their place, and go at the end".to_owned(),
+            );
+        }
         Ok(Diversion {
-            applied: Some(gateway::apply(setup, plan.backend)?),
+            applied: Some(applied),
         })
     }
 
@@ -204,8 +211,8 @@ impl Drop for Diversion {
 
 /// Rules of ours can serve only one run in a namespace: the second would take
 /// the first one's place.
-fn refuse_a_second(plan: &Plan) -> Result<(), InlineError> {
-    for (_, ours, (first, last)) in gateway::Present::read().queue_rules() {
+fn refuse_a_second(plan: &Plan, present: &gateway::Present) -> Result<(), InlineError> {
+    for (_, ours, (first, last)) in present.queue_rules() {
         let others = (first..=last).filter(|&queue| ours && !plan.queues.contains(queue));
         for queue in others {
             let Some(status) = nfqueue::status::queue(queue).ok().flatten() else {
