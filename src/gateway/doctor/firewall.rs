@@ -1,8 +1,8 @@
 //! Which tool can load the rules, what the kernel lacks for them, and what is
 //! loaded already.
 
-use super::queues::listened;
 use super::{Check, State};
+use crate::capture::nfqueue::status;
 use crate::gateway::plan::{Family, Mode, Plan};
 use crate::gateway::present::{Present, families};
 use crate::gateway::tools::{Backend, Tools, Trial, unshare};
@@ -201,7 +201,7 @@ fn loaded(plan: &Plan, present: &Present) -> Vec<Check> {
             )
         })
         .collect();
-    let queues = listened().unwrap_or_default();
+    let queues = status::queues().unwrap_or_default();
     let heard = |(first, last): (u16, u16)| {
         queues
             .iter()
