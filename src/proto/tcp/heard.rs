@@ -34,6 +34,7 @@ impl Tcp<'_> {
         if let Some(heavy) = &mut other.heavy {
             heavy.kept.acknowledge(&mut self.core.bufs.extents, new);
             heavy.map.prune(heavy.map.ack_to_orig(new));
+            heavy.heard_at = self.core.now;
             waits = !heavy.parked.is_empty();
             behind_hole = heavy.owed_acks > 0 || !heavy.assembler.is_empty();
         }
