@@ -111,6 +111,15 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::current_flow`], for a flow that no rule has dropped.
+    fn open_flow(&self, flow: u32, generation: u32) -> Result<u8, Status> {
+        let protocol = self.current_flow(flow, generation)?;
+        match self.core.flows.live(flow).map(|record| record.state) {
+            None | Some(flow_state::DROP) => Err(Status::AlreadyDropped),
+            Some(_) => Ok(protocol),
+        }
+    }
+
     fn blame(&mut self, kind: u32, listener: u32) {
         if listener != 0 {
             self.core.listener = EventKind::from_number(kind as u8).map(|kind| (kind, listener));
@@ -425,15 +434,7 @@ extern "C" fn flow_drop(
     listener: u32,
 ) -> i32 {
     status(engine, |engine| {
-        let protocol = engine.current_flow(flow, generation)?;
-        if engine
-            .core
-            .flows
-            .live(flow)
-            .is_none_or(|record| record.state == flow_state::DROP)
-        {
-            return Err(Status::AlreadyDropped);
-        }
+        let protocol = engine.open_flow(flow, generation)?;
         engine.blame(kind, listener);
         let op = if protocol == protocol::TCP {
             Op::TcpEnd
@@ -446,15 +447,7 @@ extern "C" fn flow_drop(
 
 extern "C" fn flow_bypass(engine: *mut c_void, flow: u32, generation: u32) -> i32 {
     status(engine, |engine| {
-        let protocol = engine.current_flow(flow, generation)?;
-        if engine
-            .core
-            .flows
-            .live(flow)
-            .is_none_or(|record| record.state == flow_state::DROP)
-        {
-            return Err(Status::AlreadyDropped);
-        }
+        let protocol = engine.open_flow(flow, generation)?;
         match protocol {
             protocol::TCP if !tcp::bypass(engine.tcp(), flow) => return Err(Status::Unsupported),
             protocol::TCP => {}
