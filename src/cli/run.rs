@@ -122,16 +122,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Set by the first signal that asks for the end; a second one ends the
-/// process at once.
+/// Set by signals that ask for the end. More of them change nothing, since
+/// some senders (a terminal, `timeout`) send two: the end comes within seconds,
+/// and leaves the firewall as it was.
 fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
-            .map_err(|error| {
-                Failure::new(Failure::RUN, format!("cannot wait for signals: {error}"))
-            })?;
+        flag::register(signal, Arc::clone(&stop)).map_err(|error| {
+            Failure::new(Failure::RUN, format!("cannot wait for signals: {error}"))
+        })?;
     }
     Ok(stop)
 }
