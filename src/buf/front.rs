@@ -111,7 +111,7 @@ impl Store {
             return None;
         }
         if boundary.ext.0.is_none() {
-            front.pushed = front.bytes;
+            (front.pushed, front.plain) = (front.bytes, true);
         }
         (front.bytes > 0).then_some(front)
     }
@@ -161,21 +161,137 @@ impl Store {
         Ok((whole.len > 0).then_some(Span::Between(start, end)))
     }
 
-    /// Bytes from a position to the end of the piece it is in.
+    /// Of so many bytes from a position on, those before the last piece that
+    /// they reach into; all of them if they are in one piece.
     ///
     /// # Errors
     /// When the position is gone.
-    pub fn rest_of_piece(&mut self, at: Pos) -> Result<u64, BufError> {
+    pub fn before_last_piece(&mut self, at: Pos, bytes: u64) -> Result<u64, BufError> {
         let start = self.resolve(at)?;
         let start = self.to_byte(start);
-        let (mut skipped, mut bytes) = (start.at, 0);
+        let (mut skipped, mut seen, mut before) = (start.at, 0, 0);
         for node in self.nodes_from(start.node) {
             if matches!(node.kind, Kind::Boundary(_)) {
+                before = seen;
+            }
+            seen += u64::from(node.len() - skipped);
+            skipped = 0;
+            if seen >= bytes {
                 break;
             }
-            bytes += u64::from(node.len() - skipped);
-            skipped = 0;
         }
-        Ok(bytes)
+        Ok(if before > 0 { before } else { bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn popped(store: &mut Store, stream: BufId) -> Option<(u64, bool, Vec<u8>)> {
+        let popped = store.stream_pop(stream)?;
+        let mut bytes = Vec::new();
+        store.popped_copy(&mut bytes);
+        Some((popped.piece, popped.modified, bytes))
+    }
+
+    fn at(store: &mut Store, stream: BufId, piece: u64, offset: u64) -> Pos {
+        let start = store.piece_position(stream, piece).unwrap();
+        store.advance(start, Some(offset)).unwrap().to
+    }
+
+    #[test]
+    fn the_front_leaves_and_the_end_can_be_edited() {
+        let mut store = Store::default();
+        let stream = store.stream_new().unwrap();
+        store.stream_push_bytes(stream, b"front, end").unwrap();
+        assert_eq!(store.stream_split(stream), None, "nothing holds it");
+        let place = at(&mut store, stream, 0, 7);
+        let mark = store.mark(place, false).unwrap();
+        assert_eq!(store.stream_split(stream), Some(7));
+        let front = store.stream_pop(stream).unwrap();
+        assert_eq!((front.piece, front.len, front.modified), (0, 7, false));
+        assert!(front.whole);
+        assert_eq!(store.stream_pop(stream), None);
+        assert_eq!(store.stream_split(stream), None, "all of it is held");
+        // The number still finds what is left.
+        let start = store.piece_position(stream, 0).unwrap();
+        store.set_string(Span::Counted(start, 3), b"rest").unwrap();
+        store.unmark(mark).unwrap();
+        assert_eq!(
+            popped(&mut store, stream),
+            Some((0, true, b"rest".to_vec()))
+        );
+        assert_eq!(store.stream_pop(stream), None);
+        assert_eq!(store.live_nodes(), 0);
+    }
+
+    #[test]
+    fn an_end_that_nobody_edits_says_so() {
+        let mut store = Store::default();
+        let stream = store.stream_new().unwrap();
+        store.stream_push_bytes(stream, b"edited, end").unwrap();
+        let start = store.piece_position(stream, 0).unwrap();
+        store
+            .set_string(Span::Counted(start, 6), b"longer than it was")
+            .unwrap();
+        let place = store.position_before_end(stream, 3).unwrap();
+        let mark = store.mark(place, false).unwrap();
+        assert_eq!(store.stream_split(stream), Some(8));
+        let front = (0, true, b"longer than it was, ".to_vec());
+        assert_eq!(popped(&mut store, stream), Some(front));
+        store.unmark(mark).unwrap();
+        let (_, _, end) = popped(&mut store, stream).unwrap();
+        assert_eq!(end, b"end");
+    }
+
+    #[test]
+    fn both_parts_stand_for_a_byte() {
+        let mut store = Store::default();
+        let stream = store.stream_new().unwrap();
+        store.stream_push_bytes(stream, b"ab").unwrap();
+        let behind = at(&mut store, stream, 0, 2);
+        store.mark(behind, false).unwrap();
+        assert_eq!(store.stream_split(stream), Some(1));
+        assert!(store.stream_pop(stream).is_some_and(|front| front.len == 1));
+        assert_eq!(store.stream_split(stream), None);
+    }
+
+    #[test]
+    fn what_was_selected_comes_back_in_parts() {
+        let mut store = Store::default();
+        let stream = store.stream_new().unwrap();
+        let body = store.stream_new().unwrap();
+        store.stream_push_bytes(stream, b"head body tail").unwrap();
+        let start = at(&mut store, stream, 0, 5);
+        let taken = store.select(Span::Counted(start, 9)).unwrap();
+        store.stream_push_buffer(body, taken.content).unwrap();
+        let held = at(&mut store, body, 0, 5);
+        let mark = store.mark(held, false).unwrap();
+        assert_eq!(store.stream_split(body), Some(5));
+        let front = store.stream_pop_buffer(body).unwrap().unwrap();
+        let span = store.restore_front(taken.place, front).unwrap().unwrap();
+        store.free(front);
+        assert_eq!(store.bytes(span).unwrap(), b"body ");
+        assert_eq!(store.stream_split(stream), Some(10));
+        let first = store.stream_pop(stream).unwrap();
+        assert_eq!((first.len, first.modified), (10, false));
+        // The rest is taken from whoever holds it, who can read it still.
+        assert_eq!(store.stream_pop_buffer(body), Ok(None));
+        let rest = store.stream_pop_copy(body).unwrap().unwrap();
+        store.restore_piece(taken.place, rest).unwrap();
+        store.free(rest);
+        store.free(taken.content);
+        assert_eq!(
+            popped(&mut store, stream),
+            Some((0, false, b"tail".to_vec()))
+        );
+        let kept = store.piece_position(body, 0).unwrap();
+        assert_eq!(store.bytes(Span::Counted(kept, 4)).unwrap(), b"tail");
+        let written = store.set_string(Span::Counted(kept, 1), b"T");
+        assert_eq!(written.map(|_| ()), Err(BufError::ReadOnly));
+        store.unmark(mark).unwrap();
+        assert_eq!(store.stream_pop_buffer(body), Ok(None));
+        assert_eq!(store.stream_len(body), 0);
     }
 }

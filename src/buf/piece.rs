@@ -280,8 +280,8 @@ impl Store {
             match &self.node(node).kind {
                 Kind::Boundary(boundary) if boundary.popped => first = next,
                 Kind::Boundary(_) => break,
-                Kind::Hole(_) | Kind::Seam { .. } => return Ok(None),
-                Kind::Data(_) | Kind::Mark { .. } => {}
+                Kind::Hole(_) => return Ok(None),
+                Kind::Data(_) | Kind::Mark { .. } | Kind::Seam { .. } => {}
             }
             node = next;
         }

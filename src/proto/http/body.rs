@@ -114,11 +114,11 @@ impl Reader {
         }
         let at = seat.place(0).map_err(unreadable)?;
         let stream = self.body(seat, resized)?;
-        let by_segment = seat.core().settings.is_paced();
+        let paced = seat.core().settings.is_paced();
         let bufs = &mut seat.core().bufs;
-        // What is judged of it can leave segment by segment.
-        let bytes = match by_segment {
-            true => bytes.min(bufs.rest_of_piece(at).map_err(unreadable)?),
+        // Whoever holds the end of the last segment does not hold the others.
+        let bytes = match paced {
+            true => bufs.before_last_piece(at, bytes).map_err(unreadable)?,
             false => bytes,
         };
         let taken = bufs.select(Span::Counted(at, bytes)).map_err(unreadable)?;

@@ -186,6 +186,10 @@ pub struct Heavy {
     pub hole_unseen: bool,
     /// The first reader was waited for long enough: what comes leaves.
     pub reader_given_up: bool,
+    /// When its receiver acknowledged something last.
+    pub heard_at: Timestamp,
+    /// The deadline came much too late: packets may have waited for us.
+    pub was_late: bool,
     /// Nothing of the oldest piece can leave before more arrives.
     pub front_tried: bool,
     /// Duplicate acknowledgements that wait for the receiver's own.

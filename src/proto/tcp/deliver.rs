@@ -23,6 +23,11 @@ use crate::stream::assembler::{Assembler, Cap, Inserted, Limits, Piece};
 /// at least; a larger announced window raises it.
 const MIN_WINDOW: u64 = 1 << 20;
 
+/// Bytes that readers are given at a time where senders do not wait for all
+/// of them: what one packet may bring. What was judged of them leaves before
+/// they see more.
+const AT_ONCE: u64 = 1 << 16;
+
 impl Tcp<'_> {
     /// Whether anybody reads the streams of this flow.
     fn is_read(&mut self, flow: u32) -> bool {
@@ -323,12 +328,31 @@ impl Tcp<'_> {
         None
     }
 
-    /// Gives readers the piece in order and all that follow it.
+    /// Gives readers what was in order behind the pieces that they have seen.
+    /// The top frame is what takes note of what they let go.
+    pub(super) fn present_more(&mut self, frame: Frame) -> Option<Option<Step>> {
+        if !self.is_paced() {
+            return None;
+        }
+        let piece = self.half(frame.flow, frame.direction)?.next_piece()?;
+        let frame = Frame {
+            packet: piece.token,
+            ..frame
+        };
+        Some(self.present(frame, piece))
+    }
+
+    /// Gives readers the piece in order and all that follow it; inline, as
+    /// many as they may have in hand at a time.
     fn present(&mut self, frame: Frame, first: Piece) -> Option<Step> {
         let (flow, direction) = (frame.flow, frame.direction);
         let (fresh_from, was_finished) = self
             .half(flow, direction)
             .map_or((0, false), |half| (half.next, half.finished));
+        let most = match self.is_paced() {
+            true => AT_ONCE,
+            false => u64::MAX,
+        };
         let mut first_number = None;
         let mut piece = Some(first);
         while let Some(ready) = piece {
@@ -338,6 +362,9 @@ impl Tcp<'_> {
                 break;
             };
             half.next = ready.end().max(half.next);
+            if half.next - fresh_from >= most {
+                break;
+            }
             piece = half.next_piece();
         }
         let now = self.core.now;

@@ -5,8 +5,9 @@
 //! `release` lets judged segments go, `rebuild` makes segments of judged bytes,
 //! `renumber` translates sequence numbers once rules changed some, `reset`
 //! and `ending` end connections, `bypass` lets the rest of one pass.
-//! On live traffic `patience` says how long segments are held, `ahead` lets
-//! them leave before they are judged, `behalf` acknowledges for others and
+//! On live traffic `patience` says how long segments are held, `front` lets
+//! go what readers do not hold of them, `ahead` lets them leave before they
+//! are judged, `behalf` acknowledges for others and
 //! `heard` notes what they acknowledge themselves.
 //! Not here: the order of bytes (`stream::assembler`), the arithmetic of
 //! edits (`stream::offset_map`).

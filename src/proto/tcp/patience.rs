@@ -4,7 +4,7 @@
 //! congestion window, which is about ten segments at first, or sends again
 //! after some 200 ms. So readers that hold bytes are waited for until that
 //! many segments wait, until they fill their receiver's window, or for
-//! `hold_time`; then the policy applies: what waits leaves ahead of its
+//! `hold_time` once all that left is acknowledged; then the policy applies: what waits leaves ahead of its
 //! judgement, or the connection is dropped. Behind a hole nothing is lost by
 //! waiting, since the sender is told (`behalf`) and repairs it: where rules
 //! may edit, those segments wait for `hole_time`; elsewhere not at all.
@@ -35,6 +35,11 @@ pub fn overdue(mut tcp: Tcp<'_>, (flow, generation, direction): Waiting) {
         tcp.deadline_came(flow, direction);
     }
 }
+
+/// A deadline that comes this late says that nobody looked at packets either,
+/// and for so long they get their turn.
+const LATE: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_millis(5);
 
 const TOO_MUCH: &str = "rules wait for more than its sender can send";
 
@@ -98,7 +103,7 @@ impl Tcp<'_> {
             .connection(flow)
             .is_some_and(|connection| connection.is_reading);
         let gone = |tcp: &mut Self| !reading && tcp.has_no_room(flow, direction);
-        if gone(self) && !(self.send_front(flow, direction) && !gone(self)) {
+        if gone(self) && (!self.send_front(flow, direction) || gone(self)) {
             self.core.stats.hold_caps += 1;
             return self.give_up(flow, direction, For::Room);
         }
@@ -215,7 +220,9 @@ impl Tcp<'_> {
             return [None; 3];
         };
         let mut held = heavy.held.iter().skip(heavy.left());
-        let held = held.find(|held| held.waits()).map(|held| held.since);
+        // Its sender may have stood still since then, not before.
+        let held = held.find(|held| held.waits());
+        let held = held.map(|held| held.since.max(heavy.heard_at));
         let newest = heavy.held.back().filter(|_| !heavy.front_tried);
         let queued = heavy.assembler.pieces().map(|piece| piece.token);
         let waits = queued
@@ -278,12 +285,22 @@ impl Tcp<'_> {
                 }
             };
         }
+        if self.is_late(flow, direction) {
+            return;
+        }
         let due = self.next_due(flow, direction);
         let [mut reader, hole, front] = due.map(|due| due.is_some_and(|due| due <= now));
         if reader || front {
             reader &= !self.send_front(flow, direction);
             if let Some(half) = self.half(flow, direction) {
                 half.heavy().front_tried = true;
+            }
+        }
+        if reader && self.is_under_way(flow, direction) {
+            // Its sender waits for its receiver.
+            reader = false;
+            if let Some(half) = self.half(flow, direction) {
+                half.heavy().heard_at = now;
             }
         }
         if !reader && !hole {
@@ -310,6 +327,36 @@ impl Tcp<'_> {
         if !hole {
             self.wait(flow, direction);
         }
+    }
+
+    /// Whether a deadline came so late that packets may have waited meanwhile:
+    /// those are looked at first.
+    fn is_late(&mut self, flow: u32, direction: Direction) -> bool {
+        let now = self.core.now;
+        let Some(half) = self.half(flow, direction) else {
+            return false;
+        };
+        let heavy = half.heavy();
+        let late = now.0 - heavy.deadline_at.0 > LATE.as_nanos() as i64 && !heavy.was_late;
+        heavy.was_late = late;
+        if late {
+            self.set_deadline(flow, direction, now + GRACE);
+        }
+        late
+    }
+
+    /// Whether something has left in a direction that its receiver did not
+    /// acknowledge yet.
+    fn is_under_way(&mut self, flow: u32, direction: Direction) -> bool {
+        let Some(connection) = self.connection(flow) else {
+            return false;
+        };
+        let acked = connection.halves[direction.opposite().index()].acked;
+        let half = &connection.halves[direction.index()];
+        let left = half.to_new(half.released());
+        acked
+            .and_then(|(ack, _)| half.new_offset_of(ack))
+            .is_some_and(|acked| acked < left)
     }
 
     /// What waits in a direction leaves, or the connection is dropped.
@@ -342,9 +389,7 @@ impl Tcp<'_> {
         let attached = connection.application.as_mut();
         let count = attached.and_then(|attached| attached.give_back(self.core, direction));
         match count {
-            None => self.drop_reframed(flow, TOO_MUCH),
-            Some(0) if self.has_no_room(flow, direction) => self.drop_reframed(flow, TOO_MUCH),
-            Some(0) => {
+            Some(0) if !self.has_no_room(flow, direction) => {
                 // One of the lines is not whole: it comes, or its sender stops.
                 let now = self.core.now;
                 if let Some(half) = self.half(flow, direction) {
@@ -354,6 +399,10 @@ impl Tcp<'_> {
                     }
                 }
                 self.wait(flow, direction);
+            }
+            None | Some(0) => {
+                self.core.stats.hold_caps += u64::from(why == For::Readers);
+                self.drop_reframed(flow, TOO_MUCH);
             }
             Some(_) => {
                 self.tell_ahead(flow, why);

@@ -14,15 +14,15 @@ pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     let held = tcp
         .half(frame.flow, frame.direction)
         .and_then(|half| half.heavy.as_ref()?.held.front().copied());
-    let Some(held) = held else {
-        tcp.core.stack.pop();
+    if held.is_some_and(|held| tcp.let_go_of(frame, held)) {
         return None;
-    };
-    if !tcp.let_go_of(frame, held) {
-        tcp.core.stack.pop();
-        if tcp.is_paced() {
-            tcp.still_held(frame);
-        }
+    }
+    if let Some(step) = tcp.present_more(frame) {
+        return step;
+    }
+    tcp.core.stack.pop();
+    if held.is_some() && tcp.is_paced() {
+        tcp.still_held(frame);
     }
     None
 }
