@@ -38,7 +38,15 @@ impl Tcp<'_> {
             waits = !heavy.parked.is_empty();
             behind_hole = heavy.owed_acks > 0 || !heavy.assembler.is_empty();
         }
+        let before = connection.half(frame.direction).acked;
         let news = credible && connection.half(frame.direction).hears(segment);
+        let more = |(ack, _): (u32, u16)| (segment.ack.wrapping_sub(ack) as i32) > 0;
+        if news
+            && before.is_none_or(more)
+            && let Some(heavy) = &mut connection.half(direction).heavy
+        {
+            heavy.heard_at = self.core.now;
+        }
         if waits && news {
             self.use_room(frame.flow, direction);
         }
