@@ -73,9 +73,12 @@ pub fn waits(mut tcp: Tcp<'_>, slot: u32) -> bool {
     let Some(bound) = tcp.bound(slot) else {
         return false;
     };
-    // With nothing under way nobody would say when there is room: the segment
-    // asks for it.
-    if !is_after(bound.end, bound.view.edge) || bound.seq == bound.view.ack {
+    // With nothing under way nobody would say that there is more room: where
+    // there is some, the segment asks for it. A window that is closed opens
+    // by itself.
+    let view = bound.view;
+    let asks = bound.seq == view.ack && view.edge != view.ack;
+    if asks || !is_after(bound.end, view.edge) {
         return false;
     }
     tcp.park(slot, &bound)
@@ -125,6 +128,10 @@ impl Tcp<'_> {
                 return false;
             }
             if !is_after(bound.end, last) {
+                if bound.seq == bound.view.ack {
+                    // Sent again, it asks whether the window is still closed.
+                    return false;
+                }
                 self.core.drop_packet(slot, DropReason::Retransmission);
                 return true;
             }
