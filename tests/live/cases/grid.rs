@@ -21,8 +21,8 @@ pub const CASES: &[Case] = &[
         run: || Grid::on(Link::Whole).small(&[1, 7, 1460, 50_000]).finish(),
     },
     Case {
-        name: "grid::quick-bad-link",
-        pace: Pace::Quick,
+        name: "grid::small-bad-link",
+        pace: Pace::Slow,
         needs: &["ip"],
         run: || {
             Grid::on(Link::Lossy(BAD))
