@@ -155,13 +155,12 @@ impl Engine {
         } else {
             tcp::segment_limit(self.tcp(), slot)
         };
+        // Some kernels refuse a segment that ends beyond their window, so even
+        // a sliver is cut off; only a closed window is probed with a whole one.
         let limit = match window {
             None => limit,
-            // A sliver of a segment is not worth a packet (RFC 9293, 3.8.6.2.1).
-            Some(window) => match tcp::segment_limit(self.tcp(), slot) {
-                whole if window < whole => whole,
-                _ => limit.min(window),
-            },
+            Some(0) => tcp::segment_limit(self.tcp(), slot),
+            Some(window) => limit.min(window),
         };
         if payload <= limit {
             return;
@@ -176,12 +175,10 @@ impl Engine {
         let (first, rest) = body.split_at(limit.min(body.len()));
         let cut = Cut::of(&packet, &frame, plain);
         // Pieces of our own are cut by nobody.
-        let room = if plain && packet.ip_version == 4 {
-            MTU - 40
-        } else if packet.flags & flag::OFFLOADED != 0 {
-            tcp::segment_limit(self.tcp(), slot)
-        } else {
-            limit
+        let room = match packet.ip_version {
+            4 if plain => MTU - 40,
+            _ if plain => MTU.saturating_sub(headers).max(1),
+            _ => tcp::segment_limit(self.tcp(), slot),
         };
         let count = rest.len().div_ceil(room);
         let mut followers = Vec::with_capacity(count);

@@ -90,7 +90,7 @@ struct Library {
 pub struct Runtime {
     watch: Watch,
     _sampler: Option<Sampler>,
-    library: Library,
+    calls: Library,
     entries: Vec<Entry>,
     host: Host,
     _buffers: buf_api::Registration,
@@ -179,7 +179,7 @@ impl Runtime {
         Ok(Runtime {
             watch: watch.clone(),
             _sampler: sampler,
-            library,
+            calls: library,
             entries,
             host,
             _buffers: buffers,
@@ -196,7 +196,7 @@ impl Runtime {
     fn run_rules(&mut self, source: &[u8], options: &Options) -> Result<(), LoadError> {
         self.host.cap_memory();
         let name = format!("@{}", options.rule_file.display());
-        let run = self.library.run.clone();
+        let run = self.calls.run.clone();
         let result = self.host.guarded(|lua| {
             let chunk = lua
                 .load(source)
@@ -235,13 +235,13 @@ impl Runtime {
 
     /// Raises `haka.events.started`.
     pub fn started(&mut self) {
-        let event = self.library.started.clone();
+        let event = self.calls.started.clone();
         self.signal(&event);
     }
 
     /// Raises `haka.events.exiting`.
     pub fn exiting(&mut self) {
-        let event = self.library.exiting.clone();
+        let event = self.calls.exiting.clone();
         self.signal(&event);
     }
 
@@ -271,7 +271,7 @@ impl Runtime {
     pub fn location(&self, (kind, place): (EventKind, u32)) -> Option<String> {
         let found: (Option<String>, Option<String>) = self
             .host
-            .ask(|_| self.library.location.call((kind as u8, place)))?;
+            .ask(|_| self.calls.location.call((kind as u8, place)))?;
         let (location, name) = (found.0?, found.1);
         Some(name.map_or_else(|| location.clone(), |name| format!("{location} ({name})")))
     }
@@ -288,7 +288,7 @@ impl Runtime {
 
     /// What the JIT compiler gave up on, where the rules are profiled.
     pub fn trace_aborts(&self) -> Vec<Abort> {
-        let list = self.library.aborts.as_ref();
+        let list = self.calls.aborts.as_ref();
         list.map_or_else(Vec::new, |list| profile::aborts_of(&self.host, list))
     }
 
@@ -310,7 +310,7 @@ impl Runtime {
     fn failed(&mut self, kind: EventKind, failure: Failure) -> Result<(), (ListenerFailed, bool)> {
         self.tell_failure(&failure);
         let message = failure.message().unwrap_or_default().to_owned();
-        let fault = &self.library.fault;
+        let fault = &self.calls.fault;
         let (at, place, stopped): (u8, u32, bool) = self
             .host
             .ask(|_| fault.call(message.as_str()))
@@ -410,7 +410,7 @@ impl Runtime {
     /// Takes a rule out of service.
     fn suspend(&mut self, listener: (EventKind, u32), why: &str) {
         let (kind, place) = (listener.0 as u8, listener.1);
-        let suspend = &self.library.suspend;
+        let suspend = &self.calls.suspend;
         let suspended = self
             .host
             .ask(|_| suspend.call::<bool>((kind, place)))
@@ -443,7 +443,7 @@ impl Hooks for Runtime {
         let Some((_, place)) = self.failed_at.take().filter(|failed| failed.0 == kind) else {
             return Ok(());
         };
-        let resume = self.library.resume.clone();
+        let resume = self.calls.resume.clone();
         let result = self
             .host
             .guarded(|_| resume.call::<()>((kind as u8, place, subject)));

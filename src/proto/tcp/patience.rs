@@ -4,10 +4,11 @@
 //! congestion window, which is about ten segments at first, or sends again
 //! after some 200 ms. So readers that hold bytes are waited for until that
 //! many segments wait, until they fill their receiver's window, or for
-//! `hold_time` once all that left is acknowledged; then the policy applies: what waits leaves ahead of its
-//! judgement, or the connection is dropped. Behind a hole nothing is lost by
-//! waiting, since the sender is told (`behalf`) and repairs it: where rules
-//! may edit, those segments wait for `hole_time`; elsewhere not at all.
+//! `hold_time` once all that left is acknowledged; then the policy applies:
+//! what waits leaves ahead of its judgement, or the connection is dropped.
+//! Behind a hole nothing is lost by waiting, since the sender is told
+//! (`behalf`) and repairs it: where rules may edit, those segments wait for
+//! `hole_time`; elsewhere not at all.
 //! Only on live traffic. Not here: how segments leave (`ahead`).
 
 use std::time::Duration;

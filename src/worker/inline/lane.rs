@@ -172,7 +172,7 @@ impl Lane {
             if self.worker.take_exit() {
                 // The writer stops all lanes; if it has no room for this, it
                 // hears of it with the next burst.
-                self.exits |= true;
+                self.exits = true;
             }
             if self.exits && reports.try_send(Report::Exit).is_ok() {
                 self.exits = false;

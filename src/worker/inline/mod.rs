@@ -155,9 +155,10 @@ pub fn run(
         Err(_) => plan.stances.on_crash,
     };
     let restored = diversion.end(plan, stance);
-    let failed = supervised.is_err();
-    let figures = lanes.finish(output, failed);
+    lanes.stop();
+    // What the others would still say matters less than why a run failed.
     supervised?;
+    let figures = lanes.finish(output);
     restored?;
     Ok(Outcome {
         figures: figures?,
@@ -367,13 +368,9 @@ impl Lanes {
         }
     }
 
-    /// Ends all lanes and writes the rest of what they say.
-    fn finish(mut self, output: &mut Output, failed: bool) -> Result<Vec<Figures>, InlineError> {
-        self.stop();
-        if failed {
-            // What the others would still say matters less than the error.
-            return Ok(Vec::new());
-        }
+    /// Waits for all lanes, which were stopped, and writes the rest of what
+    /// they say.
+    fn finish(mut self, output: &mut Output) -> Result<Vec<Figures>, InlineError> {
         let mut figures = vec![None; self.threads.len()];
         let deadline = Instant::now() + PATIENCE;
         while figures.iter().any(Option::is_none) {
