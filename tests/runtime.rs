@@ -388,11 +388,11 @@ fn rules_cannot_reach_the_engine_behind_their_objects() {
          assert(ffi == nil and not pcall(require, 'ffi'))
          haka.rule { on = haka.dissectors.ipv4.events.receive_packet, eval = function (pkt)
            for _, wild in ipairs { -1, 2^31, 2^53, 1/0, 0/0, 'x', {}, true } do
-             rawset(pkt, '_s', wild)
+             rawset(pkt, 0, wild)
              pcall(function () return pkt.ttl end)
              pcall(function () pkt.ttl = 3 end)
              pcall(function () pkt:drop() end)
-             rawset(pkt, '_g', wild)
+             rawset(pkt, 1, wild)
              pcall(function () return pkt.payload, pkt.src, pkt:parent() end)
            end
            print((pcall(setmetatable, pkt, {})), type(getmetatable(pkt).__index))

@@ -479,12 +479,12 @@ buf_api! {
     fn stream_finished(store, id: Num) {
         Ok(f64::from(store.stream_finished(buf(id))))
     }
-    /// Everything from a piece on, as a span.
+    /// Everything from a piece on, as a span, and how many bytes that is.
     fn piece_span(store, id: Num, piece: Num, out: Out) {
         let new = store.piece_span(buf(id), piece as u64)?;
         // SAFETY: `out` is the library's slot.
         unsafe { slot(out)? }.set_span(new);
-        Ok(0.0)
+        Ok(store.span_len(new)? as f64)
     }
 }
 

@@ -13,8 +13,8 @@ local NORMAL, FORGED = 1, 2
 
 -- Packets are readable after they were sent, for as long as they are there.
 local function record(o)
-  local r = P[band(o._s, PACKET_MASK)]
-  if r.generation ~= o._g then error('invalid packet', 0) end
+  local r = P[band(o[0], PACKET_MASK)]
+  if r.generation ~= o[1] then error('invalid packet', 0) end
   return r
 end
 
@@ -101,7 +101,7 @@ return function ()
 
   lib.haka.packet = create
   function lib.haka.packet_dissector(pkt)
-    return name_of(pkt._s)
+    return name_of(pkt[0])
   end
   return true
 end

@@ -86,7 +86,8 @@ function application.kind(kind)
     if getters[key] or methods[key] then error('This variable is immutable', 0) end
     rawset(o, key, value)
   end
-  meta.__metatable = { __name = name, __class = true, __attributes = kind.attributes }
+  meta.__metatable = { __name = name, __class = true, __attributes = kind.attributes,
+    __place = { _s = true, _g = true } }
   local announced = meta.__metatable
 
   local own_flow = kind.flow_object

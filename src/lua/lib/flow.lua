@@ -275,7 +275,8 @@ function flow.kind(kind)
     if getters[key] or methods[key] then error('This variable is immutable', 0) end
     rawset(o, key, value)
   end
-  meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes }
+  meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes,
+    __place = { _s = true, _g = true } }
   meta.__tostring = lib.pprint.text_of(name, true)
   metas[meta.__metatable] = true
 

@@ -1,7 +1,8 @@
 -- Packet objects: the engine's records as rules see them, one object per
 -- packet and layer.
 --
--- An object is a table of a slot and a generation. Each access masks the
+-- An object is a table of a slot, [0], and a generation, [1]: an array of two
+-- is one block of memory, where names would take two. Each access masks the
 -- slot, compares the generation and checks that the field lies in the frame,
 -- so that a rule that changes these numbers reads another packet at worst,
 -- never foreign memory. Getters are generated from the field tables with all
@@ -108,8 +109,8 @@ end
 local GETTER = [[
 local P, band, rshift, stale, outside, new_address = ...
 return function (o)
-  local r = P[band(o._s, $MASK)]
-  if r.generation ~= o._g or r.state >= $SENT then stale() end
+  local r = P[band(o[0], $MASK)]
+  if r.generation ~= o[1] or r.state >= $SENT then stale() end
   local at = r.$AT + $OFFSET
   if at + $WIDTH > r.len then outside() end
   local d = r.data
@@ -157,19 +158,19 @@ local function setter_of(field, what)
       if not is_address(value) or value.family ~= family then
         expected(field.name, 'addr', value)
       end
-      check(write_address(E, o._s, o._g, which, value.high, value.low), what)
+      check(write_address(E, o[0], o[1], which, value.high, value.low), what)
     end
   elseif field.type == 'flag' then
     return function (o, value)
       if type(value) ~= 'boolean' then expected(field.name, 'bool', value) end
-      check(write(E, o._s, o._g, layer, offset, width, mask, value and mask or 0), what)
+      check(write(E, o[0], o[1], layer, offset, width, mask, value and mask or 0), what)
     end
   end
   local scale = 2 ^ field.shift
   field.range = floor(mask / scale) + 1
   return function (o, value)
     value = integer(value, field) * scale
-    check(write(E, o._s, o._g, layer, offset, width, mask, value), what)
+    check(write(E, o[0], o[1], layer, offset, width, mask, value), what)
   end
 end
 
@@ -196,8 +197,8 @@ end
 -- Objects ---------------------------------------------------------------------
 
 local function record(o)
-  local r = P[band(o._s, PACKET_MASK)]
-  if r.generation == o._g then return r end
+  local r = P[band(o[0], PACKET_MASK)]
+  if r.generation == o[1] then return r end
 end
 
 local function alive(o)
@@ -210,17 +211,20 @@ local function is_native_name(kind, key)
   return kind.getters[key] ~= nil or kind.methods[key] ~= nil
 end
 
+-- Where an object says which packet it stands for.
+local PLACE = { [0] = true, true }
+
 -- What pprint and class functions may see of a protected metatable.
 local function describe(meta)
   return { __name = meta.__name, __attributes = meta.__attributes, __class = meta.__class,
-    __tostring = meta.__tostring }
+    __place = PLACE, __tostring = meta.__tostring }
 end
 
 -- Reads are compiled one by one for each kind of object. A function shared by
 -- two kinds that delegate to each other would look like recursion to the JIT
 -- compiler, and a tail call like a return it cannot follow.
 local INDEX = [[
-local getters, methods, networks, P, band, type, byte, parent, unknown, own = ...
+local getters, methods, networks, P, band, type, byte, parent, unknown, place = ...
 return function (o, key)
   local get = getters[key]
   if get then
@@ -229,10 +233,10 @@ return function (o, key)
   end
   local method = methods[key]
   if method then return method end
-  if own(key) then return nil end
+  if place[key] then return nil end
   if networks then
     -- Fields of the IP header, read through the same slot.
-    local network = networks[P[band(o._s, $MASK)].ip_version]
+    local network = networks[P[band(o[0], $MASK)].ip_version]
     local field = network and network.inherited[key]
     if field then
       local value = field(o)
@@ -247,14 +251,10 @@ return function (o, key)
 end
 ]]
 
-local function own_slot(key)
-  return key == '_s' or key == '_g'
-end
-
 local function index_of(getters, methods, networks, parent)
   local source = gsub(INDEX, '%$(%u+)', { MASK = PACKET_MASK, UNDERSCORE = UNDERSCORE })
   return load(source, '=[wero]/index', 't')(getters, methods, networks, P, band, type, byte, parent,
-    unknown, own_slot)
+    unknown, PLACE)
 end
 
 local function metatable_of(kind)
@@ -290,8 +290,8 @@ local cache = {}
 return function (slot)
   local generation = P[band(slot, $MASK)].generation
   local o = cache[slot + 1]
-  if o and rawget(o, '_g') == generation and rawget(o, '_s') == slot then return o end
-  o = setmetatable({ _s = slot, _g = generation }, meta)
+  if o and rawget(o, 1) == generation and rawget(o, 0) == slot then return o end
+  o = setmetatable({ [0] = slot, generation }, meta)
   cache[slot + 1] = o
   return o
 end
@@ -320,7 +320,7 @@ local function add_group(kind, name, group)
   meta.__metatable = describe(meta)
   meta.__tostring = lib.pprint.text_of(meta.__name)
   kind.getters[name] = function (o)
-    return setmetatable({ _s = o._s, _g = o._g }, meta)
+    return setmetatable({ [0] = o[0], o[1] }, meta)
   end
   kind.attributes[#kind.attributes + 1] = name
 end
@@ -334,7 +334,7 @@ local function payload(o, layer, what)
   local r = record(o)
   if not r or r.state >= SENT then error('invalid ' .. what, 0) end
   if r.buffer_generations[layer] == 0 then
-    check(open_payload(E, o._s, o._g, layer), what)
+    check(open_payload(E, o[0], o[1], layer), what)
   end
   local id = r.buffer_generations[layer] * host.buffer_scale + r.buffers[layer]
   local buffer = rawget(o, '_payload')
@@ -351,7 +351,7 @@ native.payload = payload
 local packet_drop, packet_send, packet_inject = ops.packet_drop, ops.packet_send, ops.packet_inject
 
 local function stopped(o)
-  if o._s == st.slot then st.stop = true end
+  if o[0] == st.slot then st.stop = true end
 end
 
 local common = {}
@@ -367,7 +367,7 @@ end
 
 function common.drop(o)
   if not alive(o) then return end
-  local status = packet_drop(E, o._s, o._g, st.kind, st.cur)
+  local status = packet_drop(E, o[0], o[1], st.kind, st.cur)
   if status ~= OK and status ~= STALE then check(status, 'packet') end
   stopped(o)
 end
@@ -424,13 +424,13 @@ local function add_operations(kind)
       error('invalid ' .. what, 0)
     end
     local floor = drive.enter()
-    drive.run(floor, packet_send(E, o._s, o._g, layer), what)
+    drive.run(floor, packet_send(E, o[0], o[1], layer), what)
     stopped(o)
   end
 
   function methods.inject(o)
     if host.passthrough then error('sending is not supported in pass-through', 0) end
-    check(packet_inject(E, o._s, o._g, layer), what)
+    check(packet_inject(E, o[0], o[1], layer), what)
     stopped(o)
   end
 
@@ -479,12 +479,12 @@ function native.checksum_methods(kind)
   local layer, what = kind.layer, kind.name .. ' packet'
   kind.methods = kind.methods or {}
   function kind.methods.verify_checksum(o)
-    local result = verify(E, o._s, o._g, layer)
+    local result = verify(E, o[0], o[1], layer)
     if result < 0 then check(-result, what) end
     return result == 1
   end
   function kind.methods.compute_checksum(o)
-    check(compute(E, o._s, o._g, layer), what)
+    check(compute(E, o[0], o[1], layer), what)
   end
 end
 
@@ -505,11 +505,11 @@ local create_layer = ops.layer_create
 
 -- Puts a header on a forged packet and gives the object of the new layer.
 function native.create(kind, below, number, size)
-  if type(below) ~= 'table' or rawget(below, '_s') == nil then
+  if type(below) ~= 'table' or rawget(below, 0) == nil then
     error('packet expected', 3)
   end
-  check(create_layer(E, below._s, below._g, kind.layer, number, size), kind.what)
-  return kind.object(below._s)
+  check(create_layer(E, below[0], below[1], kind.layer, number, size), kind.what)
+  return kind.object(below[0])
 end
 
 return native

@@ -127,10 +127,10 @@ local function native_class_members(state, indent, object, depth, meta)
     end
     return
   end
-  local raw = {}
+  -- What stands for its place in the engine is nobody's.
+  local raw, place = {}, meta.__place or {}
   for key, value in next, object do
-    -- Not its place in the engine.
-    if key ~= '_s' and key ~= '_g' then raw[key] = value end
+    if not place[key] then raw[key] = value end
   end
   for key, value in sorted_pairs(raw) do member(state, indent, key, value, depth) end
   for _, key in ipairs(attributes_in_order(meta)) do

@@ -60,7 +60,7 @@ local function decide_next(o, policy, values)
   if not alive(o) then return end
   local next = rawget(o, '_next_dissector')
   local number = next == nil and NONE or natives[next] and NATIVE or SCRIPTED
-  check(ops.choose(E, o._s, o._g, number), 'packet')
+  check(ops.choose(E, o[0], o[1], number), 'packet')
   if number ~= SCRIPTED then return end
   if is_inactive(next) and next.receive then return next:receive(o) end
   return o:activate_next_dissector():preceive()

@@ -236,10 +236,10 @@ end
 -- Everything from a piece on, as a listener that is not streamed sees it; nil
 -- if that is nothing.
 function stream.new_data(of, piece)
-  check(api.piece_span(store, of._b, piece, out))
+  local bytes = check(api.piece_span(store, of._b, piece, out))
+  if bytes == 0 then return nil end
   local sub = new_sub(of, out.a, out.c, out.e, out.n)
-  if #sub > 0 then return sub end
-  return nil
+  return sub
 end
 
 -- The first byte of a piece, or where it will be.

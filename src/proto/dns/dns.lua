@@ -4,7 +4,11 @@
 -- a slot and a generation, which every access compares. Names and data are
 -- made into text when they are read. Objects of records are made with the
 -- first look at their section and keep their place when others are removed.
--- Keys of the library's own begin with a blank.
+-- What is the library's own stands under small numbers, since an array is
+-- one block of memory where names would take two: [0] is the slot and [1]
+-- the generation; [2] is a record's place in the message, or the first
+-- question of a message, and [3] to [6] are the lists of its sections. Of a
+-- list, [0] is the message.
 
 local host, lib = ...
 
@@ -38,15 +42,15 @@ local function removed() error('invalid dns record', 0) end
 local function immutable() error('This variable is immutable', 0) end
 
 local function record(o)
-  local m = M[band(o[' s'], MASK)]
-  if m.generation ~= o[' g'] then stale() end
+  local m = M[band(o[0], MASK)]
+  if m.generation ~= o[1] then stale() end
   return m
 end
 
 -- Writing ------------------------------------------------------------------------
 
 local function write(o, at, width, mask, value)
-  check(ops.dns_write(E, o[' s'], o[' g'], at, width, mask, value), 'dns message')
+  check(ops.dns_write(E, o[0], o[1], at, width, mask, value), 'dns message')
 end
 
 -- A number that goes into a field of that many values, cut like any other.
@@ -66,12 +70,12 @@ local function refused(p)
 end
 
 local function set_data(o, text)
-  refused(ops.dns_set_data(E, o[' s'], o[' g'], o[' i'], text, #text))
+  refused(ops.dns_set_data(E, o[0], o[1], o[2], text, #text))
 end
 
 local function set_owner(o, value)
   local name = tostring(value)
-  local status = ops.dns_set_owner(E, o[' s'], o[' g'], o[' i'], name, #name)
+  local status = ops.dns_set_owner(E, o[0], o[1], o[2], name, #name)
   if status == 10 then error(format("invalid domain name '%s'", name), 0) end
   check(status, 'dns message')
 end
@@ -90,7 +94,7 @@ end
 -- Reading ------------------------------------------------------------------------
 
 local function text_at(o, at)
-  local p = ops.dns_name(E, o[' s'], o[' g'], at)
+  local p = ops.dns_name(E, o[0], o[1], at)
   if p == nil then return nil end
   local text = to_string(p, current.length)
   return text
@@ -214,7 +218,7 @@ function RECORD.ip(_, m, item)
 end
 
 function RECORD.rdata(o)
-  local p = ops.dns_data(E, o[' s'], o[' g'], o[' i'])
+  local p = ops.dns_data(E, o[0], o[1], o[2])
   return p ~= nil and to_string(p, current.length) or nil
 end
 
@@ -259,7 +263,7 @@ local function part(o, m, item, key)
   local parts = PARTS[number_of(m, item)]
   local index = parts and parts[key]
   if not index then return nil end
-  local p = ops.dns_part(E, o[' s'], o[' g'], o[' i'], index)
+  local p = ops.dns_part(E, o[0], o[1], o[2], index)
   if p == nil then return nil end
   local text = to_string(p, current.length)
   if text == '.' then return '' end
@@ -270,7 +274,7 @@ end
 
 local function item_of(o)
   local m = record(o)
-  local i = o[' i']
+  local i = o[2]
   if i < 0 or i >= m.first[4] then removed() end
   return m, m.items[i]
 end
@@ -384,7 +388,7 @@ guard(Record)
 
 local SECTIONS = { [0] = 'questions', 'answer', 'authority', 'additional' }
 -- By section: where its list is kept in the message, and what it is made of.
-local KEYS = { [0] = ' 0', ' 1', ' 2', ' 3' }
+local KEYS = { [0] = 3, 4, 5, 6 }
 local metas = {}
 
 local function section(o, number)
@@ -392,15 +396,15 @@ local function section(o, number)
   if list then return list end
   local m = record(o)
   local entry = number == 0 and Question or Record
-  local s, g, first = o[' s'], o[' g'], m.first[number]
+  local s, g, first = o[0], o[1], m.first[number]
   local count = m.first[number + 1] - first
-  list = new_table(count, 1)
-  list[' o'] = o
+  list = new_table(count, 0)
+  list[0] = o
   for i = 1, count do
-    list[i] = setmetatable({ [' s'] = s, [' g'] = g, [' i'] = first + i - 1 }, entry)
+    list[i] = setmetatable({ [0] = s, g, first + i - 1 }, entry)
   end
   -- The first question may have been looked at by itself.
-  local question = number == 0 and count > 0 and rawget(o, ' q')
+  local question = number == 0 and count > 0 and rawget(o, 2)
   if question then list[1] = question end
   setmetatable(list, metas[number])
   rawset(o, KEYS[number], list)
@@ -418,9 +422,9 @@ local function renumber(o)
       for i = 1, count do
         local known = rawget(list, i)
         if known then
-          rawset(known, ' i', first + i - 1)
+          rawset(known, 2, first + i - 1)
         else
-          list[i] = setmetatable({ [' s'] = o[' s'], [' g'] = o[' g'], [' i'] = first + i - 1 }, entry)
+          list[i] = setmetatable({ [0] = o[0], o[1], first + i - 1 }, entry)
         end
       end
     end
@@ -432,7 +436,7 @@ local list_methods = {}
 -- Adds a record: `name` (that of the question), `type`, `class`, `ttl` (60)
 -- and `ip`, or `data` in master-file form.
 local function append(list, number, init)
-  local o = list[' o']
+  local o = list[0]
   if type(init) ~= 'table' then error('a table that describes the record expected', 0) end
   local ip, data, kind = init.ip, init.data, init.type
   if ip ~= nil then
@@ -448,7 +452,7 @@ local function append(list, number, init)
   local ttl = integer(init.ttl or 60, 4294967296, 'ttl')
   -- All objects are there before their places move.
   section(o, number)
-  refused(ops.dns_append(E, o[' s'], o[' g'], number, type_number(kind),
+  refused(ops.dns_append(E, o[0], o[1], number, type_number(kind),
     class * 0x100000000ULL + ttl, name, #name, data, #data))
   renumber(o)
   return list[#list]
@@ -456,7 +460,7 @@ end
 
 -- Removes a record, by its place or itself.
 local function take_out(list, number, which)
-  local o = list[' o']
+  local o = list[0]
   local place = which
   if type(which) ~= 'number' then
     for i = 1, #list do
@@ -465,21 +469,21 @@ local function take_out(list, number, which)
   end
   local found = rawget(list, place)
   if not found then return end
-  check(ops.dns_remove(E, o[' s'], o[' g'], number, found[' i']), 'dns message')
+  check(ops.dns_remove(E, o[0], o[1], number, found[2]), 'dns message')
   remove(list, place)
-  rawset(found, ' i', -1)
-  if number == 0 then rawset(o, ' q', false) end
+  rawset(found, 2, -1)
+  if number == 0 then rawset(o, 2, false) end
   renumber(o)
 end
 
 local function clear(list, number)
-  local o = list[' o']
-  check(ops.dns_remove(E, o[' s'], o[' g'], number, ALL), 'dns message')
+  local o = list[0]
+  check(ops.dns_remove(E, o[0], o[1], number, ALL), 'dns message')
   for i = #list, 1, -1 do
-    rawset(list[i], ' i', -1)
+    rawset(list[i], 2, -1)
     list[i] = nil
   end
-  if number == 0 then rawset(o, ' q', false) end
+  if number == 0 then rawset(o, 2, false) end
   renumber(o)
 end
 
@@ -519,15 +523,15 @@ for key, field in pairs(FIELDS) do
   local at, width, mask, unit = field[1], field[2], field[3], field[4]
   if width == 2 then
     getters[key] = function (o)
-      local m = M[band(o[' s'], MASK)]
-      if m.generation ~= o[' g'] then stale() end
+      local m = M[band(o[0], MASK)]
+      if m.generation ~= o[1] then stale() end
       local d = m.data
       return d[at] * 256 + d[at + 1]
     end
   else
     getters[key] = function (o)
-      local m = M[band(o[' s'], MASK)]
-      if m.generation ~= o[' g'] then stale() end
+      local m = M[band(o[0], MASK)]
+      if m.generation ~= o[1] then stale() end
       return band(m.data[at], mask) / unit
     end
   end
@@ -540,8 +544,8 @@ end
 for key, flag in pairs(FLAGS) do
   local at, mask = flag[1], flag[2]
   getters[key] = function (o)
-    local m = M[band(o[' s'], MASK)]
-    if m.generation ~= o[' g'] then stale() end
+    local m = M[band(o[0], MASK)]
+    if m.generation ~= o[1] then stale() end
     return band(m.data[at], mask) ~= 0
   end
   setters[key] = function (o, value)
@@ -561,14 +565,14 @@ end
 
 -- The first question; Haka knew of no other.
 function getters.question(o)
-  local question = rawget(o, ' q')
+  local question = rawget(o, 2)
   if question then return question end
-  local list = rawget(o, ' 0')
+  local list = rawget(o, KEYS[0])
   if list then return list[1] end
   local m = record(o)
   if m.first[1] == 0 then return nil end
-  question = setmetatable({ [' s'] = o[' s'], [' g'] = o[' g'], [' i'] = 0 }, Question)
-  rawset(o, ' q', question)
+  question = setmetatable({ [0] = o[0], o[1], 0 }, Question)
+  rawset(o, 2, question)
   return question
 end
 
@@ -576,7 +580,7 @@ local methods = {}
 
 -- Drops the message: its datagram, or its bytes of the stream.
 function methods.drop(o)
-  check(ops.dns_drop(E, o[' s'], o[' g'], st.kind, st.cur), 'dns message')
+  check(ops.dns_drop(E, o[0], o[1], st.kind, st.cur), 'dns message')
   st.stop = true
 end
 
@@ -592,7 +596,7 @@ local message
 -- (one or a list), ttl, rcode. The response may be changed further until the
 -- listener returns.
 function methods.reply(o, init)
-  local slot = tonumber(ops.dns_reply(E, o[' s'], o[' g'], st.kind, st.cur))
+  local slot = tonumber(ops.dns_reply(E, o[0], o[1], st.kind, st.cur))
   if slot < 0 then check(-slot, 'dns message') end
   st.stop = true
   local response = message(slot)
@@ -643,9 +647,9 @@ local cache = {}
 message = function (slot)
   local generation = M[band(slot, MASK)].generation
   local o = cache[slot + 1]
-  if o and rawget(o, ' g') == generation then return o end
-  -- Places for what is mostly looked at: a table that grows costs more.
-  o = setmetatable({ [' s'] = slot, [' g'] = generation, [' q'] = false, [' 1'] = false }, Result)
+  if o and rawget(o, 1) == generation then return o end
+  -- With places for all: a table that grows costs more.
+  o = setmetatable({ [0] = slot, generation, false, false, false, false, false }, Result)
   cache[slot + 1] = o
   return o
 end

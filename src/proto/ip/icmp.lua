@@ -14,7 +14,7 @@ local DIRECTIONS = { [0] = 'up', [1] = 'down' }
 
 -- Slot of the flow times two, and which way the quoted packet went.
 local function about(o, name)
-  local found = tonumber(ops.related(E, o._s, o._g))
+  local found = tonumber(ops.related(E, o[0], o[1]))
   if found == STALE then native.check(1, name .. ' packet') end
   if found >= 0 then return (found - found % 2) / 2, found % 2 end
 end
@@ -31,7 +31,7 @@ local function loader(name, version, number)
     local kind = {
       name = name, layer = native.TRANSPORT, class = true, fields = host.fields.icmp,
       getters = {}, attributes = { 'payload', 'related', 'related_direction' },
-      parent = function (o) return native.network(o._s) end,
+      parent = function (o) return native.network(o[0]) end,
     }
     native.checksum_methods(kind)
     function kind.getters.payload(o)

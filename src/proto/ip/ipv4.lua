@@ -13,7 +13,7 @@ local DONT_REASSEMBLE = 2
 local kind = {
   name = 'ipv4', layer = native.NETWORK, fields = host.fields.ipv4,
   getters = {}, setters = {}, methods = {}, attributes = { 'payload', 'dont_reassemble' },
-  parent = function (o) return native.packet.object(o._s) end,
+  parent = function (o) return native.packet.object(o[0]) end,
 }
 native.checksum_methods(kind)
 
@@ -22,8 +22,8 @@ function kind.getters.payload(o)
 end
 
 function kind.getters.dont_reassemble(o)
-  local r = P[band(o._s, PACKET_MASK)]
-  if r.generation ~= o._g then error('invalid ' .. WHAT, 0) end
+  local r = P[band(o[0], PACKET_MASK)]
+  if r.generation ~= o[1] then error('invalid ' .. WHAT, 0) end
   return band(r.flags, DONT_REASSEMBLE) ~= 0
 end
 
@@ -31,7 +31,7 @@ function kind.setters.dont_reassemble(o, value)
   if type(value) ~= 'boolean' then
     error("Error in dont_reassemble (arg 2), expected 'bool' got '" .. type(value) .. "'", 0)
   end
-  native.check(ops.dont_reassemble(E, o._s, o._g, value and 1 or 0), WHAT)
+  native.check(ops.dont_reassemble(E, o[0], o[1], value and 1 or 0), WHAT)
 end
 
 -- The engine puts datagrams together by itself.

@@ -14,12 +14,12 @@ local kind = {
   name = 'ipv6', layer = native.NETWORK, fields = host.fields.ipv6,
   getters = {}, setters = {}, methods = {},
   attributes = { 'payload', 'dont_reassemble', 'proto', 'hdr_len' },
-  parent = function (o) return native.packet.object(o._s) end,
+  parent = function (o) return native.packet.object(o[0]) end,
 }
 
 local function record(o)
-  local r = P[band(o._s, PACKET_MASK)]
-  if r.generation ~= o._g or r.state > 2 then error('invalid ' .. WHAT, 0) end
+  local r = P[band(o[0], PACKET_MASK)]
+  if r.generation ~= o[1] or r.state > 2 then error('invalid ' .. WHAT, 0) end
   return r
 end
 
@@ -46,7 +46,7 @@ function kind.setters.dont_reassemble(o, value)
   if type(value) ~= 'boolean' then
     error("Error in dont_reassemble (arg 2), expected 'bool' got '" .. type(value) .. "'", 0)
   end
-  native.check(ops.dont_reassemble(E, o._s, o._g, value and 1 or 0), WHAT)
+  native.check(ops.dont_reassemble(E, o[0], o[1], value and 1 or 0), WHAT)
 end
 
 function kind.methods.reassemble(o)

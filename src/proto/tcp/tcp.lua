@@ -9,7 +9,7 @@ local NUMBER, HEADER = 6, 20
 local kind = {
   name = 'tcp', layer = native.TRANSPORT, fields = host.fields.tcp,
   getters = {}, attributes = { 'payload' },
-  parent = function (o) return native.network(o._s) end,
+  parent = function (o) return native.network(o[0]) end,
 }
 native.checksum_methods(kind)
 

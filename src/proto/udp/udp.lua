@@ -9,7 +9,7 @@ local NUMBER, HEADER = 17, 8
 local kind = {
   name = 'udp', layer = native.TRANSPORT, class = true, fields = host.fields.udp,
   getters = {}, attributes = { 'payload' },
-  parent = function (o) return native.network(o._s) end,
+  parent = function (o) return native.network(o[0]) end,
 }
 native.checksum_methods(kind)
 
