@@ -18,7 +18,7 @@ use super::{PROTOCOLS, Protocol, dns, quic};
 use crate::buf::{BufError, BufId, Pos, Span, Store};
 use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
 use crate::event::profile::Defaults;
-use crate::event::{EventKind, Settings};
+use crate::event::{EventKind, HookSet, Settings};
 use crate::flow::Direction;
 use crate::flow::record::flags;
 use crate::packet::decode::protocol::TCP;
@@ -166,6 +166,11 @@ pub struct Inlet {
     hold: Option<Pos>,
     /// The reader was told that the stream is over.
     ended: bool,
+    /// Bytes that follow which the reader does not want to see, as long as
+    /// the same events are heard, and those of them that have passed.
+    unwanted: u64,
+    unwanted_while: HookSet,
+    passed: u64,
 }
 
 /// What reads a connection.
@@ -221,6 +226,21 @@ impl Attached {
     pub fn reader<A: Application>(&mut self) -> Option<&mut A> {
         let application: &mut dyn Any = self.application.as_deref_mut()?;
         application.downcast_mut()
+    }
+
+    /// Whether so many bytes, next in order, may pass unseen, since their
+    /// reader does not want them; notes that they have.
+    pub fn pass_over(&mut self, direction: Direction, bytes: u32, hooks: HookSet) -> bool {
+        let inlet = &mut self.inlets[direction.index()];
+        let bytes = u64::from(bytes);
+        let unwanted = inlet.unwanted >= bytes && inlet.unwanted_while == hooks;
+        let idle = inlet.left == 0 && inlet.arrived.is_none() && inlet.lost.is_none();
+        if !unwanted || !idle || inlet.hold.is_some() || self.application.is_none() {
+            return false;
+        }
+        inlet.unwanted -= bytes;
+        inlet.passed += bytes;
+        true
     }
 
     /// Notes what arrived at the end of a direction's stream: the number of
@@ -460,6 +480,7 @@ fn hand_over(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached, bit: u16)
     };
     for direction in [frame.direction.opposite(), frame.direction] {
         let inlet = &mut attached.inlets[direction.index()];
+        (inlet.unwanted, inlet.passed) = (0, 0);
         if attached.application.is_none() {
             inlet.left = 0;
             unhold(&mut tcp.core.bufs, inlet);
@@ -585,6 +606,22 @@ impl Seat<'_> {
     pub fn advance(&mut self, bytes: u64) {
         let inlet = self.inlet();
         inlet.left = inlet.left.saturating_sub(bytes);
+    }
+
+    /// Says, with everything read, that the next bytes need not be shown:
+    /// they may then pass without [`Application::step`], which finds out by
+    /// [`Seat::passed`] how many have.
+    pub fn pass_over(&mut self, bytes: u64) {
+        let hooks = self.tcp.core.hooks;
+        let inlet = self.inlet();
+        (inlet.unwanted, inlet.unwanted_while) = (bytes, hooks);
+    }
+
+    /// Bytes that have passed since [`Seat::pass_over`], which ends.
+    pub fn passed(&mut self) -> u64 {
+        let inlet = self.inlet();
+        inlet.unwanted = 0;
+        std::mem::take(&mut inlet.passed)
     }
 
     /// The position so many bytes before the next one.

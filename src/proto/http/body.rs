@@ -92,7 +92,8 @@ pub(super) fn give_back(side: &mut Side, bufs: &mut Store) -> Option<usize> {
     Some(count)
 }
 
-fn is_shown(seat: &mut Seat<'_>) -> bool {
+/// Whether somebody listens to the body.
+pub(super) fn is_shown(seat: &mut Seat<'_>) -> bool {
     let direction = seat.direction();
     let hooks = &seat.core().hooks;
     hooks.hears(EventKind::HttpReceiveData) || hooks.hears(data_kind(direction))

@@ -118,6 +118,7 @@ impl Reader {
     pub(super) fn read(&mut self, seat: &mut Seat<'_>) -> Outcome {
         seat.goto(START);
         let direction = seat.direction();
+        self.session.take(direction, seat.passed());
         loop {
             let left = seat.left();
             let turn = match self.session.need(direction) {
@@ -145,11 +146,19 @@ impl Reader {
         }
     }
 
-    /// Nothing more to read for now; a head under way has to wait.
+    /// Nothing more to read for now; a head under way has to wait, a body for
+    /// nobody has not.
     fn pause(&mut self, seat: &mut Seat<'_>) -> Outcome {
-        let head = self.session.head_under_way(seat.direction());
+        let direction = seat.direction();
+        let head = self.session.head_under_way(direction);
         if head > 0 {
             seat.hold(head).map_err(unreadable)?;
+        }
+        if let Need::Data(most) = self.session.need(direction)
+            && !self.is_resized(direction)
+            && !body::is_shown(seat)
+        {
+            seat.pass_over(most);
         }
         Ok(Turn::Wait)
     }

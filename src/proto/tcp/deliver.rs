@@ -283,6 +283,9 @@ impl Tcp<'_> {
             }
             Inserted::Accepted {
                 ready: Some(piece), ..
+            } if self.pass_over(frame, segment, piece) => self.forward(frame.packet),
+            Inserted::Accepted {
+                ready: Some(piece), ..
             } => {
                 self.core.packet_mut(frame.packet).flags |= flag::HELD;
                 self.present(frame, piece)

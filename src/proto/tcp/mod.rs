@@ -31,6 +31,7 @@ mod renumber;
 mod reset;
 mod segment;
 pub mod state;
+mod unwanted;
 mod window;
 
 pub use bypass::bypass;
