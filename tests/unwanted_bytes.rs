@@ -110,7 +110,11 @@ fn received(seen: &[Seen]) -> String {
     for one in seen.iter().filter(|one| one.from == Server) {
         let at = one.at as usize;
         assert!(at <= text.len() || one.bytes.is_empty(), "no gap");
-        text.extend_from_slice(one.bytes.get(text.len() - at.min(text.len())..).unwrap_or(&[]));
+        text.extend_from_slice(
+            one.bytes
+                .get(text.len() - at.min(text.len())..)
+                .unwrap_or(&[]),
+        );
     }
     String::from_utf8(text).expect("text")
 }

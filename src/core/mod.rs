@@ -570,11 +570,7 @@ impl Core {
         }
         let base = self.departing.len() as u32;
         self.departing.extend(slots.iter().rev());
-        let frame = Frame {
-            packet: base,
-            flow: slots.len() as u32,
-            ..Frame::packet(Op::SendAll, base)
-        };
+        let frame = Frame::on_packet(Op::SendAll, base).of(slots.len() as u32);
         // Room for it is part of what each nested level may use.
         self.stack.push(frame.at(stage));
     }
@@ -582,17 +578,17 @@ impl Core {
     /// The next packet of an `Op::SendAll` frame, which must be the top.
     pub fn next_departing(&mut self, frame: Frame) -> Option<u32> {
         // Whatever lies above was left behind by a listener that failed.
-        let end = (frame.packet + frame.flow) as usize;
+        let end = (frame.packet() + frame.flow()) as usize;
         for slot in self.departing.split_off(end.min(self.departing.len())) {
             self.drop_packet_with(slot, DropReason::NotSent);
         }
-        let slot = if frame.flow > 0 {
+        let slot = if frame.flow() > 0 {
             self.departing.pop()
         } else {
             None
         };
         match (slot, self.stack.last_mut()) {
-            (Some(_), Some(top)) => top.flow -= 1,
+            (Some(_), Some(top)) => *top = frame.of(frame.flow() - 1),
             _ => {
                 self.stack.pop();
             }

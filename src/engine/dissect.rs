@@ -34,12 +34,12 @@ const MAX_TUNNELS: u8 = 8;
 impl Engine {
     /// Takes the packet of the top frame one stage further.
     pub(super) fn receive(&mut self, frame: Frame) -> Option<Step> {
-        let slot = frame.packet;
+        let slot = frame.packet();
         if !self.core.alive(slot) {
             self.core.stack.pop();
             return None;
         }
-        match frame.stage {
+        match frame.stage() {
             stage::LINK => self.received_frame(slot),
             stage::CHOOSE_NETWORK => self.choose_network(slot),
             stage::NETWORK => self.decode_network(slot),
@@ -49,13 +49,13 @@ impl Engine {
             stage::TRANSPORT => self.decode_transport(slot),
             stage::TRANSPORT_RECEIVED => self.transport_received(slot),
             stage::CONNECTION => self.meet_connection(slot),
-            _ => self.after_malformed(slot, frame.detail),
+            _ => self.after_malformed(slot, frame.detail()),
         }
     }
 
     fn go(&mut self, stage: u8) {
         if let Some(frame) = self.core.stack.last_mut() {
-            frame.stage = stage;
+            frame.goto(stage);
         }
     }
 
@@ -218,8 +218,7 @@ impl Engine {
                 // The frame now stands for the whole datagram.
                 Some(whole) => {
                     if let Some(frame) = self.core.stack.last_mut() {
-                        frame.packet = whole;
-                        frame.stage = stage::CHOOSE_TRANSPORT;
+                        *frame = frame.by(whole).at(stage::CHOOSE_TRANSPORT);
                     }
                     None
                 }
@@ -351,7 +350,7 @@ impl Engine {
                     Op::Udp
                 };
                 if let Some(frame) = self.core.stack.last_mut() {
-                    *frame = Frame::packet(op, slot);
+                    *frame = Frame::on_packet(op, slot);
                 }
                 None
             }
@@ -369,8 +368,7 @@ impl Engine {
             .observe(|observer, core| observer.malformed(core, slot, malformed));
         self.core.current.detail = (malformed.layer as u32) << 8 | malformed.fault as u32;
         if let Some(frame) = self.core.stack.last_mut() {
-            frame.stage = stage::MALFORMED;
-            frame.detail = malformed.layer as u8;
+            *frame = frame.at(stage::MALFORMED).with(malformed.layer as u8);
         }
         self.core.current.fresh = malformed.offset as u32;
         if malformed.layer != Layer::Link && self.core.settings.defaults.drop_malformed {

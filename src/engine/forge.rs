@@ -45,13 +45,13 @@ impl Engine {
         if untouched && !long && !self.core.hooks.hears_any(SEND_EVENTS) {
             self.emit(slot);
         } else {
-            self.core.push(Frame::packet(Op::Send, slot));
+            self.core.push(Frame::on_packet(Op::Send, slot));
         }
     }
 
     /// Takes the packet of the top frame one stage up.
     pub(super) fn send_step(&mut self, frame: Frame) -> Option<Step> {
-        let slot = frame.packet;
+        let slot = frame.packet();
         if !self.core.alive(slot) {
             self.core.stack.pop();
             return None;
@@ -61,7 +61,7 @@ impl Engine {
             self.core.drop_packet(slot, DropReason::Rule);
             return None;
         }
-        if frame.stage == stage::TRANSPORT {
+        if frame.stage() == stage::TRANSPORT {
             let packet = self.core.packet(slot);
             let untouched = packet.dirty == 0 && packet.buffer_generations == [0; 3];
             let long = self.core.settings.defaults.segment_untouched && packet.len as usize > MTU;
@@ -72,9 +72,9 @@ impl Engine {
             }
         }
         if let Some(top) = self.core.stack.last_mut() {
-            top.stage += 1;
+            top.goto(top.stage() + 1);
         }
-        match frame.stage {
+        match frame.stage() {
             stage::TRANSPORT => self.raise_send(slot, transport_event(&self.core, slot)),
             stage::NETWORK => {
                 self.finish_transport(slot);
@@ -220,7 +220,7 @@ impl Engine {
         if let Some(slot) = self.core.next_departing(frame) {
             self.core
                 .stack
-                .push(Frame::packet(Op::Send, slot).at(frame.stage));
+                .push(Frame::on_packet(Op::Send, slot).at(frame.stage()));
         }
         None
     }

@@ -581,7 +581,7 @@ impl World {
                 core.bufs.unmark(mark).expect("the mark is there");
                 let direction = Direction::BOTH[side];
                 if let Some(&flow) = core.flows.newest_first().first() {
-                    core.push(Frame::flow(Op::TcpRelease, flow, direction));
+                    core.push(Frame::on_flow(Op::TcpRelease, flow, direction));
                 }
             }
         }

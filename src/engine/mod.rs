@@ -138,11 +138,11 @@ impl Engine {
         ] {
             packet.flags |= if set { bit } else { 0 };
         }
-        self.core.stack.push(Frame::packet(Op::Receive, slot));
+        self.core.stack.push(Frame::on_packet(Op::Receive, slot));
         let now = self.core.now;
         if self.core.flows.timer_due(now) | self.core.timers.due(now) | self.core.deadlines.due(now)
         {
-            self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
+            self.core.stack.push(Frame::on_packet(Op::Timers, u32::MAX));
         }
         true
     }
@@ -150,13 +150,15 @@ impl Engine {
     /// Packet time has passed without a packet.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance_clock(now);
-        self.core.stack.push(Frame::packet(Op::Timers, u32::MAX));
+        self.core.stack.push(Frame::on_packet(Op::Timers, u32::MAX));
     }
 
     /// The capture has ended: everything still held gets its verdict, and
     /// connections end, the newest first.
     pub fn shutdown(&mut self) {
-        self.core.stack.push(Frame::packet(Op::Shutdown, u32::MAX));
+        self.core
+            .stack
+            .push(Frame::on_packet(Op::Shutdown, u32::MAX));
     }
 
     /// Does work until an event is heard or all is done.
@@ -167,7 +169,7 @@ impl Engine {
                 if self.floor == 0
                     && let Some(slot) = self.core.injected.pop_front()
                 {
-                    self.core.stack.push(Frame::packet(Op::Receive, slot));
+                    self.core.stack.push(Frame::on_packet(Op::Receive, slot));
                     continue;
                 }
                 return Step::Done;
@@ -175,7 +177,7 @@ impl Engine {
             let Some(&frame) = self.core.stack.last() else {
                 return Step::Done;
             };
-            let event = match frame.op {
+            let event = match frame.op() {
                 Op::Receive => self.receive(frame),
                 Op::Send => self.send_step(frame),
                 Op::SendAll => self.send_next(frame),
@@ -370,9 +372,9 @@ impl Engine {
     }
 
     fn shutdown_step(&mut self, frame: Frame) -> Option<Step> {
-        if frame.stage == 0 {
+        if frame.stage() == 0 {
             if let Some(frame) = self.core.stack.last_mut() {
-                frame.stage = 1;
+                frame.goto(1);
             }
             self.abandon_fragments(DropReason::FragmentTimeout);
             self.closing = self.core.flows.newest_first();

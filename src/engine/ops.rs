@@ -205,7 +205,7 @@ extern "C" fn packet_send(engine: *mut c_void, slot: u32, generation: u32, from:
             layer::NETWORK => forge::stage::NETWORK,
             _ => forge::stage::TRANSPORT,
         };
-        engine.begin(Frame::packet(Op::Send, slot).at(stage))
+        engine.begin(Frame::on_packet(Op::Send, slot).at(stage))
     })
 }
 
@@ -419,7 +419,7 @@ extern "C" fn flow_send(engine: *mut c_void, flow: u32, generation: u32, directi
         }
         for direction in Direction::BOTH {
             if directions & (1 << direction.index()) != 0 {
-                engine.begin(Frame::flow(Op::TcpRelease, flow, direction))?;
+                engine.begin(Frame::on_flow(Op::TcpRelease, flow, direction))?;
             }
         }
         Ok(())
@@ -441,7 +441,7 @@ extern "C" fn flow_drop(
         } else {
             Op::UdpEnd
         };
-        engine.begin(Frame::flow(op, flow, Direction::ToServer).with(cause::DROPPED))
+        engine.begin(Frame::on_flow(op, flow, Direction::ToServer).with(cause::DROPPED))
     })
 }
 
@@ -486,9 +486,9 @@ extern "C" fn flow_reset(
             return Err(Status::NotEstablished);
         }
         engine.blame(kind, listener);
-        let mut frame =
-            Frame::flow(Op::TcpReset, flow, Direction::ToServer).with(towards as u8 & 3);
-        frame.packet = engine.core.current.packet;
+        let frame = Frame::on_flow(Op::TcpReset, flow, Direction::ToServer)
+            .with(towards as u8 & 3)
+            .by(engine.core.current.packet);
         engine.begin(frame)
     })
 }

@@ -75,11 +75,11 @@ impl Engine {
         self.core.packet_mut(slot).next = next::NATIVE;
         let top = self.core.stack.last_mut()?;
         if self.core.hooks.hears(kind) {
-            top.stage = received;
+            top.goto(received);
             self.core.current.packet = slot;
             return Some(Some(Step::Event(kind, slot)));
         }
-        *top = Frame::packet(op, slot);
+        *top = Frame::on_packet(op, slot);
         Some(None)
     }
 }

@@ -322,7 +322,7 @@ pub fn reads_datagrams(core: &Core, bit: u16) -> bool {
 /// Takes a datagram of a flow that a native dissector reads one stage
 /// further.
 pub fn datagram(core: &mut Core, common: &mut Common, frame: Frame) -> Option<Step> {
-    let reads = core.flows.live(frame.flow).map(|record| record.side);
+    let reads = core.flows.live(frame.flow()).map(|record| record.side);
     if reads == Some(u32::from(dissector::QUIC)) {
         return quic::session::step(core, &mut common.quic, frame);
     }
@@ -331,9 +331,9 @@ pub fn datagram(core: &mut Core, common: &mut Common, frame: Frame) -> Option<St
 
 /// A UDP flow is about to end.
 pub fn flow_ending(core: &mut Core, common: &mut Common, frame: Frame) {
-    if frame.stage == 0 {
-        let dropped = frame.detail == cause::DROPPED;
-        quic::session::ending(core, &mut common.quic, frame.flow, dropped);
+    if frame.stage() == 0 {
+        let dropped = frame.detail() == cause::DROPPED;
+        quic::session::ending(core, &mut common.quic, frame.flow(), dropped);
     }
 }
 
@@ -396,7 +396,7 @@ impl Application for Prober {
 /// Takes the reading of the top frame one event further.
 pub fn step(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     let taken = is_wanted(tcp.core, frame)
-        .then(|| tcp::take_application(&mut tcp, frame.flow))
+        .then(|| tcp::take_application(&mut tcp, frame.flow()))
         .flatten();
     let Some(mut attached) = taken else {
         tcp.core.stack.pop();
@@ -412,7 +412,7 @@ pub fn step(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
         }
         Turn::Refuse => {
             pop(tcp.core, frame);
-            let end = Frame::flow(Op::TcpEnd, frame.flow, frame.direction);
+            let end = Frame::on_flow(Op::TcpEnd, frame.flow(), frame.direction());
             tcp.core.push(end.with(cause::REFUSED));
             None
         }
@@ -422,15 +422,15 @@ pub fn step(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
             None
         }
     };
-    tcp::put_application(&mut tcp, frame.flow, attached);
+    tcp::put_application(&mut tcp, frame.flow(), attached);
     event
 }
 
 /// Whether the connection is still the one that the frame was pushed for.
 fn is_wanted(core: &Core, frame: Frame) -> bool {
-    core.flows.live(frame.flow).is_some_and(|record| {
+    core.flows.live(frame.flow()).is_some_and(|record| {
         record.protocol == TCP
-            && record.generation() == frame.generation
+            && record.generation() == frame.generation()
             && record.state != flow_state::DROP
     })
 }
@@ -448,7 +448,7 @@ fn turn(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached) -> Turn {
         frame,
         inlets,
     };
-    if frame.stage == ARRIVED {
+    if frame.stage() == ARRIVED {
         seat.goto(START);
         if let Some(why) = seat.take_in() {
             return application.lost(&mut seat, why);
@@ -460,9 +460,9 @@ fn turn(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached) -> Turn {
 /// Removes the frame that is done; what it pushed stays.
 fn pop(core: &mut Core, frame: Frame) {
     let own = |other: &Frame| {
-        other.op == Op::Application
-            && other.flow == frame.flow
-            && other.direction == frame.direction
+        other.op() == Op::Application
+            && other.flow() == frame.flow()
+            && other.direction() == frame.direction()
     };
     if let Some(at) = core.stack.iter().rposition(own) {
         core.stack.remove(at);
@@ -478,7 +478,7 @@ fn hand_over(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached, bit: u16)
         ANYONE => prober(tcp.core),
         bit => by_bit(tcp.core, bit),
     };
-    for direction in [frame.direction.opposite(), frame.direction] {
+    for direction in [frame.direction().opposite(), frame.direction()] {
         let inlet = &mut attached.inlets[direction.index()];
         (inlet.unwanted, inlet.passed) = (0, 0);
         if attached.application.is_none() {
@@ -491,13 +491,9 @@ fn hand_over(tcp: &mut Tcp<'_>, frame: Frame, attached: &mut Attached, bit: u16)
 
 /// Has a direction read, and what is read leave.
 fn wake(core: &mut Core, frame: Frame, direction: Direction) {
-    core.push(Frame::flow(Op::TcpRelease, frame.flow, direction));
-    let work = Frame::flow(Op::Application, frame.flow, direction);
-    core.push(Frame {
-        generation: frame.generation,
-        packet: frame.packet,
-        ..work
-    });
+    core.push(Frame::on_flow(Op::TcpRelease, frame.flow(), direction));
+    let work = Frame::on_flow(Op::Application, frame.flow(), direction);
+    core.push(work.since(frame.generation()).by(frame.packet()));
 }
 
 fn unhold(bufs: &mut Store, inlet: &mut Inlet) {
@@ -516,12 +512,12 @@ pub struct Seat<'a> {
 
 impl Seat<'_> {
     pub fn direction(&self) -> Direction {
-        self.frame.direction
+        self.frame.direction()
     }
 
     /// What is to be done: see [`Application::step`].
     pub fn stage(&self) -> u8 {
-        self.frame.stage.max(START)
+        self.frame.stage().max(START)
     }
 
     pub fn core(&mut self) -> &mut Core {
@@ -534,16 +530,16 @@ impl Seat<'_> {
     }
 
     pub fn flow(&self) -> u32 {
-        self.frame.flow
+        self.frame.flow()
     }
 
     /// The packet that brought the bytes.
     pub fn packet(&self) -> u32 {
-        self.frame.packet
+        self.frame.packet()
     }
 
     fn inlet(&mut self) -> &mut Inlet {
-        &mut self.inlets[self.frame.direction.index()]
+        &mut self.inlets[self.frame.direction().index()]
     }
 
     /// Counts what arrived, as listeners of the bytes left it.
@@ -565,7 +561,7 @@ impl Seat<'_> {
     }
 
     fn stream(&mut self) -> Result<BufId, BufError> {
-        tcp::open_stream(&mut self.tcp, self.frame.flow, self.frame.direction)
+        tcp::open_stream(&mut self.tcp, self.frame.flow(), self.frame.direction())
             .ok_or(BufError::InvalidBuffer)
     }
 
@@ -664,13 +660,13 @@ impl Seat<'_> {
 
     /// Lets go what was held.
     pub fn release(&mut self) {
-        let inlet = &mut self.inlets[self.frame.direction.index()];
+        let inlet = &mut self.inlets[self.frame.direction().index()];
         unhold(&mut self.tcp.core.bufs, inlet);
     }
 
     /// What was to be seen of the flow was seen: the rest may skip the queue.
     pub fn settle(&mut self) {
-        let flow = self.frame.flow;
+        let flow = self.frame.flow();
         if let Some(record) = self.core().flows.live_mut(flow) {
             record.flags |= flags::SETTLED;
         }
@@ -678,7 +674,7 @@ impl Seat<'_> {
 
     /// Whether the direction has nothing more to come than what is left.
     pub fn is_over(&mut self) -> bool {
-        tcp::is_finished(&mut self.tcp, self.frame.flow, self.frame.direction)
+        tcp::is_finished(&mut self.tcp, self.frame.flow(), self.frame.direction())
     }
 
     /// True once: when everything was read of a direction that is over.
@@ -688,14 +684,14 @@ impl Seat<'_> {
 
     /// Whether the bytes may be changed.
     pub fn is_writable(&mut self) -> bool {
-        tcp::is_writable(&mut self.tcp, self.frame.flow, self.frame.direction)
+        tcp::is_writable(&mut self.tcp, self.frame.flow(), self.frame.direction())
     }
 
     /// What comes next for this direction.
     pub fn goto(&mut self, stage: u8) {
-        self.frame.stage = stage;
+        self.frame.goto(stage);
         if let Some(top) = self.tcp.core.stack.last_mut() {
-            top.stage = stage;
+            top.goto(stage);
         }
     }
 
@@ -703,14 +699,9 @@ impl Seat<'_> {
     /// the stage is `next`.
     pub fn event(&mut self, kind: EventKind, next: u8) -> Option<Turn> {
         self.goto(next);
-        let Frame {
-            flow,
-            direction,
-            packet,
-            ..
-        } = self.frame;
+        let frame = self.frame;
         self.tcp
-            .event(kind, flow, packet, direction)
+            .event(kind, frame.flow(), frame.packet(), frame.direction())
             .map(Turn::Event)
     }
 
@@ -718,16 +709,16 @@ impl Seat<'_> {
     pub fn ask(&mut self, policy: EventKind, detail: u32, next: u8) -> Turn {
         self.goto(next);
         let current = &mut self.tcp.core.current;
-        current.flow = self.frame.flow;
-        current.packet = self.frame.packet;
-        current.direction = self.frame.direction as u32;
+        current.flow = self.frame.flow();
+        current.packet = self.frame.packet();
+        current.direction = self.frame.direction() as u32;
         current.detail = detail;
-        Turn::Event(Step::Event(policy, self.frame.flow))
+        Turn::Event(Step::Event(policy, self.frame.flow()))
     }
 
     /// Has the other direction read, which waited for this one. The step
     /// that calls this ends with [`Turn::Again`].
     pub fn wake_other(&mut self) {
-        wake(self.tcp.core, self.frame, self.frame.direction.opposite());
+        wake(self.tcp.core, self.frame, self.frame.direction().opposite());
     }
 }

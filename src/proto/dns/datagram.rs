@@ -27,7 +27,7 @@ const UDP_HEADER: usize = 8;
 /// Takes the datagram of the top frame one stage further. `generation` of
 /// the frame is the slot of its message.
 pub fn step(core: &mut Core, dns: &mut Dns, frame: Frame) -> Option<Step> {
-    match frame.stage {
+    match frame.stage() {
         stage::ARRIVED => arrived(core, dns, frame),
         _ => {
             judged(core, dns, frame);
@@ -38,7 +38,7 @@ pub fn step(core: &mut Core, dns: &mut Dns, frame: Frame) -> Option<Step> {
 
 fn forward(core: &mut Core, packet: u32) {
     if let Some(top) = core.stack.last_mut() {
-        *top = Frame::packet(Op::Send, packet);
+        *top = Frame::on_packet(Op::Send, packet);
     }
 }
 
@@ -48,7 +48,7 @@ fn refuse(core: &mut Core, packet: u32, reason: DropReason) {
 }
 
 fn arrived(core: &mut Core, dns: &mut Dns, frame: Frame) -> Option<Step> {
-    let packet = frame.packet;
+    let packet = frame.packet();
     // Listeners of the datagram may have changed it.
     core.absorb(packet, 2);
     let record = *core.packet(packet);
@@ -57,8 +57,8 @@ fn arrived(core: &mut Core, dns: &mut Dns, frame: Frame) -> Option<Step> {
         return None;
     }
     let arrival = Arrival {
-        flow: frame.flow,
-        direction: frame.direction,
+        flow: frame.flow(),
+        direction: frame.direction(),
         packet,
         over_tcp: false,
         writable: record.flags & flag::READ_ONLY == 0,
@@ -81,12 +81,10 @@ fn arrived(core: &mut Core, dns: &mut Dns, frame: Frame) -> Option<Step> {
             return None;
         }
     };
-    let next = Frame {
-        stage: stage::JUDGED,
-        detail: u8::from(kind == EventKind::DnsResponse),
-        generation: slot,
-        ..frame
-    };
+    let next = frame
+        .at(stage::JUDGED)
+        .with(u8::from(kind == EventKind::DnsResponse))
+        .since(slot);
     if let Some(top) = core.stack.last_mut() {
         *top = next;
     }
@@ -98,12 +96,12 @@ fn arrived(core: &mut Core, dns: &mut Dns, frame: Frame) -> Option<Step> {
 }
 
 fn judged(core: &mut Core, dns: &mut Dns, frame: Frame) {
-    let (packet, slot) = (frame.packet, frame.generation);
+    let (packet, slot) = (frame.packet(), frame.generation());
     if !core.alive(packet) {
         core.stack.pop();
         return dns.finish(slot);
     }
-    if crate::proto::udp::is_gone(core, frame.flow) {
+    if crate::proto::udp::is_gone(core, frame.flow()) {
         dns.finish(slot);
         return refuse(core, packet, DropReason::FlowDropped);
     }
@@ -117,19 +115,19 @@ fn judged(core: &mut Core, dns: &mut Dns, frame: Frame) {
             dns.finish(slot);
             refuse(core, packet, DropReason::Rule);
             if let Some(reply) = reply {
-                core.push(Frame::packet(Op::Send, reply));
+                core.push(Frame::on_packet(Op::Send, reply));
             }
             return;
         }
         Outcome::Changed => core.replace_payload(packet, dns.messages.bytes(slot)),
         Outcome::Unchanged => {}
     }
-    let kind = match frame.detail {
+    let kind = match frame.detail() {
         0 => EventKind::DnsQuery,
         _ => EventKind::DnsResponse,
     };
     forward(core, packet);
-    dns.sent(core, frame.flow, slot, kind);
+    dns.sent(core, frame.flow(), slot, kind);
 }
 
 /// A packet with a rule's answer, for the sender of the query.

@@ -101,7 +101,7 @@ impl Flows {
 
 /// Takes a datagram one stage further.
 pub fn step(core: &mut Core, flows: &mut Flows, frame: Frame) -> Option<Step> {
-    if frame.stage == stage::READ {
+    if frame.stage() == stage::READ {
         match read(core, flows, frame) {
             Reading::Shown(event) => return Some(event),
             Reading::Waits => {
@@ -113,19 +113,19 @@ pub fn step(core: &mut Core, flows: &mut Flows, frame: Frame) -> Option<Step> {
     }
     let gone = core
         .flows
-        .live(frame.flow)
+        .live(frame.flow())
         .is_none_or(|record| record.state == flow_state::DROP);
-    if gone || !core.alive(frame.packet) {
+    if gone || !core.alive(frame.packet()) {
         core.stack.pop();
-        core.drop_packet(frame.packet, DropReason::FlowDropped);
-        refuse(core, flows.take_held(frame.flow));
+        core.drop_packet(frame.packet(), DropReason::FlowDropped);
+        refuse(core, flows.take_held(frame.flow()));
         return None;
     }
     if let Some(top) = core.stack.last_mut() {
-        *top = Frame::packet(Op::Send, frame.packet);
+        *top = Frame::on_packet(Op::Send, frame.packet());
     }
-    if frame.stage == stage::JUDGED {
-        let_go(core, flows.take_held(frame.flow));
+    if frame.stage() == stage::JUDGED {
+        let_go(core, flows.take_held(frame.flow()));
     }
     None
 }
@@ -166,7 +166,7 @@ fn let_go(core: &mut Core, held: SmallVec<[(u32, u32); 2]>) {
         packet.flags &= !flag::HELD;
         let refused = packet.flags & flag::REFUSED != 0;
         // The stack of work is only full where rules nest too deep.
-        if refused || !core.push(Frame::packet(Op::Send, slot)) {
+        if refused || !core.push(Frame::on_packet(Op::Send, slot)) {
             core.drop_packet(slot, DropReason::Rule);
         }
     }
@@ -185,8 +185,8 @@ fn read(core: &mut Core, flows: &mut Flows, frame: Frame) -> Reading {
     if !core.hooks.hears(EventKind::QuicClientHello) {
         return Reading::Passes;
     }
-    let range = core.payload_range(frame.packet, 2);
-    let payload = core.bytes(frame.packet).get(range.clone());
+    let range = core.payload_range(frame.packet(), 2);
+    let payload = core.bytes(frame.packet()).get(range.clone());
     // A short header: nothing that anyone could read.
     if payload
         .and_then(|payload| payload.first())
@@ -195,19 +195,19 @@ fn read(core: &mut Core, flows: &mut Flows, frame: Frame) -> Reading {
         return Reading::Passes;
     }
     let may_hold = flows.held < MOST_HELD_ALL && !core.settings.pass_through;
-    let Some(flow) = flows.of(core, frame.flow) else {
+    let Some(flow) = flows.of(core, frame.flow()) else {
         return Reading::Passes;
     };
-    let payload = core.bytes(frame.packet).get(range).unwrap_or_default();
-    match flow.reader.read(payload, frame.direction) {
+    let payload = core.bytes(frame.packet()).get(range).unwrap_or_default();
+    match flow.reader.read(payload, frame.direction()) {
         Some(Hello::Client) => {}
         None if may_hold
-            && flow.reader.is_gathering(frame.direction)
+            && flow.reader.is_gathering(frame.direction())
             && flow.held.len() < MOST_HELD =>
         {
-            let packet = core.packet_mut(frame.packet);
+            let packet = core.packet_mut(frame.packet());
             packet.flags |= flag::HELD;
-            flow.held.push((frame.packet, packet.generation));
+            flow.held.push((frame.packet(), packet.generation));
             flows.held += 1;
             return Reading::Waits;
         }
@@ -221,10 +221,10 @@ fn read(core: &mut Core, flows: &mut Flows, frame: Frame) -> Reading {
     flow.messages.client_hello.keep(flow.reader.body(), None);
     flow.messages.quic_version = version;
     if let Some(top) = core.stack.last_mut() {
-        top.stage = stage::JUDGED;
+        top.goto(stage::JUDGED);
     }
-    core.current.flow = frame.flow;
-    core.current.packet = frame.packet;
-    core.current.direction = frame.direction as u32;
-    Reading::Shown(Step::Event(EventKind::QuicClientHello, frame.flow))
+    core.current.flow = frame.flow();
+    core.current.packet = frame.packet();
+    core.current.direction = frame.direction() as u32;
+    Reading::Shown(Step::Event(EventKind::QuicClientHello, frame.flow()))
 }

@@ -256,7 +256,7 @@ impl Tcp<'_> {
     /// All bytes of a segment are queued behind a hole. If they have left,
     /// their sender knows that they were lost: they leave again.
     pub(super) fn repeated_behind_hole(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let half = self.half(flow, direction);
         let tokens: SmallVec<[u32; 8]> = half
             .and_then(|half| {
@@ -276,8 +276,8 @@ impl Tcp<'_> {
             }
             return None;
         }
-        self.level(flow, direction, frame.packet, segment);
-        self.number_ahead(flow, direction, frame.packet, segment);
-        self.forward(frame.packet)
+        self.level(flow, direction, frame.packet(), segment);
+        self.number_ahead(flow, direction, frame.packet(), segment);
+        self.forward(frame.packet())
     }
 }

@@ -34,7 +34,7 @@ const ECE: u8 = 0x40;
 impl Tcp<'_> {
     /// Tells the sender of a segment behind a hole what is missing.
     pub(super) fn acknowledge_hole(&mut self, frame: Frame, segment: &Segment) {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let Some(connection) = self.connection(flow) else {
             return;
         };
@@ -48,8 +48,8 @@ impl Tcp<'_> {
         if let Some(heavy) = connection.half(direction).heavy.as_mut() {
             heavy.owed_acks = heavy.owed_acks.saturating_add(copies as u8).min(MOST_OWED);
         }
-        for slot in self.acknowledgements_due(flow, direction, frame.packet) {
-            self.core.push(Frame::packet(Op::Send, slot));
+        for slot in self.acknowledgements_due(flow, direction, frame.packet()) {
+            self.core.push(Frame::on_packet(Op::Send, slot));
         }
     }
 
@@ -58,7 +58,9 @@ impl Tcp<'_> {
     pub(super) fn pay_acknowledgements(&mut self, flow: u32, direction: Direction, cause: u32) {
         for slot in self.acknowledgements_due(flow, direction, cause) {
             let below = self.core.stack.len().saturating_sub(1);
-            self.core.stack.insert(below, Frame::packet(Op::Send, slot));
+            self.core
+                .stack
+                .insert(below, Frame::on_packet(Op::Send, slot));
         }
     }
 
@@ -153,7 +155,7 @@ impl Tcp<'_> {
 
     /// The packet of a frame is held: what it acknowledges goes on.
     pub(super) fn copy_acknowledgement(&mut self, frame: Frame) {
-        let slot = frame.packet;
+        let slot = frame.packet();
         if !self.core.packets.is_live(slot) || !self.core.alive(slot) {
             return;
         }
@@ -166,28 +168,28 @@ impl Tcp<'_> {
     /// The packet of a frame does not leave now: what it acknowledges does,
     /// if that is news.
     pub(super) fn tell_acknowledgement(&mut self, frame: Frame) {
-        let slot = frame.packet;
+        let slot = frame.packet();
         if self.core.packet(slot).flags & flag::READ_ONLY != 0 {
             return;
         }
         let Some(segment) = Segment::read(self.core, slot) else {
             return;
         };
-        let news = frame.detail != 0 || self.has_blocks(slot);
+        let news = frame.detail() != 0 || self.has_blocks(slot);
         if !news || !segment.ack_set() || segment.syn() || self.core.packet(slot).depth > 0 {
             return;
         }
         if let Some(copy) = self.bare_copy(frame, &segment) {
             self.core.stats.ack_copies += 1;
-            self.core.push(Frame::packet(Op::Send, copy));
+            self.core.push(Frame::on_packet(Op::Send, copy));
         }
     }
 
     /// A packet's headers without its data, numbered as its receiver counts.
     fn bare_copy(&mut self, frame: Frame, segment: &Segment) -> Option<u32> {
-        let packet = *self.core.packet(frame.packet);
+        let packet = *self.core.packet(frame.packet());
         let (ip, end) = (packet.ip_at as usize, packet.payload_at as usize);
-        let mut head = self.core.bytes(frame.packet).get(ip..end)?.to_vec();
+        let mut head = self.core.bytes(frame.packet()).get(ip..end)?.to_vec();
         let (at, len) = match packet.ip_version {
             6 => (4, head.len().checked_sub(40)?),
             _ => (2, head.len()),
@@ -198,15 +200,17 @@ impl Tcp<'_> {
         let flags = segment.flags & (TcpHeader::ACK | ECE);
         *head.get_mut(tcp + 13)? = flags;
         head.get_mut(tcp + 18..tcp + 20)?.fill(0);
-        let slot = self.core.forge_after(&head, frame.packet)?;
+        let slot = self.core.forge_after(&head, frame.packet())?;
         ip::adopt(self.core, slot);
-        let seq = self.half(frame.flow, frame.direction)?.next_seq_on_wire();
+        let seq = self
+            .half(frame.flow(), frame.direction())?
+            .next_seq_on_wire();
         let bare = Segment {
             len: 0,
             flags,
             ..*segment
         };
-        self.write_numbers(frame.flow, frame.direction, slot, &bare, seq);
+        self.write_numbers(frame.flow(), frame.direction(), slot, &bare, seq);
         self.core.packet_mut(slot).dirty = dirty::NETWORK | dirty::TRANSPORT | dirty::REBUILT;
         Some(slot)
     }

@@ -49,14 +49,14 @@ impl Tcp<'_> {
     /// Takes the segment of the top frame into its direction's stream and
     /// sees to it that the packet leaves when it may.
     pub(super) fn deliver(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         if segment.syn() {
             self.begin_half(frame, segment);
         }
         let read = self.is_read(flow);
         let renumbered = self.is_renumbered(flow);
         let Some(connection) = self.connection(flow) else {
-            return self.forward(frame.packet);
+            return self.forward(frame.packet());
         };
         let shift = if segment.syn() {
             0
@@ -81,10 +81,10 @@ impl Tcp<'_> {
             self.core.stats.bad_checksums += 1;
             if renumbered {
                 self.core.stack.pop();
-                self.core.drop_packet(frame.packet, DropReason::Checksum);
+                self.core.drop_packet(frame.packet(), DropReason::Checksum);
                 return None;
             }
-            return self.forward(frame.packet);
+            return self.forward(frame.packet());
         }
         let news = self.note_acknowledgement(frame, segment);
         let frame = frame.with(u8::from(news));
@@ -95,8 +95,8 @@ impl Tcp<'_> {
             return self.pass(frame, segment);
         }
         if !read {
-            self.unread(flow, direction, frame.packet, segment);
-            return self.forward(frame.packet);
+            self.unread(flow, direction, frame.packet(), segment);
+            return self.forward(frame.packet());
         }
         let window = u64::from(
             self.half(flow, direction.opposite())
@@ -107,14 +107,14 @@ impl Tcp<'_> {
             return self.pass(frame, segment);
         }
         let Some(half) = self.half(flow, direction) else {
-            return self.forward(frame.packet);
+            return self.forward(frame.packet());
         };
         if segment.len > 0 && half.fin.is_some_and(|fin| offset >= fin as i64) {
             // The stream has ended before it: nobody takes it.
             self.core.stats.unexpected_segments += 1;
             self.core.stack.pop();
             self.core
-                .drop_packet(frame.packet, DropReason::UnexpectedPacket);
+                .drop_packet(frame.packet(), DropReason::UnexpectedPacket);
             return None;
         }
         if segment.fin() && end >= next {
@@ -165,23 +165,23 @@ impl Tcp<'_> {
             return true;
         }
         let known = self
-            .half(frame.flow, frame.direction)
+            .half(frame.flow(), frame.direction())
             .map_or(Sums::Unknown, |half| half.sums);
         if mode == Checksums::Auto && known == Sums::Offloaded {
             return true;
         }
-        let right = checksums::transport_is_right(self.core, frame.packet);
+        let right = checksums::transport_is_right(self.core, frame.packet());
         let found = match known {
             Sums::Unknown | Sums::Empty if right && has_data => Sums::Right,
             Sums::Unknown if right => Sums::Empty,
             Sums::Unknown => Sums::Offloaded,
-            Sums::Empty if !right && checksums::is_left_to_card(self.core, frame.packet) => {
+            Sums::Empty if !right && checksums::is_left_to_card(self.core, frame.packet()) => {
                 Sums::Offloaded
             }
             known => known,
         };
         if found != known
-            && let Some(half) = self.half(frame.flow, frame.direction)
+            && let Some(half) = self.half(frame.flow(), frame.direction())
         {
             half.sums = found;
         }
@@ -190,8 +190,8 @@ impl Tcp<'_> {
 
     /// Lets a packet go that brings no new bytes.
     pub(super) fn pass(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        self.renumber(frame.flow, frame.direction, frame.packet, segment);
-        self.forward(frame.packet)
+        self.renumber(frame.flow(), frame.direction(), frame.packet(), segment);
+        self.forward(frame.packet())
     }
 
     /// All bytes of the segment were judged before, or are held.
@@ -206,16 +206,24 @@ impl Tcp<'_> {
             self.core
                 .log_line(level, "tcp", || "retransmit packet (ignored)".into());
         }
-        let released = self.half(frame.flow, frame.direction).map_or(0, |half| {
-            let fin = half.finished && half.heavy.is_some() && half.all_left();
-            half.released() + u64::from(fin)
-        });
+        let released = self
+            .half(frame.flow(), frame.direction())
+            .map_or(0, |half| {
+                let fin = half.finished && half.heavy.is_some() && half.all_left();
+                half.released() + u64::from(fin)
+            });
         if offset.max(0) as u64 >= released {
             // Its first copy is still held and will leave once judged.
             return self.superseded(frame);
         }
-        self.rebuild(frame.flow, frame.direction, frame.packet, segment, false);
-        self.forward(frame.packet)
+        self.rebuild(
+            frame.flow(),
+            frame.direction(),
+            frame.packet(),
+            segment,
+            false,
+        );
+        self.forward(frame.packet())
     }
 
     /// Everything in the packet is held already: the first copy leaves.
@@ -225,7 +233,7 @@ impl Tcp<'_> {
             self.tell_acknowledgement(frame);
         }
         self.core
-            .drop_packet(frame.packet, DropReason::Retransmission);
+            .drop_packet(frame.packet(), DropReason::Retransmission);
         None
     }
 
@@ -240,8 +248,8 @@ impl Tcp<'_> {
             bytes: u64::from(self.core.settings.reassembly_bytes),
             segments: self.core.settings.reassembly_segments,
         };
-        let Some(half) = self.half(frame.flow, frame.direction) else {
-            return self.forward(frame.packet);
+        let Some(half) = self.half(frame.flow(), frame.direction()) else {
+            return self.forward(frame.packet());
         };
         let next = half.next;
         let before_base = (-offset).clamp(0, i64::from(segment.len)) as u32;
@@ -255,7 +263,7 @@ impl Tcp<'_> {
             start,
             segment.len - before_base,
             before_base,
-            frame.packet,
+            frame.packet(),
         ) {
             Inserted::Duplicate if ends => {
                 self.early_fin(frame, segment, start + u64::from(segment.len - before_base))
@@ -270,11 +278,11 @@ impl Tcp<'_> {
                     Cap::Bytes => ("reassembly_bytes", limits.bytes),
                     Cap::Segments => ("reassembly_segments", u64::from(limits.segments)),
                 };
-                self.core.tell_cap(Some(frame.flow), name, limit);
+                self.core.tell_cap(Some(frame.flow()), name, limit);
                 self.at_cap(frame, segment)
             }
             Inserted::Accepted { ready: None, .. } => {
-                self.core.packet_mut(frame.packet).flags |= flag::HELD;
+                self.core.packet_mut(frame.packet()).flags |= flag::HELD;
                 self.core.stack.pop();
                 if self.is_paced() {
                     self.behind_hole(frame, segment);
@@ -283,11 +291,11 @@ impl Tcp<'_> {
             }
             Inserted::Accepted {
                 ready: Some(piece), ..
-            } if self.pass_over(frame, segment, piece) => self.forward(frame.packet),
+            } if self.pass_over(frame, segment, piece) => self.forward(frame.packet()),
             Inserted::Accepted {
                 ready: Some(piece), ..
             } => {
-                self.core.packet_mut(frame.packet).flags |= flag::HELD;
+                self.core.packet_mut(frame.packet()).flags |= flag::HELD;
                 self.present(frame, piece)
             }
         }
@@ -295,14 +303,14 @@ impl Tcp<'_> {
 
     /// A FIN in order whose packet has no bytes that are new.
     fn fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
-        self.core.packet_mut(frame.packet).flags |= flag::HELD;
+        self.core.packet_mut(frame.packet()).flags |= flag::HELD;
         self.present(
             frame,
             Piece {
                 offset: at,
                 len: 0,
                 skip: segment.len,
-                token: frame.packet,
+                token: frame.packet(),
                 last: true,
             },
         )
@@ -310,8 +318,8 @@ impl Tcp<'_> {
 
     /// A FIN before whose place bytes are missing: it waits for them.
     fn early_fin(&mut self, frame: Frame, segment: &Segment, at: u64) -> Option<Step> {
-        let Some(half) = self.half(frame.flow, frame.direction) else {
-            return self.forward(frame.packet);
+        let Some(half) = self.half(frame.flow(), frame.direction()) else {
+            return self.forward(frame.packet());
         };
         let expected = half.fin == Some(at);
         let heavy = half.heavy();
@@ -319,11 +327,11 @@ impl Tcp<'_> {
             return self.superseded(frame);
         }
         heavy.early_fin = Some(EarlyFin {
-            packet: frame.packet,
+            packet: frame.packet(),
             at,
             skip: segment.len,
         });
-        self.core.packet_mut(frame.packet).flags |= flag::HELD;
+        self.core.packet_mut(frame.packet()).flags |= flag::HELD;
         self.core.stack.pop();
         if self.is_paced() {
             self.behind_hole(frame, segment);
@@ -337,18 +345,14 @@ impl Tcp<'_> {
         if !self.is_paced() {
             return None;
         }
-        let piece = self.half(frame.flow, frame.direction)?.next_piece()?;
-        let frame = Frame {
-            packet: piece.token,
-            ..frame
-        };
-        Some(self.present(frame, piece))
+        let piece = self.half(frame.flow(), frame.direction())?.next_piece()?;
+        Some(self.present(frame.by(piece.token), piece))
     }
 
     /// Gives readers the piece in order and all that follow it; inline, as
     /// many as they may have in hand at a time.
     fn present(&mut self, frame: Frame, first: Piece) -> Option<Step> {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let (fresh_from, was_finished) = self
             .half(flow, direction)
             .map_or((0, false), |half| (half.next, half.finished));
@@ -372,7 +376,7 @@ impl Tcp<'_> {
         }
         let now = self.core.now;
         let Some(half) = self.half(flow, direction) else {
-            return self.forward(frame.packet);
+            return self.forward(frame.packet());
         };
         let (fresh, finished) = (half.next - fresh_from, half.finished);
         let ended = finished && !was_finished;
@@ -392,10 +396,9 @@ impl Tcp<'_> {
         }
         if let Some(top) = self.core.stack.last_mut() {
             // Readers may hold the packet, but not what it acknowledges.
-            *top = Frame {
-                packet: frame.packet,
-                ..Frame::flow(Op::TcpRelease, flow, direction).with(frame.detail)
-            };
+            *top = Frame::on_flow(Op::TcpRelease, flow, direction)
+                .with(frame.detail())
+                .by(frame.packet());
         }
         if fresh == 0 && !ended {
             return None;
@@ -409,13 +412,13 @@ impl Tcp<'_> {
             current.stream = stream.0.index;
             current.stream_generation = stream.0.generation;
         }
-        self.event(EventKind::TcpReceiveData, flow, frame.packet, direction)
+        self.event(EventKind::TcpReceiveData, flow, frame.packet(), direction)
     }
 
     /// Has the native dissector read, once the listeners of the bytes
     /// themselves are done.
     fn hand_over(&mut self, frame: Frame, piece: Option<u64>, fresh: bool) {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let generation = self.core.flows.live(flow).map(|record| record.generation());
         let Some(generation) = generation else { return };
         let attached = self
@@ -428,12 +431,8 @@ impl Tcp<'_> {
             None if fresh => attached.lost(direction, Lost::NoRoom),
             _ => {}
         }
-        let work = Frame::flow(Op::Application, flow, direction);
-        self.core.push(Frame {
-            generation,
-            packet: frame.packet,
-            ..work
-        });
+        let work = Frame::on_flow(Op::Application, flow, direction);
+        self.core.push(work.since(generation).by(frame.packet()));
     }
 
     /// Readers know that nothing follows; what is queued behind the FIN does
@@ -463,7 +462,7 @@ impl Tcp<'_> {
 
     /// Puts one piece at the end of the stream. Returns its number there.
     fn append(&mut self, frame: Frame, piece: Piece) -> Option<u64> {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let packet = *self.core.packet(piece.token);
         let from = packet.payload_at + piece.skip;
         let to = (from + piece.len).min(packet.end);
@@ -526,19 +525,19 @@ impl Tcp<'_> {
     }
 
     fn stream(&mut self, frame: Frame) -> Option<BufId> {
-        let existing = self.half(frame.flow, frame.direction)?.heavy().stream;
+        let existing = self.half(frame.flow(), frame.direction())?.heavy().stream;
         if existing.is_some() {
             return existing;
         }
         let made = self.core.bufs.stream_new().ok()?;
-        self.half(frame.flow, frame.direction)?.heavy().stream = Some(made);
+        self.half(frame.flow(), frame.direction())?.heavy().stream = Some(made);
         Some(made)
     }
 
     /// The reassembly queue is full: the segment is left to be sent again,
     /// or the connection goes on unjudged.
     fn at_cap(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let policy = match self.reframes(frame.flow) {
+        let policy = match self.reframes(frame.flow()) {
             true => CapPolicy::Drop,
             false => self.core.settings.hold_policy,
         };
@@ -546,18 +545,18 @@ impl Tcp<'_> {
             CapPolicy::Drop => {
                 self.core.stack.pop();
                 self.core
-                    .drop_packet(frame.packet, DropReason::ReassemblyCap);
+                    .drop_packet(frame.packet(), DropReason::ReassemblyCap);
                 None
             }
             CapPolicy::Release => {
                 self.core.stack.pop();
                 let bottom = self.core.stack.len();
-                self.let_go(frame.flow);
+                self.let_go(frame.flow());
                 self.core.stats.unjudged += 1;
-                self.unread(frame.flow, frame.direction, frame.packet, segment);
+                self.unread(frame.flow(), frame.direction(), frame.packet(), segment);
                 self.core
                     .stack
-                    .insert(bottom, Frame::packet(Op::Send, frame.packet));
+                    .insert(bottom, Frame::on_packet(Op::Send, frame.packet()));
                 None
             }
         }
@@ -582,6 +581,6 @@ impl Tcp<'_> {
             self.abandon(flow, direction, Some(DropReason::HoldCap));
         }
         self.core
-            .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
+            .push(Frame::on_flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::DROPPED));
     }
 }

@@ -36,29 +36,31 @@ use cause::*;
 
 /// Ends a connection: its packets first, then the event, then the entry.
 pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
-    let Some(record) = tcp.core.flows.live(frame.flow).copied() else {
+    let Some(record) = tcp.core.flows.live(frame.flow()).copied() else {
         tcp.core.stack.pop();
         return None;
     };
-    if frame.stage == 0 {
+    if frame.stage() == 0 {
         tcp.goto(1);
         tcp.core
-            .observe(|observer, core| observer.ending(core, frame.flow, frame.detail));
+            .observe(|observer, core| observer.ending(core, frame.flow(), frame.detail()));
         return tcp.begin_end(frame, record.state);
     }
     tcp.core.stack.pop();
     let now = tcp.core.now;
-    match frame.detail {
+    match frame.detail() {
         DROPPED | RESET_BY_RULE | REFUSED => {}
         RST_SEEN => {
             if tcp.core.settings.defaults.strict_handshake {
                 tcp.core
                     .debug("conn", || format!("dropping connection {}", ends(&record)));
             }
-            tcp.core.flows.set_state(frame.flow, flow_state::RESET, now);
+            tcp.core
+                .flows
+                .set_state(frame.flow(), flow_state::RESET, now);
         }
         CLOSED => {}
-        _ => tcp.forget(frame.flow, frame.detail),
+        _ => tcp.forget(frame.flow(), frame.detail()),
     }
     None
 }
@@ -66,7 +68,7 @@ pub fn end(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
 /// A timer of the connection expired.
 pub fn expired(tcp: Tcp<'_>, flow: u32) {
     tcp.core
-        .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(EXPIRED));
+        .push(Frame::on_flow(Op::TcpEnd, flow, Direction::ToServer).with(EXPIRED));
 }
 
 /// The capture ended with the connection still there.
@@ -78,11 +80,11 @@ pub fn closing_down(mut tcp: Tcp<'_>, flow: u32) {
         // Nobody translates its numbers any more: its ends would wait in vain.
         let both = TOWARDS_SERVER | TOWARDS_CLIENT;
         tcp.core
-            .push(Frame::flow(Op::TcpReset, flow, Direction::ToServer).with(both));
+            .push(Frame::on_flow(Op::TcpReset, flow, Direction::ToServer).with(both));
         return;
     }
     tcp.core
-        .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(SHUTDOWN));
+        .push(Frame::on_flow(Op::TcpEnd, flow, Direction::ToServer).with(SHUTDOWN));
 }
 
 /// A listener of the connection failed.
@@ -100,20 +102,20 @@ pub fn failed(mut tcp: Tcp<'_>, flow: u32, reason: DropReason, failure: Listener
     let close = tcp.core.settings.defaults.close_on_error;
     let detail = if close { FAILED } else { DROPPED };
     tcp.core
-        .push(Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(detail));
+        .push(Frame::on_flow(Op::TcpEnd, flow, Direction::ToServer).with(detail));
 }
 
 impl Tcp<'_> {
     fn begin_end(&mut self, frame: Frame, state: u8) -> Option<Step> {
-        let flow = frame.flow;
+        let flow = frame.flow();
         let now = self.core.now;
-        match frame.detail {
+        match frame.detail() {
             DROPPED | RESET_BY_RULE | REFUSED => {
                 if state == flow_state::DROP {
                     self.core.stack.pop();
                     return None;
                 }
-                let reason = match frame.detail {
+                let reason = match frame.detail() {
                     DROPPED => DropReason::FlowDropped,
                     REFUSED => DropReason::Anomaly,
                     _ => DropReason::FlowReset,

@@ -18,14 +18,14 @@ impl Tcp<'_> {
         if !segment.ack_set() {
             return false;
         }
-        let side = self.core.flows.live(frame.flow).map(|record| record.side);
+        let side = self.core.flows.live(frame.flow()).map(|record| record.side);
         let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
             return false;
         };
-        let direction = frame.direction.opposite();
+        let direction = frame.direction().opposite();
         let other = connection.half(direction);
         if !other.started {
-            return connection.half(frame.direction).hears(segment);
+            return connection.half(frame.direction()).hears(segment);
         }
         let new = other.new_offset_of(segment.ack).unwrap_or(0);
         // Nobody has what never left, and a FIN is all that has no bytes.
@@ -38,8 +38,8 @@ impl Tcp<'_> {
             waits = !heavy.parked.is_empty();
             behind_hole = heavy.owed_acks > 0 || !heavy.assembler.is_empty();
         }
-        let before = connection.half(frame.direction).acked;
-        let news = credible && connection.half(frame.direction).hears(segment);
+        let before = connection.half(frame.direction()).acked;
+        let news = credible && connection.half(frame.direction()).hears(segment);
         let more = |(ack, _): (u32, u16)| (segment.ack.wrapping_sub(ack) as i32) > 0;
         if news
             && before.is_none_or(more)
@@ -48,21 +48,21 @@ impl Tcp<'_> {
             heavy.heard_at = self.core.now;
         }
         if waits && news {
-            self.use_room(frame.flow, direction);
+            self.use_room(frame.flow(), direction);
         }
         if behind_hole {
-            self.note_unseen(frame.flow, direction, new);
-            self.pay_acknowledgements(frame.flow, direction, frame.packet);
+            self.note_unseen(frame.flow(), direction, new);
+            self.pay_acknowledgements(frame.flow(), direction, frame.packet());
         }
         news
     }
 
     /// Notes the timestamp of a segment that leaves no hole before it.
     pub(super) fn note_stamp(&mut self, frame: Frame) {
-        let Some((stamp, echo)) = self.stamp_of(frame.packet) else {
+        let Some((stamp, echo)) = self.stamp_of(frame.packet()) else {
             return;
         };
-        if let Some(half) = self.half(frame.flow, frame.direction) {
+        if let Some(half) = self.half(frame.flow(), frame.direction()) {
             let newer = |old: u32| stamp.wrapping_sub(old) as i32 >= 0;
             if half.stamp.is_none_or(newer) {
                 half.stamp = Some(stamp);

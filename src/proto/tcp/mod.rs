@@ -202,7 +202,7 @@ impl Tcp<'_> {
 
     fn goto(&mut self, stage: u8) {
         if let Some(frame) = self.core.stack.last_mut() {
-            frame.stage = stage;
+            frame.goto(stage);
         }
     }
 }

@@ -63,7 +63,7 @@ impl Tcp<'_> {
 
     /// A segment was queued behind a hole.
     pub(super) fn behind_hole(&mut self, frame: Frame, segment: &Segment) {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let edits = self.may_edit(flow);
         let now = self.core.now;
         let Some(half) = self.half(flow, direction) else {
@@ -77,7 +77,7 @@ impl Tcp<'_> {
         let frozen = end.max(0) as u64 <= heavy.ahead_to && segment.len > 0;
         if !edits || frozen || heavy.hole_given_up {
             let place = (end - i64::from(segment.len)).max(0) as u64..end.max(0) as u64;
-            return self.hurry(flow, direction, frame.packet, place);
+            return self.hurry(flow, direction, frame.packet(), place);
         }
         self.copy_acknowledgement(frame);
         self.acknowledge_hole(frame, segment);
@@ -86,7 +86,7 @@ impl Tcp<'_> {
 
     /// A reader holds the oldest piece of a direction.
     pub(super) fn still_held(&mut self, frame: Frame) {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let Some(heavy) = self
             .half(flow, direction)
             .and_then(|half| half.heavy.as_mut())
@@ -407,7 +407,8 @@ impl Tcp<'_> {
             }
             Some(_) => {
                 self.tell_ahead(flow, why);
-                self.core.push(Frame::flow(Op::TcpRelease, flow, direction));
+                self.core
+                    .push(Frame::on_flow(Op::TcpRelease, flow, direction));
             }
         }
     }

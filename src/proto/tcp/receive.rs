@@ -28,14 +28,14 @@ mod stage {
 
 /// Takes the segment of the top frame one stage further.
 pub fn receive(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
-    if !tcp.core.alive(frame.packet) && frame.stage != stage::ANNOUNCED {
+    if !tcp.core.alive(frame.packet()) && frame.stage() != stage::ANNOUNCED {
         tcp.core.stack.pop();
         return None;
     }
-    let Some(segment) = Segment::read(tcp.core, frame.packet) else {
-        return tcp.forward(frame.packet);
+    let Some(segment) = Segment::read(tcp.core, frame.packet()) else {
+        return tcp.forward(frame.packet());
     };
-    match frame.stage {
+    match frame.stage() {
         stage::LOOK_UP => tcp.look_up(frame, &segment),
         stage::ANNOUNCED => tcp.announced(frame),
         stage::KNOWN => tcp.known(frame, &segment),
@@ -84,7 +84,7 @@ impl Tcp<'_> {
     /// Sends the packet of the top frame on, as it is or renumbered.
     pub(super) fn forward(&mut self, slot: u32) -> Option<Step> {
         if let Some(frame) = self.core.stack.last_mut() {
-            *frame = Frame::packet(Op::Send, slot);
+            *frame = Frame::on_packet(Op::Send, slot);
         }
         None
     }
@@ -95,10 +95,10 @@ impl Tcp<'_> {
             .core
             .stack
             .iter()
-            .rposition(|frame| frame.op == Op::Tcp && frame.packet == slot);
+            .rposition(|frame| frame.op() == Op::Tcp && frame.packet() == slot);
         match place.and_then(|place| self.core.stack.get_mut(place)) {
             Some(frame) => {
-                *frame = Frame::packet(Op::Send, slot);
+                *frame = Frame::on_packet(Op::Send, slot);
                 None
             }
             None => self.forward(slot),
@@ -112,8 +112,8 @@ impl Tcp<'_> {
     }
 
     fn look_up(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let Some(key) = key(self.core, frame.packet) else {
-            return self.forward(frame.packet);
+        let Some(key) = key(self.core, frame.packet()) else {
+            return self.forward(frame.packet());
         };
         let opens = segment.syn() && !segment.ack_set() && !segment.rst();
         let Some((flow, direction)) = self.core.flows.find(&key) else {
@@ -126,25 +126,18 @@ impl Tcp<'_> {
         if opens && self.begins_anew(flow, direction, state, segment) {
             // The old connection ends first; then this is looked up again.
             self.core
-                .push(Frame::flow(Op::TcpEnd, flow, direction).with(cause::REOPENED));
+                .push(Frame::on_flow(Op::TcpEnd, flow, direction).with(cause::REOPENED));
             return None;
         }
         match state {
-            flow_state::DROP => return self.refuse(frame.packet, DropReason::FlowDropped),
+            flow_state::DROP => return self.refuse(frame.packet(), DropReason::FlowDropped),
             flow_state::RESET if self.core.settings.defaults.strict_handshake => {
-                return self.refuse(frame.packet, DropReason::FlowReset);
+                return self.refuse(frame.packet(), DropReason::FlowReset);
             }
             _ => {}
         }
         self.enter(flow, direction, stage::KNOWN);
-        self.known(
-            Frame {
-                flow,
-                direction,
-                ..frame
-            },
-            segment,
-        )
+        self.known(frame.of(flow).towards(direction), segment)
     }
 
     /// Whether a SYN opens a new connection on the key of an old one.
@@ -168,17 +161,15 @@ impl Tcp<'_> {
 
     fn enter(&mut self, flow: u32, direction: Direction, stage: u8) {
         if let Some(frame) = self.core.stack.last_mut() {
-            frame.flow = flow;
-            frame.direction = direction;
-            frame.stage = stage;
+            *frame = frame.of(flow).towards(direction).at(stage);
         }
     }
 
     fn unknown(&mut self, frame: Frame, segment: &Segment, key: &FlowKey) -> Option<Step> {
         if self.core.extended.hears(EventKind::TcpNoConnection) {
             self.goto(stage::NO_CONNECTION);
-            self.core.current.packet = frame.packet;
-            return Some(Step::Event(EventKind::TcpNoConnection, frame.packet));
+            self.core.current.packet = frame.packet();
+            return Some(Step::Event(EventKind::TcpNoConnection, frame.packet()));
         }
         if self.core.settings.defaults.drop_unknown_connection && !self.core.is_new() {
             let ends = [
@@ -197,18 +188,18 @@ impl Tcp<'_> {
             });
             self.core
                 .alert("no connection found for tcp packet", true, Some(ends));
-            return self.refuse(frame.packet, DropReason::NoConnection);
+            return self.refuse(frame.packet(), DropReason::NoConnection);
         }
         self.pick_up(frame, segment, key)
     }
 
     fn no_connection_decided(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
         if self.core.settings.defaults.drop_unknown_connection && !self.core.is_new() {
-            return self.forward(frame.packet);
+            return self.forward(frame.packet());
         }
-        match key(self.core, frame.packet) {
+        match key(self.core, frame.packet()) {
             Some(key) => self.pick_up(frame, segment, &key),
-            None => self.forward(frame.packet),
+            None => self.forward(frame.packet()),
         }
     }
 
@@ -226,15 +217,15 @@ impl Tcp<'_> {
     }
 
     fn open(&mut self, frame: Frame, key: &FlowKey, opening: Opening, state: u8) -> Option<Step> {
-        let (now, number) = (self.core.now, self.core.packet(frame.packet).id);
+        let (now, number) = (self.core.now, self.core.packet(frame.packet()).id);
         let flow = match self.core.flows.insert(key, opening, now, number, state) {
             Ok(flow) => flow,
             Err(_) => return self.no_room(frame, opening),
         };
-        let packet = self.core.packet(frame.packet);
+        let packet = self.core.packet(frame.packet());
         let link = LinkType(packet.link);
         let tagged = packet.vlan != 0 && packet.tunnel == 0;
-        let tags = tagged.then(|| build::vlan_tags(self.core.bytes(frame.packet), link).into());
+        let tags = tagged.then(|| build::vlan_tags(self.core.bytes(frame.packet()), link).into());
         let side = self.connections.insert(Connection {
             tags,
             ..Connection::default()
@@ -253,14 +244,14 @@ impl Tcp<'_> {
             self.note_expected(flow);
         }
         // The table's key is the client's; a SYN/ACK picked up comes from the server.
-        let direction = match self::key(self.core, frame.packet) {
+        let direction = match self::key(self.core, frame.packet()) {
             Some(own) if own == *key => Direction::ToServer,
             _ => Direction::ToClient,
         };
         self.core
             .observe(|observer, core| observer.opened(core, flow));
         self.enter(flow, direction, stage::ANNOUNCED);
-        self.event(EventKind::TcpNewConnection, flow, frame.packet, direction)
+        self.event(EventKind::TcpNewConnection, flow, frame.packet(), direction)
     }
 
     /// Ties a new connection to the one that announced it.
@@ -293,44 +284,49 @@ impl Tcp<'_> {
             self.core.stats.flows_evicted += 1;
             match self.core.flows.live(victim).map(|record| record.protocol) {
                 Some(6) => self.core.push(
-                    Frame::flow(Op::TcpEnd, victim, Direction::ToServer).with(cause::EVICTED),
+                    Frame::on_flow(Op::TcpEnd, victim, Direction::ToServer).with(cause::EVICTED),
                 ),
                 _ => self.core.push(
-                    Frame::flow(Op::UdpEnd, victim, Direction::ToServer).with(cause::EVICTED),
+                    Frame::on_flow(Op::UdpEnd, victim, Direction::ToServer).with(cause::EVICTED),
                 ),
             };
             return None;
         }
         self.core.stats.flows_refused += 1;
-        self.forward(frame.packet)
+        self.forward(frame.packet())
     }
 
     /// Listeners of `new_connection` have spoken.
     fn announced(&mut self, frame: Frame) -> Option<Step> {
-        let state = self.core.flows.live(frame.flow).map(|record| record.state);
-        if !self.core.alive(frame.packet) {
+        let state = self
+            .core
+            .flows
+            .live(frame.flow())
+            .map(|record| record.state);
+        if !self.core.alive(frame.packet()) {
             self.core.stack.pop();
             if state.is_some_and(|state| state != flow_state::DROP) {
                 self.core.push(
-                    Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::DROPPED),
+                    Frame::on_flow(Op::TcpEnd, frame.flow(), frame.direction())
+                        .with(cause::DROPPED),
                 );
             }
             return None;
         }
         if state.is_none_or(|state| state == flow_state::DROP) {
-            return self.refuse(frame.packet, DropReason::FlowDropped);
+            return self.refuse(frame.packet(), DropReason::FlowDropped);
         }
         self.goto(stage::KNOWN);
         if !self.core.extended.hears(EventKind::TcpFlowNext) {
-            self.choose_dissector(frame.flow);
+            self.choose_dissector(frame.flow());
             return None;
         }
-        if let Some(connection) = self.connection(frame.flow) {
+        if let Some(connection) = self.connection(frame.flow()) {
             connection.dissector_chosen = true;
         }
-        self.core.current.flow = frame.flow;
-        self.core.current.packet = frame.packet;
-        Some(Step::Event(EventKind::TcpFlowNext, frame.flow))
+        self.core.current.flow = frame.flow();
+        self.core.current.packet = frame.packet();
+        Some(Step::Event(EventKind::TcpFlowNext, frame.flow()))
     }
 
     /// What the policy `next_dissector` chooses with its built-in entries.
@@ -346,39 +342,41 @@ impl Tcp<'_> {
 
     /// A packet of a known connection: counted and announced.
     fn known(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let packet = *self.core.packet(frame.packet);
+        let packet = *self.core.packet(frame.packet());
         let now = self.core.now;
-        let Some(record) = self.core.flows.live_mut(frame.flow) else {
-            return self.forward(frame.packet);
+        let Some(record) = self.core.flows.live_mut(frame.flow()) else {
+            return self.forward(frame.packet());
         };
         if record.state == flow_state::DROP {
-            return self.refuse(frame.packet, DropReason::FlowDropped);
+            return self.refuse(frame.packet(), DropReason::FlowDropped);
         }
         record.count(
-            frame.direction,
+            frame.direction(),
             packet.end.saturating_sub(packet.ip_at),
             now,
         );
         let bypassed = record.has(flags::BYPASSED);
         self.core.observe(|observer, core| {
-            observer.packet(core, frame.flow, frame.direction, frame.packet)
+            observer.packet(core, frame.flow(), frame.direction(), frame.packet())
         });
-        if bypassed || self.has_seen_enough(frame.flow) && super::bypass(self.again(), frame.flow) {
-            self.core.packet_mut(frame.packet).flags |= flag::BYPASSED;
-            return self.forward_below(frame.packet);
+        if bypassed
+            || self.has_seen_enough(frame.flow()) && super::bypass(self.again(), frame.flow())
+        {
+            self.core.packet_mut(frame.packet()).flags |= flag::BYPASSED;
+            return self.forward_below(frame.packet());
         }
         if self.core.observer.is_some()
-            && let Some(states) = stream_states(self.core, self.connections, frame.flow)
+            && let Some(states) = stream_states(self.core, self.connections, frame.flow())
         {
             self.core
-                .observe(|observer, core| observer.streams(core, frame.flow, states));
+                .observe(|observer, core| observer.streams(core, frame.flow(), states));
         }
         self.goto(stage::SEEN);
         if let Some(event) = self.event(
             EventKind::TcpReceivePacket,
-            frame.flow,
-            frame.packet,
-            frame.direction,
+            frame.flow(),
+            frame.packet(),
+            frame.direction(),
         ) {
             return Some(event);
         }
@@ -386,19 +384,24 @@ impl Tcp<'_> {
     }
 
     fn judge(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let Some(state) = self.core.flows.live(frame.flow).map(|record| record.state) else {
-            return self.refuse(frame.packet, DropReason::FlowDropped);
+        let Some(state) = self
+            .core
+            .flows
+            .live(frame.flow())
+            .map(|record| record.state)
+        else {
+            return self.refuse(frame.packet(), DropReason::FlowDropped);
         };
         if state == flow_state::DROP {
-            return self.refuse(frame.packet, DropReason::FlowDropped);
+            return self.refuse(frame.packet(), DropReason::FlowDropped);
         }
         if segment.rst() {
             return self.rst(frame, segment);
         }
         let swapped = self
-            .connection(frame.flow)
+            .connection(frame.flow())
             .is_some_and(|connection| connection.swapped);
-        let from_input = (frame.direction == Direction::ToServer) != swapped;
+        let from_input = (frame.direction() == Direction::ToServer) != swapped;
         let side = if from_input {
             Side::Input
         } else {
@@ -406,12 +409,12 @@ impl Tcp<'_> {
         };
         match state::next(state, side, segment) {
             Move::Stay => {}
-            Move::To(next) => self.move_to(frame.flow, next),
+            Move::To(next) => self.move_to(frame.flow(), next),
             Move::ServerCloses => {
-                if let Some(connection) = self.connection(frame.flow) {
+                if let Some(connection) = self.connection(frame.flow()) {
                     connection.swapped = true;
                 }
-                self.move_to(frame.flow, flow_state::FIN_WAIT_1);
+                self.move_to(frame.flow(), flow_state::FIN_WAIT_1);
             }
             // A SYN of either side was dealt with when it was looked up.
             Move::Reopen => {}
@@ -427,7 +430,7 @@ impl Tcp<'_> {
             let below = self.core.stack.len().saturating_sub(1);
             self.core.stack.insert(
                 below,
-                Frame::flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::CLOSED),
+                Frame::on_flow(Op::TcpEnd, flow, Direction::ToServer).with(cause::CLOSED),
             );
         }
         if next == flow_state::ESTABLISHED || next == flow_state::SYN_RECEIVED {
@@ -440,20 +443,20 @@ impl Tcp<'_> {
         self.core.stats.unexpected_segments += 1;
         self.core.current.detail = why as u32;
         if let Some(top) = self.core.stack.last_mut() {
-            top.detail = why as u8;
+            *top = top.with(why as u8);
         }
         if self.core.extended.hears(EventKind::TcpUnexpected) {
             self.goto(stage::JUDGED);
-            self.core.current.flow = frame.flow;
-            self.core.current.packet = frame.packet;
-            return Some(Step::Event(EventKind::TcpUnexpected, frame.flow));
+            self.core.current.flow = frame.flow();
+            self.core.current.packet = frame.packet();
+            return Some(Step::Event(EventKind::TcpUnexpected, frame.flow()));
         }
         if !self.core.settings.defaults.strict_handshake {
             return self.deliver(frame, segment);
         }
-        let ends = self.core.flows.live(frame.flow).map(|record| {
+        let ends = self.core.flows.live(frame.flow()).map(|record| {
             let pair = endpoints(record).map(|(addr, port)| (addr, Some(format!("tcp/{port}"))));
-            if frame.direction == Direction::ToServer {
+            if frame.direction() == Direction::ToServer {
                 pair
             } else {
                 let [a, b] = pair;
@@ -465,7 +468,7 @@ impl Tcp<'_> {
         });
         self.core.alert(why.description(), false, ends);
         self.core
-            .drop_packet(frame.packet, DropReason::UnexpectedPacket);
+            .drop_packet(frame.packet(), DropReason::UnexpectedPacket);
         self.unexpected_decided(frame, segment)
     }
 
@@ -474,14 +477,15 @@ impl Tcp<'_> {
         if self.core.settings.defaults.strict_handshake {
             // The machine fails: the connection is forgotten.
             self.core.stack.pop();
-            if self.core.alive(frame.packet) {
-                self.core.push(Frame::packet(Op::Send, frame.packet));
+            if self.core.alive(frame.packet()) {
+                self.core.push(Frame::on_packet(Op::Send, frame.packet()));
             }
-            self.core
-                .push(Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::FAILED));
+            self.core.push(
+                Frame::on_flow(Op::TcpEnd, frame.flow(), frame.direction()).with(cause::FAILED),
+            );
             return None;
         }
-        if !self.core.alive(frame.packet) {
+        if !self.core.alive(frame.packet()) {
             self.core.stack.pop();
             return None;
         }
@@ -495,12 +499,12 @@ impl Tcp<'_> {
         let refused_syn = self
             .core
             .flows
-            .live(frame.flow)
+            .live(frame.flow())
             .is_some_and(|record| record.state == flow_state::SYN_SENT);
         let opposite = self
-            .half(frame.flow, frame.direction.opposite())
+            .half(frame.flow(), frame.direction().opposite())
             .map_or((false, 0), |half| (half.started, half.base));
-        let half = self.half(frame.flow, frame.direction);
+        let half = self.half(frame.flow(), frame.direction());
         let credible =
             half.is_none_or(|half| {
                 !strict
@@ -515,17 +519,19 @@ impl Tcp<'_> {
             // What nobody has judged still reaches its receiver before the
             // RST, which would not be believed ahead of it.
             for direction in Direction::BOTH {
-                self.abandon(frame.flow, direction, None);
+                self.abandon(frame.flow(), direction, None);
             }
         }
-        self.core
-            .observe(|observer, core| observer.reset(core, frame.flow, frame.direction, credible));
-        self.renumber(frame.flow, frame.direction, frame.packet, segment);
+        self.core.observe(|observer, core| {
+            observer.reset(core, frame.flow(), frame.direction(), credible)
+        });
+        self.renumber(frame.flow(), frame.direction(), frame.packet(), segment);
         self.core
             .stack
-            .insert(bottom, Frame::packet(Op::Send, frame.packet));
+            .insert(bottom, Frame::on_packet(Op::Send, frame.packet()));
         if credible {
-            let end = Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RST_SEEN);
+            let end =
+                Frame::on_flow(Op::TcpEnd, frame.flow(), frame.direction()).with(cause::RST_SEEN);
             self.core.stack.insert(bottom, end);
         } else {
             self.core.stats.ignored_rst += 1;
@@ -535,13 +541,13 @@ impl Tcp<'_> {
 
     /// A SYN sets the numbering of its direction.
     pub(super) fn begin_half(&mut self, frame: Frame, segment: &Segment) {
-        let announced = Announced::read(self.core, frame.packet);
-        let Some(connection) = self.connection(frame.flow) else {
+        let announced = Announced::read(self.core, frame.packet());
+        let Some(connection) = self.connection(frame.flow()) else {
             return;
         };
         let newly_signed = announced.signed && !connection.signed;
         connection.signed |= announced.signed;
-        let half = connection.half(frame.direction);
+        let half = connection.half(frame.direction());
         let base = segment.seq.wrapping_add(1);
         if !half.started || (half.next == 0 && half.fin.is_none()) {
             half.base = base;

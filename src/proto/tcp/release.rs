@@ -12,7 +12,7 @@ use crate::packet::record::{dirty, flag};
 /// Lets the oldest held segment of a direction go, if no reader holds it.
 pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
     let held = tcp
-        .half(frame.flow, frame.direction)
+        .half(frame.flow(), frame.direction())
         .and_then(|half| half.heavy.as_ref()?.held.front().copied());
     if held.is_some_and(|held| tcp.let_go_of(frame, held)) {
         return None;
@@ -30,7 +30,7 @@ pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
 impl Tcp<'_> {
     /// Takes one piece out of its stream. False when a reader holds it.
     fn let_go_of(&mut self, frame: Frame, held: Held) -> bool {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let mut changed = None;
         if held.piece.is_some() {
             let stream = self
@@ -43,7 +43,7 @@ impl Tcp<'_> {
             changed = self.what_became(flow, direction, held, &popped);
         }
         if let Some(slot) = self.judged(flow, direction, held, changed.as_deref()) {
-            self.core.push(Frame::packet(Op::Send, slot));
+            self.core.push(Frame::on_packet(Op::Send, slot));
         }
         true
     }

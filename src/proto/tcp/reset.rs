@@ -19,30 +19,30 @@ pub const TOWARDS_CLIENT: u8 = 2;
 
 /// Sends the RST to the client, then to the server, then drops the flow.
 pub fn reset(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
-    let (towards, bit) = match frame.stage {
+    let (towards, bit) = match frame.stage() {
         0 => (Direction::ToClient, TOWARDS_CLIENT),
         1 => (Direction::ToServer, TOWARDS_SERVER),
         _ => {
             if let Some(top) = tcp.core.stack.last_mut() {
-                *top =
-                    Frame::flow(Op::TcpEnd, frame.flow, frame.direction).with(cause::RESET_BY_RULE);
+                *top = Frame::on_flow(Op::TcpEnd, frame.flow(), frame.direction())
+                    .with(cause::RESET_BY_RULE);
             }
             return None;
         }
     };
-    tcp.goto(frame.stage + 1);
-    if frame.detail & bit != 0
+    tcp.goto(frame.stage() + 1);
+    if frame.detail() & bit != 0
         && let Some(slot) = tcp.build_rst(frame, towards)
     {
-        tcp.core.push(Frame::packet(Op::Send, slot));
+        tcp.core.push(Frame::on_packet(Op::Send, slot));
     }
     None
 }
 
 impl Tcp<'_> {
     fn build_rst(&mut self, frame: Frame, towards: Direction) -> Option<u32> {
-        let record = *self.core.flows.live(frame.flow)?;
-        let half = self.half(frame.flow, towards)?;
+        let record = *self.core.flows.live(frame.flow())?;
+        let half = self.half(frame.flow(), towards)?;
         let seq = half.next_seq_on_wire();
         let [client, server] = endpoints(&record);
         let (source, target) = match towards {
@@ -54,7 +54,7 @@ impl Tcp<'_> {
         let tags = self.connections.get(record.side)?.tags.as_deref();
         let slot = self
             .core
-            .forge_tagged(&packet, frame.packet, tags.unwrap_or_default())?;
+            .forge_tagged(&packet, frame.packet(), tags.unwrap_or_default())?;
         ip::adopt(self.core, slot);
         let packet = self.core.packet_mut(slot);
         packet.vlan = record.vlan;

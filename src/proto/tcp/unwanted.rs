@@ -18,12 +18,12 @@ impl Tcp<'_> {
     /// does not want to see: its packet may leave. False, with nothing done,
     /// where one of that is not so.
     pub(super) fn pass_over(&mut self, frame: Frame, segment: &Segment, piece: Piece) -> bool {
-        let (flow, direction) = (frame.flow, frame.direction);
+        let (flow, direction) = (frame.flow(), frame.direction());
         let (hooks, now) = (self.core.hooks, self.core.now);
         if hooks.hears(EventKind::TcpReceiveData) || self.core.observer.is_some() {
             return false;
         }
-        let packet = self.core.packet(frame.packet);
+        let packet = self.core.packet(frame.packet());
         let whole = piece.skip == 0 && packet.payload_at + piece.len == packet.end;
         if !whole || segment.fin() || segment.syn() || packet.flags & flag::AHEAD != 0 {
             return false;
@@ -51,7 +51,7 @@ impl Tcp<'_> {
         }
         half.next = piece.end();
         let held = Held {
-            packet: frame.packet,
+            packet: frame.packet(),
             offset: piece.offset,
             len: piece.len,
             skip: 0,

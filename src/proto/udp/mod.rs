@@ -21,8 +21,8 @@ mod stage {
 
 /// Takes the datagram of the top frame one stage further.
 pub fn receive(core: &mut Core, frame: Frame) -> Option<Step> {
-    let slot = frame.packet;
-    match frame.stage {
+    let slot = frame.packet();
+    match frame.stage() {
         stage::LOOK_UP => look_up(core, slot),
         stage::ANNOUNCED => announced(core, frame),
         stage::CHOSEN => known(core, frame),
@@ -33,15 +33,13 @@ pub fn receive(core: &mut Core, frame: Frame) -> Option<Step> {
 
 fn go(core: &mut Core, flow: u32, direction: Direction, stage: u8) {
     if let Some(frame) = core.stack.last_mut() {
-        frame.flow = flow;
-        frame.direction = direction;
-        frame.stage = stage;
+        *frame = frame.of(flow).towards(direction).at(stage);
     }
 }
 
 fn forward(core: &mut Core, slot: u32) -> Option<Step> {
     if let Some(frame) = core.stack.last_mut() {
-        *frame = Frame::packet(Op::Send, slot);
+        *frame = Frame::on_packet(Op::Send, slot);
     }
     None
 }
@@ -56,10 +54,10 @@ fn event(core: &mut Core, kind: EventKind, frame: Frame) -> Option<Step> {
     if !core.hooks.hears(kind) {
         return None;
     }
-    core.current.flow = frame.flow;
-    core.current.packet = frame.packet;
-    core.current.direction = frame.direction as u32;
-    Some(Step::Event(kind, frame.flow))
+    core.current.flow = frame.flow();
+    core.current.packet = frame.packet();
+    core.current.direction = frame.direction() as u32;
+    Some(Step::Event(kind, frame.flow()))
 }
 
 fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
@@ -85,11 +83,7 @@ fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
         }
         return known(
             core,
-            Frame {
-                flow,
-                direction,
-                ..Frame::packet(Op::Udp, slot)
-            },
+            Frame::on_packet(Op::Udp, slot).of(flow).towards(direction),
         );
     }
     let (now, number) = (core.now, core.packet(slot).id);
@@ -116,45 +110,42 @@ fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
             } else {
                 Op::UdpEnd
             };
-            core.push(Frame::flow(op, victim, Direction::ToServer).with(cause::EVICTED));
+            core.push(Frame::on_flow(op, victim, Direction::ToServer).with(cause::EVICTED));
             return None;
         }
     };
     core.stats.flows += 1;
     core.observe(|observer, core| observer.opened(core, flow));
     go(core, flow, Direction::ToServer, stage::ANNOUNCED);
-    let frame = Frame {
-        flow,
-        ..Frame::packet(Op::Udp, slot)
-    };
+    let frame = Frame::on_packet(Op::Udp, slot).of(flow);
     event(core, EventKind::UdpNewConnection, frame)
 }
 
 /// Listeners of `new_connection` have spoken: a datagram that they refused
 /// leaves no trace.
 fn announced(core: &mut Core, frame: Frame) -> Option<Step> {
-    let state = core.flows.live(frame.flow).map(|record| record.state);
-    if !core.alive(frame.packet) {
+    let state = core.flows.live(frame.flow()).map(|record| record.state);
+    if !core.alive(frame.packet()) {
         core.stack.pop();
         if state.is_some_and(|state| state != flow_state::DROP) {
-            core.observe(|observer, core| observer.closed(core, frame.flow, cause::DROPPED));
-            core.flows.remove(frame.flow);
+            core.observe(|observer, core| observer.closed(core, frame.flow(), cause::DROPPED));
+            core.flows.remove(frame.flow());
         }
         return None;
     }
     if state.is_none_or(|state| state == flow_state::DROP) {
-        return refuse(core, frame.packet, DropReason::FlowDropped);
+        return refuse(core, frame.packet(), DropReason::FlowDropped);
     }
-    if let Some(record) = core.flows.live(frame.flow).copied() {
+    if let Some(record) = core.flows.live(frame.flow()).copied() {
         core.debug("conn", || format!("opening connection {}", ends(&record)));
     }
-    go(core, frame.flow, frame.direction, stage::CHOSEN);
+    go(core, frame.flow(), frame.direction(), stage::CHOSEN);
     if !core.extended.hears(EventKind::UdpFlowNext) {
-        choose(core, frame.flow);
+        choose(core, frame.flow());
     } else {
-        core.current.flow = frame.flow;
-        core.current.packet = frame.packet;
-        return Some(Step::Event(EventKind::UdpFlowNext, frame.flow));
+        core.current.flow = frame.flow();
+        core.current.packet = frame.packet();
+        return Some(Step::Event(EventKind::UdpFlowNext, frame.flow()));
     }
     None
 }
@@ -189,27 +180,29 @@ pub fn attach(core: &mut Core, flow: u32, bit: u16) {
 }
 
 fn known(core: &mut Core, frame: Frame) -> Option<Step> {
-    if !core.alive(frame.packet) {
+    if !core.alive(frame.packet()) {
         core.stack.pop();
         return None;
     }
-    let packet = core.packet(frame.packet);
+    let packet = core.packet(frame.packet());
     let (length, now) = (packet.end.saturating_sub(packet.ip_at), core.now);
-    let Some(record) = core.flows.live_mut(frame.flow) else {
-        return forward(core, frame.packet);
+    let Some(record) = core.flows.live_mut(frame.flow()) else {
+        return forward(core, frame.packet());
     };
-    record.count(frame.direction, length, now);
+    record.count(frame.direction(), length, now);
     let (bypassed, bytes) = (record.has(flags::BYPASSED), record.bytes);
-    core.observe(|observer, core| observer.packet(core, frame.flow, frame.direction, frame.packet));
+    core.observe(|observer, core| {
+        observer.packet(core, frame.flow(), frame.direction(), frame.packet())
+    });
     let limit = core.settings.bypass_bytes;
     if !bypassed && limit > 0 && bytes.iter().sum::<u64>() > limit {
-        bypass(core, frame.flow);
+        bypass(core, frame.flow());
     }
     if bypassed || limit > 0 && bytes.iter().sum::<u64>() > limit {
-        core.packet_mut(frame.packet).flags |= flag::BYPASSED;
-        return forward(core, frame.packet);
+        core.packet_mut(frame.packet()).flags |= flag::BYPASSED;
+        return forward(core, frame.packet());
     }
-    go(core, frame.flow, frame.direction, stage::SEEN);
+    go(core, frame.flow(), frame.direction(), stage::SEEN);
     let heard = event(core, EventKind::UdpReceivePacket, frame);
     if heard.is_some() {
         heard
@@ -222,7 +215,7 @@ fn seen(core: &mut Core, frame: Frame) -> Option<Step> {
     if let Some(step) = gone(core, frame) {
         return step;
     }
-    go(core, frame.flow, frame.direction, stage::READ);
+    go(core, frame.flow(), frame.direction(), stage::READ);
     let heard = event(core, EventKind::UdpReceiveData, frame);
     if heard.is_some() {
         heard
@@ -236,28 +229,25 @@ fn read(core: &mut Core, frame: Frame) -> Option<Step> {
         return step;
     }
     // A dissector written in Lua sends what it was given, or does not.
-    if core.scripted.contains(&frame.flow) {
+    if core.scripted.contains(&frame.flow()) {
         core.stack.pop();
-        if core.alive(frame.packet) {
-            core.drop_packet(frame.packet, DropReason::NotSent);
+        if core.alive(frame.packet()) {
+            core.drop_packet(frame.packet(), DropReason::NotSent);
         }
         return None;
     }
     if core
         .flows
-        .live(frame.flow)
+        .live(frame.flow())
         .is_some_and(|record| record.side != NO_SIDE)
     {
-        let work = Frame::flow(Op::Datagram, frame.flow, frame.direction);
+        let work = Frame::on_flow(Op::Datagram, frame.flow(), frame.direction());
         if let Some(top) = core.stack.last_mut() {
-            *top = Frame {
-                packet: frame.packet,
-                ..work
-            };
+            *top = work.by(frame.packet());
         }
         return None;
     }
-    forward(core, frame.packet)
+    forward(core, frame.packet())
 }
 
 /// Whether a flow is over, or was dropped.
@@ -269,72 +259,69 @@ pub fn is_gone(core: &Core, flow: u32) -> bool {
 
 /// Ends the datagram's way if a listener dropped it or its flow.
 fn gone(core: &mut Core, frame: Frame) -> Option<Option<Step>> {
-    if !core.alive(frame.packet) {
+    if !core.alive(frame.packet()) {
         core.stack.pop();
         return Some(None);
     }
-    if is_gone(core, frame.flow) {
-        return Some(refuse(core, frame.packet, DropReason::FlowDropped));
+    if is_gone(core, frame.flow()) {
+        return Some(refuse(core, frame.packet(), DropReason::FlowDropped));
     }
     None
 }
 
 /// Ends a flow: dropped by a rule, or forgotten.
 pub fn end(core: &mut Core, frame: Frame) -> Option<Step> {
-    let Some(record) = core.flows.live(frame.flow).copied() else {
+    let Some(record) = core.flows.live(frame.flow()).copied() else {
         core.stack.pop();
         return None;
     };
     let now = core.now;
     let dropped_before = record.state == flow_state::DROP;
-    if frame.stage == 0 {
+    if frame.stage() == 0 {
         if let Some(top) = core.stack.last_mut() {
-            top.stage = 1;
+            top.goto(1);
         }
-        if frame.detail == cause::DROPPED {
+        if frame.detail() == cause::DROPPED {
             if dropped_before {
                 core.stack.pop();
                 return None;
             }
-            core.observe(|observer, core| observer.ending(core, frame.flow, frame.detail));
+            core.observe(|observer, core| observer.ending(core, frame.flow(), frame.detail()));
             core.debug("conn", || format!("dropping connection {}", ends(&record)));
-            core.flows.set_state(frame.flow, flow_state::DROP, now);
+            core.flows.set_state(frame.flow(), flow_state::DROP, now);
         }
         // A flow that was dropped has ended already.
         if dropped_before || record.state == flow_state::UNTRACKED {
             return None;
         }
-        let frame = Frame {
-            packet: core.current.packet,
-            ..frame
-        };
+        let frame = frame.by(core.current.packet);
         return event(core, EventKind::UdpEndConnection, frame);
     }
     core.stack.pop();
-    if frame.detail != cause::DROPPED {
+    if frame.detail() != cause::DROPPED {
         if record.state != flow_state::UNTRACKED {
-            let word = if frame.detail == cause::SHUTDOWN {
+            let word = if frame.detail() == cause::SHUTDOWN {
                 "release"
             } else {
                 "closing"
             };
             core.debug("conn", || format!("{word} connection {}", ends(&record)));
         }
-        core.observe(|observer, core| observer.closed(core, frame.flow, frame.detail));
-        core.scripted.remove(&frame.flow);
-        core.flows.remove(frame.flow);
+        core.observe(|observer, core| observer.closed(core, frame.flow(), frame.detail()));
+        core.scripted.remove(&frame.flow());
+        core.flows.remove(frame.flow());
     }
     None
 }
 
 /// The flow was idle for too long.
 pub fn expired(core: &mut Core, flow: u32) {
-    core.push(Frame::flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::EXPIRED));
+    core.push(Frame::on_flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::EXPIRED));
 }
 
 /// The capture ended with the flow still there.
 pub fn closing_down(core: &mut Core, flow: u32) {
-    core.push(Frame::flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::SHUTDOWN));
+    core.push(Frame::on_flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::SHUTDOWN));
 }
 
 /// A listener of the flow failed: the datagram and the flow are dropped.
@@ -342,6 +329,6 @@ pub fn failed(core: &mut Core, flow: u32, reason: DropReason) {
     let packet = core.current.packet;
     core.drop_packet_with(packet, reason);
     if reason != DropReason::NotSent {
-        core.push(Frame::flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::DROPPED));
+        core.push(Frame::on_flow(Op::UdpEnd, flow, Direction::ToServer).with(cause::DROPPED));
     }
 }
