@@ -8,5 +8,6 @@ mod firewall {
     mod net;
     mod rules;
     mod scripts;
+    mod selftest;
     mod setup;
 }

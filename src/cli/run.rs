@@ -12,9 +12,9 @@ use signal_hook::flag;
 use super::Failure;
 use super::options::{EngineOptions, parse_size, parse_time};
 use super::replay::{levels, open_alerts};
-use super::setup::{ModeName, RuleOptions, StanceName};
+use super::setup::{self, ModeName, RuleOptions, StanceName};
 use super::summary::{Summary, count};
-use crate::gateway::{self, Mode, Queues, Stance};
+use crate::gateway::{self, Mode, Queues, Stance, selftest};
 use crate::worker::Wanted;
 use crate::worker::inline::{self, Figures, InlineError, Plan, Stances, Watcher};
 use crate::worker::replay;
@@ -255,6 +255,10 @@ impl Watcher for Teller {
         eprintln!("{granted}");
     }
 
+    fn tested(&mut self, tool: gateway::Backend, outcome: &selftest::Outcome) {
+        eprintln!("self-test with {tool}: {outcome}");
+    }
+
     fn ready(&mut self, plan: &Plan, diverted: Option<&gateway::Applied>) {
         eprintln!("stances: {}", plan.stances);
         match diverted {
@@ -338,12 +342,12 @@ impl From<InlineError> for Failure {
     fn from(error: InlineError) -> Failure {
         let code = match error {
             InlineError::Rules(error) => return error.into(),
+            InlineError::Firewall(error) => return setup::failure(error),
             InlineError::Output(error) => return error.into(),
             InlineError::WorkerLost => Failure::SOFTWARE,
-            InlineError::Queue(_)
-            | InlineError::Inject(_)
-            | InlineError::Firewall(_)
-            | InlineError::InUse { .. } => Failure::RUN,
+            InlineError::Queue(_) | InlineError::Inject(_) | InlineError::InUse { .. } => {
+                Failure::RUN
+            }
         };
         Failure::new(code, error.to_string())
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::{Figures, InlineError, Plan, Report};
 use crate::capture::conntrack::Tracking;
 use crate::capture::inject::Injector;
-use crate::capture::nfqueue::{self, Queue, QueueError, Queued};
+use crate::capture::nfqueue::{Queue, QueueError, Queued};
 use crate::engine::Departure;
 use crate::event::{Level, Outward, Verdict};
 use crate::gateway::{self, Marks, Stance};
@@ -126,14 +126,8 @@ impl Lane {
         queue: u16,
         worker: Worker<Runtime>,
     ) -> Result<Lane, InlineError> {
-        let config = nfqueue::Config {
-            number: queue,
-            fail_open: plan.stances.on_overload == Stance::Open,
-            length: plan.queue_length,
-            ..nfqueue::Config::default()
-        };
         Ok(Lane {
-            queue: Queue::open(&config)?,
+            queue: Queue::open(&plan.queue(queue))?,
             exit: Exit {
                 injector: Injector::open(plan.marks.injected())?,
                 tracking: Tracking::open().ok(),
