@@ -66,6 +66,8 @@ pub struct Departure<'a> {
     /// The firewall's mark, as the packet came with it; for a packet of our
     /// own, the mark of the one that it answers.
     pub mark: u32,
+    /// The device of the link that its destination is on, where that is known.
+    pub device: Option<u32>,
     /// The rest of its flow need not be shown to us any more.
     pub bypass: bool,
 }
@@ -129,6 +131,7 @@ impl Engine {
         packet.link = link.0;
         packet.wire_len = arrival.wire_len.max(length);
         packet.mark = arrival.mark;
+        packet.devices = arrival.devices;
         packet.flags = 0;
         for (bit, set) in [
             (flag::READ_ONLY, read_only),
@@ -230,6 +233,7 @@ impl Engine {
             wire_len: packet.wire_len,
             listener: output.listener,
             mark: packet.mark,
+            device: packet.devices.onward(),
             bypass: packet.flags & flag::BYPASSED != 0,
         }
     }

@@ -18,7 +18,7 @@ use crate::capture::nfqueue::{Queue, QueueError, Queued};
 use crate::engine::Departure;
 use crate::event::{Level, Outward, Verdict};
 use crate::gateway::{self, Marks, Stance};
-use crate::packet::{Arrival, LinkType, Payload};
+use crate::packet::{Arrival, Devices, LinkType, Payload};
 use crate::rule::Runtime;
 use crate::time::Timestamp;
 use crate::worker::journal::Journal;
@@ -256,6 +256,10 @@ impl Lane {
             payload,
             wire_len: facts.wire_len,
             mark: facts.mark,
+            devices: Devices {
+                from: facts.in_device,
+                to: facts.out_device,
+            },
             offloaded: facts.offloaded,
             trusted: facts.partial_checksum || facts.checksum_verified,
         };
@@ -378,7 +382,10 @@ impl Exit {
         };
         // What could not be sent is counted by the injector; a sender that
         // waits for it sends again.
-        let _ = self.injector.send(departure.bytes, departure.mark | own);
+        let mark = departure.mark | own;
+        let _ = self
+            .injector
+            .send_through(departure.bytes, mark, departure.device);
     }
 }
 
