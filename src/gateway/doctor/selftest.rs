@@ -33,7 +33,7 @@ fn check(tool: Backend, outcome: &Outcome, others: bool) -> Check {
         Outcome::Skipped(_) => Check::warning(
             NAME,
             text,
-            "none is needed for a run; to have it, run the doctor as root, outside of the container",
+            "a run works without it; to have it, run the doctor as root, outside of the container",
         ),
         Outcome::Failed(_) if others => {
             Check::warning(NAME, text, "none is needed while another tool passes")
