@@ -154,11 +154,12 @@ fn packets_of_our_own_keep_their_ports_where_addresses_are_translated() {
 
 #[test]
 fn closed_stops_what_would_be_queued_until_it_is_cleaned() {
-    if !ready(&["iptables-nft", "ping"]) {
+    if !ready(&["iptables-nft", "python3"]) {
         return;
     }
     let net = Gateway::new("cl");
-    let arrives = |server: &str| net.client.run(&["ping", "-c1", "-W1", server]).success;
+    let reach = |server: &str| net.client.feed(&["python3", "-", server], scripts::REACH);
+    let arrives = |server: &str| reach(server).success;
     let both = || ["10.91.2.2", "fd91:2::2"].map(arrives);
     assert_eq!(both(), [true; 2], "the net works");
     setup(&net.gateway, &["gateway"]).good();
