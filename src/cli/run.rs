@@ -312,19 +312,21 @@ fn tell_who_diverts(plan: &Plan) {
 fn of_queues(figures: &[Figures]) -> String {
     let mut text = String::new();
     for (worker, own) in figures.iter().enumerate() {
-        let (queue, raw) = (&own.queue, &own.injected);
+        let (queue, apart, raw) = (&own.queue, &own.datagrams, &own.injected);
         let counters = [
             ("packets", queue.received),
             ("bursts", queue.bursts),
             ("offloaded", queue.gso),
+            ("taken apart", queue.moved),
+            ("datagrams out of these", apart.received),
             ("cut", queue.cut),
             ("too long to rewrite", queue.too_long),
             ("sent of our own", raw.sent),
             ("not sent", raw.failed()),
-            ("lost before us", queue.gaps),
-            ("gone before their verdict", queue.missing),
-            ("errors of the queue", queue.errors),
-            ("malformed messages", queue.malformed),
+            ("lost before us", queue.gaps + apart.gaps),
+            ("gone before their verdict", queue.missing + apart.missing),
+            ("errors of the queue", queue.errors + apart.errors),
+            ("malformed messages", queue.malformed + apart.malformed),
             ("wrong_worker", own.wrong_worker),
             ("lost lines", own.lost_text),
         ];

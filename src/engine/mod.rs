@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use crate::core::{Core, Frame, Op, Output, Step, StreamState};
 use crate::event::{
-    DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
+    DropReason, EventKind, HookSet, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
 };
 use crate::flow::arena::NO_SLOT;
 use crate::packet::fragment::Reassembler;
@@ -48,6 +48,33 @@ pub struct Engine {
     /// Flows still to be ended at the end of the capture, oldest first.
     closing: Vec<u32>,
 }
+
+/// What is raised for datagrams of UDP.
+const OF_DATAGRAMS: u128 = HookSet::mask(&[
+    EventKind::PacketReceive,
+    EventKind::PacketSend,
+    EventKind::PacketNext,
+    EventKind::Ipv4Receive,
+    EventKind::Ipv4Reassembled,
+    EventKind::Ipv4Send,
+    EventKind::Ipv4Next,
+    EventKind::Ipv6Receive,
+    EventKind::Ipv6Reassembled,
+    EventKind::Ipv6Send,
+    EventKind::Ipv6Next,
+    EventKind::UdpReceive,
+    EventKind::UdpSend,
+    EventKind::UdpError,
+    EventKind::UdpNext,
+    EventKind::UdpNewConnection,
+    EventKind::UdpReceivePacket,
+    EventKind::UdpReceiveData,
+    EventKind::UdpEndConnection,
+    EventKind::UdpFlowNext,
+    EventKind::DnsQuery,
+    EventKind::DnsResponse,
+    EventKind::QuicClientHello,
+]);
 
 /// A packet on its way out, or its refusal.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +187,14 @@ impl Engine {
     /// connections end, the newest first.
     pub fn shutdown(&mut self) {
         self.core.stack.push(Frame::packet(Op::Shutdown, u32::MAX));
+    }
+
+    /// Whether anybody may judge datagrams, or all packets whatever they hold.
+    pub fn judges_datagrams(&self) -> bool {
+        let core = &self.core;
+        core.hooks.hears_any(OF_DATAGRAMS)
+            || core.extended.hears_any(OF_DATAGRAMS)
+            || core.settings.inspect_tunnels
     }
 
     /// Does work until an event is heard or all is done.

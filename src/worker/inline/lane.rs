@@ -1,6 +1,6 @@
 //! One worker of the gateway: its queue, its engine, its rules, its thread.
 //!
-//! A burst of packets comes out of the queue, goes through the engine one by
+//! A burst of packets comes out of the queue (`inlet`), goes through the engine one by
 //! one, and what the engine decided goes back in one message before the
 //! thread waits again. Nothing here is shared with other lanes; what rules
 //! say is handed to the thread that writes, which never holds a lane up.
@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::inlet::{Inlets, Source};
 use super::{Figures, InlineError, Plan, Report};
 use crate::capture::conntrack::Tracking;
 use crate::capture::inject::Injector;
-use crate::capture::nfqueue::{Queue, QueueError, Queued};
+use crate::capture::nfqueue::{QueueError, Queued};
 use crate::engine::Departure;
 use crate::event::{Level, Outward, Verdict};
 use crate::gateway::{self, Marks, Stance};
@@ -75,7 +76,7 @@ pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSe
             return;
         }
     };
-    let granted = lane.queue.granted().to_string();
+    let granted = lane.inlets.main().granted().to_string();
     if reports.send(Report::Ready(said, granted)).is_err() {
         return;
     }
@@ -89,16 +90,13 @@ pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSe
 }
 
 struct Lane {
-    queue: Queue,
+    inlets: Inlets,
     exit: Exit,
     worker: Worker<Runtime>,
     number: u16,
     lanes: u16,
     monitor: bool,
     wrong_worker: u64,
-    /// How often the queue's packet numbers began anew.
-    wraps: u64,
-    last_id: u32,
     unwritten_lost: u64,
     published: Instant,
     /// A rule asked for the end, and nobody was told yet.
@@ -127,7 +125,7 @@ impl Lane {
         worker: Worker<Runtime>,
     ) -> Result<Lane, InlineError> {
         Ok(Lane {
-            queue: Queue::open(&plan.queue(queue))?,
+            inlets: Inlets::open(plan, number, queue)?,
             exit: Exit {
                 injector: Injector::open(plan.marks.injected())?,
                 tracking: Tracking::open().ok(),
@@ -139,8 +137,6 @@ impl Lane {
             lanes: plan.queues.count(),
             monitor: plan.rules.wanted.monitor,
             wrong_worker: 0,
-            wraps: 0,
-            last_id: 0,
             unwritten_lost: 0,
             published: Instant::now(),
             exits: false,
@@ -158,7 +154,7 @@ impl Lane {
             pulse.busy_since.store(0, Ordering::Relaxed);
             let taken = self.receive(self.wait())?;
             pulse.busy_since.store(milliseconds(), Ordering::Relaxed);
-            self.burst(taken, pulse);
+            self.bursts(taken, pulse)?;
             if taken == 0 {
                 self.worker.idle();
             }
@@ -178,7 +174,7 @@ impl Lane {
             if taken == 0 {
                 break;
             }
-            self.burst(taken, pulse);
+            self.bursts(taken, pulse)?;
         }
         Ok(())
     }
@@ -186,7 +182,13 @@ impl Lane {
     /// Takes a burst. Verdicts that find no room are kept and sent later; no
     /// packets are taken meanwhile.
     fn receive(&mut self, wait: Duration) -> Result<usize, InlineError> {
-        match self.queue.receive(wait) {
+        let received = self.inlets.receive(wait);
+        self.unless_stuck(received)
+    }
+
+    /// What was received; nothing where verdicts find no room, for a while.
+    fn unless_stuck(&mut self, received: Result<usize, QueueError>) -> Result<usize, InlineError> {
+        match received {
             Ok(taken) => {
                 self.stuck = None;
                 Ok(taken)
@@ -200,23 +202,44 @@ impl Lane {
         }
     }
 
-    fn burst(&mut self, taken: usize, pulse: &Pulse) {
-        let now = self.clock.now();
+    /// Judges a burst, and then the datagrams that packets of it were taken
+    /// apart into.
+    fn bursts(&mut self, taken: usize, pulse: &Pulse) -> Result<(), InlineError> {
         self.exit.untracked = pulse.untracked.load(Ordering::Relaxed);
         if pulse.known_spread.load(Ordering::Relaxed) {
             self.check_spread(taken);
         }
-        if self.monitor {
+        self.burst(Source::Main, taken);
+        loop {
+            let moved = self.inlets.receive_moved();
+            let moved = self.unless_stuck(moved)?;
+            if moved == 0 {
+                return Ok(());
+            }
+            self.burst(Source::Aside, moved);
+        }
+    }
+
+    fn burst(&mut self, source: Source, taken: usize) {
+        let now = self.clock.now();
+        if source == Source::Main && self.worker.judges_datagrams() {
             for index in 0..taken {
-                let id = self.queue.packet(index).map(|packet| packet.id);
+                self.inlets.take_apart(index);
+            }
+        }
+        if self.monitor
+            && let Some(queue) = self.inlets.of(source)
+        {
+            for index in 0..taken {
+                let id = queue.packet(index).map(|packet| packet.id);
                 if let Some(id) = id {
-                    self.queue.accept(id, None);
+                    queue.accept(id, None);
                 }
             }
-            self.queue.flush();
+            queue.flush();
         }
         for index in 0..taken {
-            self.take(now, index);
+            self.take(now, source, index);
             self.settle();
         }
         self.worker.reach(now);
@@ -225,32 +248,34 @@ impl Lane {
 
     /// Counts packets that should have come to another lane.
     fn check_spread(&mut self, taken: usize) {
-        for packet in (0..taken).filter_map(|index| self.queue.packet(index)) {
+        let queue = self.inlets.main();
+        for packet in (0..taken).filter_map(|index| queue.packet(index)) {
             let right = gateway::queue_of(packet.bytes, self.lanes);
             self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
         }
     }
 
     /// Takes one packet of the burst through the engine.
-    fn take(&mut self, now: Timestamp, index: usize) {
-        let Some(packet) = self.queue.packet(index) else {
+    fn take(&mut self, now: Timestamp, source: Source, index: usize) {
+        let Some(queue) = self.inlets.of(source) else {
+            return;
+        };
+        let Some(packet) = queue.packet(index) else {
             return;
         };
         let facts = Queued {
             bytes: &[],
             ..packet
         };
-        let given = self.queue.give(index, || self.worker.spare_block());
+        let number = self.inlets.number(source, facts.id);
+        let (queue, _) = self.inlets.holder(number);
+        let given = queue.give(index, || self.worker.spare_block());
         let Some(payload) = given.map(Payload::Given).or_else(|| {
-            let packet = self.queue.packet(index)?;
+            let packet = queue.packet(index)?;
             Some(Payload::Lent(packet.bytes))
         }) else {
             return;
         };
-        if facts.id < self.last_id {
-            self.wraps += 1 << 32;
-        }
-        self.last_id = facts.id;
         let arrival = Arrival {
             link: LinkType::RAW,
             payload,
@@ -263,22 +288,21 @@ impl Lane {
             offloaded: facts.offloaded,
             trusted: facts.partial_checksum || facts.checksum_verified,
         };
-        let number = self.wraps | u64::from(facts.id);
         if !self.worker.arrive(now, number, arrival) {
             // All that may be held is held.
             match self.on_overload {
-                Stance::Open => self.queue.accept(facts.id, None),
-                Stance::Closed => self.queue.refuse(facts.id),
+                Stance::Open => queue.accept(facts.id, None),
+                Stance::Closed => queue.refuse(facts.id),
             }
         }
     }
 
     /// Gives verdicts for everything that the engine is done with.
     fn settle(&mut self) {
-        let (queue, exit, monitor) = (&mut self.queue, &mut self.exit, self.monitor);
+        let (inlets, exit, monitor) = (&mut self.inlets, &mut self.exit, self.monitor);
         self.worker.outputs(|departure| {
             if !monitor {
-                exit.leave(queue, departure);
+                exit.leave(inlets, departure);
             }
         });
     }
@@ -318,7 +342,12 @@ impl Lane {
     fn figures(&self) -> Figures {
         Figures {
             stats: self.worker.stats(),
-            queue: *self.queue.counters(),
+            queue: *self.inlets.main().counters(),
+            datagrams: self
+                .inlets
+                .aside()
+                .map(|queue| *queue.counters())
+                .unwrap_or_default(),
             injected: *self.exit.injector.counters(),
             wrong_worker: self.wrong_worker,
             lost_text: self.unwritten_lost,
@@ -331,7 +360,7 @@ impl Lane {
         self.worker.finish_rules();
         self.worker.close_all();
         self.settle();
-        self.queue.flush();
+        self.inlets.flush();
         if self.unwritten_lost > 0 {
             let lost = self.unwritten_lost;
             self.worker.journal().borrow_mut().log(
@@ -348,8 +377,8 @@ impl Lane {
 }
 
 impl Exit {
-    fn leave(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
-        let id = departure.id as u32;
+    fn leave(&mut self, inlets: &mut Inlets, departure: &Departure<'_>) {
+        let (queue, id) = inlets.holder(departure.id);
         let mark = departure
             .bypass
             .then(|| departure.mark | self.marks.bypass());
@@ -362,16 +391,16 @@ impl Exit {
             }
             Verdict::Replace => {
                 queue.refuse(id);
-                self.inject(queue, departure);
+                self.inject(inlets, departure);
             }
             Verdict::Drop(_) => queue.refuse(id),
-            Verdict::Inject => self.inject(queue, departure),
+            Verdict::Inject => self.inject(inlets, departure),
         }
     }
 
     /// Sends a packet of our own, after all that was decided before it.
-    fn inject(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
-        queue.flush();
+    fn inject(&mut self, inlets: &mut Inlets, departure: &Departure<'_>) {
+        inlets.flush();
         let known = self
             .tracking
             .as_mut()

@@ -7,6 +7,7 @@
 //! the queues first, then the lanes empty them. Order of reading: this file,
 //! then `lane`.
 
+mod inlet;
 mod lane;
 mod stance;
 
@@ -79,6 +80,8 @@ pub struct Outcome {
 pub struct Figures {
     pub stats: Stats,
     pub queue: nfqueue::Counters,
+    /// Of datagrams that came many in a packet and were taken apart.
+    pub datagrams: nfqueue::Counters,
     pub injected: inject::Counters,
     /// Packets that belong to another lane by the hash of the firewall rules.
     pub wrong_worker: u64,
