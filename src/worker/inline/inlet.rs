@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::{InlineError, Plan};
 use crate::capture::nfqueue::{Config, Queue, QueueError, Queued};
+use crate::gateway::Queues;
 use crate::packet::decode::{self, protocol};
 
 /// Set in the numbers of packets of the second queue. Rules see the numbers,
@@ -60,7 +61,7 @@ pub(super) struct Inlets {
     main: Inlet,
     aside: Option<Inlet>,
     /// What the second queue is to be like, and the first number to try for
-    /// it; nothing once that has failed.
+    /// it; nothing once it was tried.
     wanted: Option<Config>,
     /// Packets were moved to the second queue since it was last emptied.
     moved: bool,
@@ -154,18 +155,19 @@ impl Inlets {
 
     /// Has the kernel take a packet of the last burst apart, if it is many
     /// datagrams: it comes again by the second queue. Where that cannot be had
-    /// it stays.
-    pub fn take_apart(&mut self, index: usize) {
+    /// it stays, and the first time it is told why.
+    pub fn take_apart(&mut self, index: usize) -> Result<(), QueueError> {
         if !self.main.queue.packet(index).is_some_and(is_bundle) {
-            return;
+            return Ok(());
         }
-        if self.aside.is_none() {
-            self.aside = self.wanted.take().and_then(|wanted| open_aside(&wanted));
+        if let Some(wanted) = self.wanted.take() {
+            self.aside = Some(open_aside(&wanted)?);
         }
         if let Some(aside) = &self.aside {
             self.main.queue.move_to(index, aside.queue.number());
             self.moved = true;
         }
+        Ok(())
     }
 }
 
@@ -178,18 +180,17 @@ fn is_bundle(packet: Queued<'_>) -> bool {
 
 /// Opens the first queue that is free of those that lanes with other numbers
 /// do not try.
-fn open_aside(wanted: &Config) -> Option<Inlet> {
-    let numbers = (0..TRIES).map(|number| wanted.number - number * crate::gateway::Queues::MAX);
-    for number in numbers {
+fn open_aside(wanted: &Config) -> Result<Inlet, QueueError> {
+    let mut tries = 0;
+    loop {
         let config = Config {
-            number,
+            number: wanted.number - tries * Queues::MAX,
             ..wanted.clone()
         };
+        tries += 1;
         match Queue::open(&config) {
-            Ok(queue) => return Some(Inlet::new(queue)),
-            Err(QueueError::Taken { .. }) => {}
-            Err(_) => return None,
+            Err(QueueError::Taken { .. }) if tries < TRIES => {}
+            other => return other.map(Inlet::new),
         }
     }
-    None
 }

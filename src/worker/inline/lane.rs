@@ -224,7 +224,13 @@ impl Lane {
         let now = self.clock.now();
         if source == Source::Main && self.worker.judges_datagrams() {
             for index in 0..taken {
-                self.inlets.take_apart(index);
+                if let Err(error) = self.inlets.take_apart(index) {
+                    self.worker.journal().borrow_mut().log(
+                        Level::Warn,
+                        "core",
+                        &format!("datagrams that come many in a packet pass unjudged: {error}"),
+                    );
+                }
             }
         }
         if self.monitor
