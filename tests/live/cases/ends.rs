@@ -183,7 +183,12 @@ fn one(
     if reached.any(|segment| segment.arrived && segment.payload == wish.len()) {
         return Err("the server got the data that the rule refused".to_string());
     }
-    match (tap.reset(port, Duration::ZERO), noticed.0) {
+    // What the client has noticed the tap will see, in its own time.
+    let patience = match noticed.0 {
+        Noticed::Reset(_) => AT_ONCE,
+        _ => Duration::ZERO,
+    };
+    match (tap.reset(port, patience), noticed.0) {
         (Some(_), Noticed::Reset(_)) | (None, Noticed::Nothing | Noticed::End) => Ok(noticed),
         (seen, noticed) => Err(format!(
             "the client noticed {noticed:?}, its wire had {seen:?}"
