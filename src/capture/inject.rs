@@ -2,7 +2,8 @@
 //!
 //! [`Injector`] owns two raw sockets, for IPv4 and IPv6, and sends whole IP
 //! packets that the kernel routes by their destination and mark and passes
-//! through its output chains. The mark is there to keep them out of our own
+//! through its output chains. Addresses of one link (`fe80::`, `169.254`) mean
+//! something on a device only, which comes with the packet. The mark is there to keep them out of our own
 //! queues. Sending never waits for long and an error ends nothing: it is
 //! returned and counted by kind.
 //!
@@ -120,11 +121,13 @@ pub struct Injector {
     counters: Counters,
 }
 
-/// A raw socket and the mark it gives.
+/// A raw socket, the mark it gives, and the device that it sends through.
 #[derive(Debug)]
 struct Outlet {
     fd: OwnedFd,
     mark: u32,
+    /// Over IPv4; 0 for the one that the routes say.
+    device: u32,
 }
 
 impl Injector {
@@ -152,8 +155,9 @@ impl Injector {
     }
 
     /// Sends a packet whose destination may be an address of one link only
-    /// (`fe80::`, `ff02::`): then `device` is the index of the device there.
-    /// Other packets go where the routes say.
+    /// (`fe80::`, `ff02::`, `169.254`): then `device` is the index of the device
+    /// there. Without it, and for all other packets, the routes decide; over
+    /// IPv6 none leads to such an address.
     pub fn send_through(
         &mut self,
         packet: &[u8],
@@ -188,9 +192,14 @@ impl Injector {
     ) -> Result<(), InjectError> {
         let waited = &mut self.counters.waited;
         match destination(packet).map_err(InjectError::Malformed)? {
-            IpAddr::V4(to) => self
-                .v4
-                .send(packet, SocketAddr::new(to.into(), 0), mark, waited),
+            IpAddr::V4(to) => {
+                let device = device.filter(|_| to.is_link_local()).unwrap_or(0);
+                self.v4
+                    .use_device(device)
+                    .map_err(|error| kind_of(error, packet.len(), to.into()))?;
+                self.v4
+                    .send(packet, SocketAddr::new(to.into(), 0), mark, waited)
+            }
             IpAddr::V6(to) => {
                 let scope = match device {
                     None if is_of_one_link(to) => return Err(InjectError::NoDevice(to)),
@@ -238,7 +247,23 @@ impl Outlet {
         let receive = (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
         system::set_buffer(fd.as_fd(), receive, RECEIVE_BUFFER)?;
         set_mark(&fd, mark)?;
-        Ok(Outlet { fd, mark })
+        Ok(Outlet {
+            fd,
+            mark,
+            device: 0,
+        })
+    }
+
+    /// Sends through a device from now on, over IPv4.
+    fn use_device(&mut self, device: u32) -> io::Result<()> {
+        if device != self.device {
+            // The kernel takes the number in the network's byte order.
+            let value = device.to_be() as i32;
+            let fd = self.fd.as_fd();
+            system::set_option(fd, libc::IPPROTO_IP, libc::IP_UNICAST_IF, value)?;
+            self.device = device;
+        }
+        Ok(())
     }
 
     fn send(

@@ -10,5 +10,5 @@ pub mod inject;
 #[cfg(target_os = "linux")]
 pub mod nfqueue;
 #[cfg(target_os = "linux")]
-mod system;
+pub(crate) mod system;
 pub mod views;

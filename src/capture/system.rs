@@ -1,5 +1,5 @@
 //! The system calls on sockets that the standard library does not offer:
-//! opening them, their options, waiting for one.
+//! opening them, their options, waiting for one, a network for them alone.
 //!
 //! Thin and safe: what comes in are plain values and slices, what comes out
 //! are results. What these sockets are for is told by `nfqueue` and `inject`.
@@ -173,6 +173,15 @@ pub(super) fn wait_writable(fd: BorrowedFd<'_>, time: Duration) {
     let milliseconds = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
     // SAFETY: one record, which lives until the call returns.
     unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
+}
+
+/// Moves the calling thread into a network namespace made for it, which goes
+/// with the thread, its sockets and the programs that it started. Other
+/// threads stay where they are.
+pub(crate) fn enter_new_network() -> io::Result<()> {
+    // SAFETY: takes a number and touches no memory of ours. Descriptors, which
+    // other flags would part this thread from, stay shared.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNET) })
 }
 
 /// The result of a call that answers with 0 or -1.

@@ -12,9 +12,9 @@ use signal_hook::flag;
 use super::Failure;
 use super::options::{EngineOptions, parse_size, parse_time};
 use super::replay::{levels, open_alerts};
-use super::setup::{ModeName, RuleOptions, StanceName};
+use super::setup::{self, ModeName, RuleOptions, StanceName};
 use super::summary::{Summary, count};
-use crate::gateway::{self, Mode, Queues, Stance};
+use crate::gateway::{self, Mode, Queues, Stance, selftest};
 use crate::worker::Wanted;
 use crate::worker::inline::{self, Figures, InlineError, Plan, Stances, Watcher};
 use crate::worker::replay;
@@ -255,6 +255,10 @@ impl Watcher for Teller {
         eprintln!("{granted}");
     }
 
+    fn tested(&mut self, tool: gateway::Backend, outcome: &selftest::Outcome) {
+        eprintln!("self-test with {tool}: {outcome}");
+    }
+
     fn ready(&mut self, plan: &Plan, diverted: Option<&gateway::Applied>) {
         eprintln!("stances: {}", plan.stances);
         match diverted {
@@ -308,19 +312,21 @@ fn tell_who_diverts(plan: &Plan) {
 fn of_queues(figures: &[Figures]) -> String {
     let mut text = String::new();
     for (worker, own) in figures.iter().enumerate() {
-        let (queue, raw) = (&own.queue, &own.injected);
+        let (queue, apart, raw) = (&own.queue, &own.datagrams, &own.injected);
         let counters = [
             ("packets", queue.received),
             ("bursts", queue.bursts),
             ("offloaded", queue.gso),
+            ("taken apart", queue.moved),
+            ("datagrams out of these", apart.received),
             ("cut", queue.cut),
             ("too long to rewrite", queue.too_long),
             ("sent of our own", raw.sent),
             ("not sent", raw.failed()),
-            ("lost before us", queue.gaps),
-            ("gone before their verdict", queue.missing),
-            ("errors of the queue", queue.errors),
-            ("malformed messages", queue.malformed),
+            ("lost before us", queue.gaps + apart.gaps),
+            ("gone before their verdict", queue.missing + apart.missing),
+            ("errors of the queue", queue.errors + apart.errors),
+            ("malformed messages", queue.malformed + apart.malformed),
             ("wrong_worker", own.wrong_worker),
             ("lost lines", own.lost_text),
         ];
@@ -338,12 +344,12 @@ impl From<InlineError> for Failure {
     fn from(error: InlineError) -> Failure {
         let code = match error {
             InlineError::Rules(error) => return error.into(),
+            InlineError::Firewall(error) => return setup::failure(error),
             InlineError::Output(error) => return error.into(),
             InlineError::WorkerLost => Failure::SOFTWARE,
-            InlineError::Queue(_)
-            | InlineError::Inject(_)
-            | InlineError::Firewall(_)
-            | InlineError::InUse { .. } => Failure::RUN,
+            InlineError::Queue(_) | InlineError::Inject(_) | InlineError::InUse { .. } => {
+                Failure::RUN
+            }
         };
         Failure::new(code, error.to_string())
     }

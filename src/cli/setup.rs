@@ -195,7 +195,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn failure(error: ChangeError) -> Failure {
+pub(super) fn failure(error: ChangeError) -> Failure {
     let hint = match &error {
         ChangeError::NoBackend(_) => "; `wero doctor` says what is missing",
         ChangeError::HalfDone { .. } => "; try `wero setup --clean`",

@@ -35,7 +35,7 @@ use crate::event::{
 };
 use crate::packet::fragment::Part;
 use crate::packet::record::{PacketRecord, dirty, flag, state};
-use crate::packet::{LinkType, build};
+use crate::packet::{Devices, LinkType, build};
 use crate::time::Timestamp;
 use smallvec::SmallVec;
 
@@ -320,11 +320,17 @@ impl Core {
 
     /// As [`Core::forge`], with VLAN tags in the Ethernet header.
     pub fn forge_tagged(&mut self, network: &[u8], cause: u32, tags: &[u8]) -> Option<u32> {
-        let (link, timestamp, mark) = if self.packets.is_live(cause) {
+        let (link, timestamp, mark, devices) = if self.packets.is_live(cause) {
             let packet = self.packets.get(cause);
-            (LinkType(packet.link), packet.timestamp, packet.mark)
+            let devices = packet.devices.of_one_link();
+            (
+                LinkType(packet.link),
+                packet.timestamp,
+                packet.mark,
+                devices,
+            )
         } else {
-            (self.last_link, self.now.0, 0)
+            (self.last_link, self.now.0, 0, Devices::default())
         };
         let version = network.first().map_or(4, |byte| byte >> 4);
         let mut frame = Vec::with_capacity(network.len() + 18);
@@ -335,7 +341,9 @@ impl Core {
         let ip_at = frame.len();
         frame.extend_from_slice(network);
         let slot = self.adopt_frame(&frame, ip_at, link, timestamp)?;
-        self.packets.get_mut(slot).mark = mark;
+        let packet = self.packets.get_mut(slot);
+        packet.mark = mark;
+        packet.devices = devices;
         Some(slot)
     }
 
@@ -354,6 +362,7 @@ impl Core {
         let forged = self.packets.get_mut(slot);
         forged.vlan = packet.vlan;
         forged.mark = packet.mark;
+        forged.devices = packet.devices;
         Some(slot)
     }
 

@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use crate::core::{Core, Frame, Op, Output, Step, StreamState};
 use crate::event::{
-    DropReason, EventKind, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
+    DropReason, EventKind, HookSet, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
 };
 use crate::flow::arena::NO_SLOT;
 use crate::packet::fragment::Reassembler;
@@ -49,6 +49,33 @@ pub struct Engine {
     closing: Vec<u32>,
 }
 
+/// What is raised for datagrams of UDP.
+const OF_DATAGRAMS: u128 = HookSet::mask(&[
+    EventKind::PacketReceive,
+    EventKind::PacketSend,
+    EventKind::PacketNext,
+    EventKind::Ipv4Receive,
+    EventKind::Ipv4Reassembled,
+    EventKind::Ipv4Send,
+    EventKind::Ipv4Next,
+    EventKind::Ipv6Receive,
+    EventKind::Ipv6Reassembled,
+    EventKind::Ipv6Send,
+    EventKind::Ipv6Next,
+    EventKind::UdpReceive,
+    EventKind::UdpSend,
+    EventKind::UdpError,
+    EventKind::UdpNext,
+    EventKind::UdpNewConnection,
+    EventKind::UdpReceivePacket,
+    EventKind::UdpReceiveData,
+    EventKind::UdpEndConnection,
+    EventKind::UdpFlowNext,
+    EventKind::DnsQuery,
+    EventKind::DnsResponse,
+    EventKind::QuicClientHello,
+]);
+
 /// A packet on its way out, or its refusal.
 #[derive(Clone, Copy, Debug)]
 pub struct Departure<'a> {
@@ -66,6 +93,8 @@ pub struct Departure<'a> {
     /// The firewall's mark, as the packet came with it; for a packet of our
     /// own, the mark of the one that it answers.
     pub mark: u32,
+    /// The device of the link that its destination is on, where that is known.
+    pub device: Option<u32>,
     /// The rest of its flow need not be shown to us any more.
     pub bypass: bool,
 }
@@ -129,6 +158,7 @@ impl Engine {
         packet.link = link.0;
         packet.wire_len = arrival.wire_len.max(length);
         packet.mark = arrival.mark;
+        packet.devices = arrival.devices;
         packet.flags = 0;
         for (bit, set) in [
             (flag::READ_ONLY, read_only),
@@ -159,6 +189,14 @@ impl Engine {
         self.core
             .stack
             .push(Frame::on_packet(Op::Shutdown, u32::MAX));
+    }
+
+    /// Whether anybody may judge datagrams, or all packets whatever they hold.
+    pub fn judges_datagrams(&self) -> bool {
+        let core = &self.core;
+        core.hooks.hears_any(OF_DATAGRAMS)
+            || core.extended.hears_any(OF_DATAGRAMS)
+            || core.settings.inspect_tunnels
     }
 
     /// Does work until an event is heard or all is done.
@@ -232,6 +270,7 @@ impl Engine {
             wire_len: packet.wire_len,
             listener: output.listener,
             mark: packet.mark,
+            device: packet.devices.onward(),
             bypass: packet.flags & flag::BYPASSED != 0,
         }
     }

@@ -212,7 +212,7 @@ typedef struct {
   uint64_t id; int64_t timestamp;
   uint32_t buffers[3]; uint32_t buffer_generations[3];
   uint8_t next; uint8_t depth; uint16_t ethertype;
-  uint32_t wire_len; uint32_t mark; uint32_t vlan; uint32_t tunnel; uint32_t next_free; uint32_t extent[2];
+  uint32_t wire_len; uint32_t mark; uint32_t vlan; uint32_t tunnel; uint32_t devices[2]; uint32_t next_free; uint32_t extent[2];
 } wero_packet;
 typedef struct {
   uint32_t generation; uint8_t state; uint8_t protocol; uint8_t family; uint8_t reserved;

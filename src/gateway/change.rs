@@ -94,7 +94,7 @@ pub struct Applied {
 /// Why the firewall is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    #[error("no tool can load the rules here:\n{}", list(.0))]
+    #[error("no tool leads traffic to a queue here:\n{}", list(.0))]
     NoBackend(Vec<(Backend, String)>),
     #[error(
         "spreading by connection mark needs {needed} spare values and mark mask {mask} has {have}: give a mask with more bits"
@@ -128,6 +128,16 @@ fn list(reasons: &[(Backend, String)]) -> String {
 /// Puts a plan into force. `only` chooses the tool; without it the first that
 /// works is taken.
 pub fn apply(plan: &Plan, only: Option<Backend>) -> Result<Applied, ChangeError> {
+    apply_tested(plan, only, |_| Ok(()))
+}
+
+/// As [`apply`], with a tool that `test` has nothing against: it is asked
+/// before anything is changed.
+pub fn apply_tested(
+    plan: &Plan,
+    only: Option<Backend>,
+    mut test: impl FnMut(Backend) -> Result<(), String>,
+) -> Result<Applied, ChangeError> {
     let mut refused = Vec::new();
     let order = candidates(
         only,
@@ -146,6 +156,10 @@ pub fn apply(plan: &Plan, only: Option<Backend>) -> Result<Applied, ChangeError>
             }
             other => other?,
         };
+        if let Err(reason) = test(backend) {
+            refused.push((backend, reason));
+            continue;
+        }
         match execute(steps, true) {
             // Where nothing could be tried out, this was the trial.
             Err(ChangeError::TakenBack { error } | ChangeError::Tool(error)) if only.is_none() => {

@@ -3,7 +3,8 @@
 //!
 //! A [`Plan`] says what is wanted; renderers turn it into rules for nft or
 //! iptables; [`apply`] loads them, [`clean`] takes them back, also those of a
-//! run that was killed. Rules stand in chains of our own, and what was before
+//! run that was killed. [`selftest`] sends a packet through a queue before
+//! any traffic is led there. Rules stand in chains of our own, and what was before
 //! is written into their comments. Not here: reading queues and sending
 //! packets (`capture`), the loop of a worker (`worker`).
 
@@ -17,12 +18,14 @@ mod note;
 mod plan;
 mod present;
 mod saved;
+pub mod selftest;
 mod settings;
 mod spread;
 mod tools;
 
 pub use change::{
-    Applied, ChangeError, Step, Steps, apply, apply_steps, clean, clean_steps, diverts,
+    Applied, ChangeError, Step, Steps, apply, apply_steps, apply_tested, clean, clean_steps,
+    diverts,
 };
 pub use marks::{Marks, MarksError};
 pub use plan::{

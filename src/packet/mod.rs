@@ -9,6 +9,6 @@ pub mod link;
 pub mod malformed;
 pub mod record;
 
-pub use arrival::{Arrival, Payload};
+pub use arrival::{Arrival, Devices, Payload};
 pub use link::LinkType;
 pub use malformed::{Fault, Layer, Malformed};

@@ -6,6 +6,7 @@
 
 use crate::buf::{ExtId, Key};
 use crate::flow::arena::Record;
+use crate::packet::Devices;
 
 /// Where a packet stands.
 pub mod state {
@@ -108,6 +109,8 @@ pub struct PacketRecord {
     /// Folded VLAN ids and tunnel of the flow this packet belongs to.
     pub vlan: u32,
     pub tunnel: u32,
+    /// Where it came from and goes to.
+    pub devices: Devices,
     next_free: u32,
     pub extent: ExtId,
 }
@@ -175,6 +178,7 @@ impl Default for PacketRecord {
             mark: 0,
             vlan: 0,
             tunnel: 0,
+            devices: Devices::default(),
             next_free: 0,
             extent: ExtId(Key::NONE),
         }

@@ -168,6 +168,11 @@ impl<L: Listeners> Worker<L> {
         taken
     }
 
+    /// See [`Engine::judges_datagrams`].
+    pub fn judges_datagrams(&self) -> bool {
+        self.engine.borrow().judges_datagrams()
+    }
+
     /// An empty block for a capture that gives its own away with a packet.
     pub fn spare_block(&mut self) -> Box<[u8]> {
         self.engine.borrow_mut().core.bufs.extents.spare_block()

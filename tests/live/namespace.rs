@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddrV6;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Names begin so; what follows is the process that made it.
 const PREFIX: &str = "wero-live-";
@@ -43,6 +45,23 @@ impl Namespace {
         let path = format!("/proc/sys/{}", setting.replace('.', "/"));
         self.inside(|| std::fs::write(&path, value))
             .map_err(|error| format!("{setting}={value}: {error}"))
+    }
+
+    /// The address that a device has on its link alone, once it has one.
+    pub fn link_local(&self, device: &str) -> Result<SocketAddrV6, String> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            let listing = self
+                .inside(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6"))
+                .map_err(|error| error.to_string())?;
+            let mut lines = listing.lines();
+            let line = lines.find(|line| line.starts_with("fe80") && line.ends_with(device));
+            if let Some(address) = line.and_then(read_address) {
+                return Ok(address);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("{device} got no link-local address"))
     }
 
     /// Does some work on a thread inside.
@@ -83,6 +102,15 @@ impl Drop for Namespace {
             eprintln!("{error}");
         }
     }
+}
+
+/// A line of the kernel's list: the address in hexadecimal, the number of its
+/// device in hexadecimal, and more.
+fn read_address(line: &str) -> Option<SocketAddrV6> {
+    let mut columns = line.split_whitespace();
+    let address = u128::from_str_radix(columns.next()?, 16).ok()?;
+    let device = u32::from_str_radix(columns.next()?, 16).ok()?;
+    Some(SocketAddrV6::new(address.into(), 0, 0, device))
 }
 
 /// A program outside of all namespaces that ends with the thread that started

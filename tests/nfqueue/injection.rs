@@ -112,6 +112,16 @@ fn what_cannot_be_sent_is_an_error_and_counted() {
     });
 }
 
+/// The number of a device that has an address of IPv6.
+fn index(device: &str) -> u32 {
+    let path = "/proc/thread-self/net/if_inet6";
+    let text = std::fs::read_to_string(path).expect("the kernel's list");
+    let line = text.lines().find(|line| line.ends_with(device));
+    let column = line.and_then(|line| line.split_whitespace().nth(1));
+    let column = column.expect("it has an address");
+    u32::from_str_radix(column, 16).expect("a number")
+}
+
 #[test]
 fn addresses_of_one_link_need_their_device() {
     inside(|net| {
@@ -121,14 +131,6 @@ fn addresses_of_one_link_need_their_device() {
             let address = format!("ip -6 addr add {address}/64 dev {device} nodad");
             net.command(&address);
         }
-        let index = |device: &str| {
-            let path = "/proc/thread-self/net/if_inet6";
-            let text = std::fs::read_to_string(path).expect("the kernel's list");
-            let line = text.lines().find(|line| line.ends_with(device));
-            let column = line.and_then(|line| line.split_whitespace().nth(1));
-            let column = column.expect("it has an address");
-            u32::from_str_radix(column, 16).expect("a number")
-        };
         let two = index("two");
         assert_ne!(index("one"), two);
         let address =
@@ -142,11 +144,66 @@ fn addresses_of_one_link_need_their_device() {
         let mut injector = Injector::open(MARK).expect("root may");
         let error = injector.send(&packet, MARK).expect_err("which link?");
         assert!(matches!(error, InjectError::NoDevice(_)), "{error}");
+        // A new link may take a moment until its addresses receive anything.
+        let mut sent = 0;
+        let arrived = loop {
+            injector
+                .send_through(&packet, MARK, Some(two))
+                .expect("the way is short");
+            sent += 1;
+            let arrived = arrived(&receiver);
+            if !arrived.is_empty() || sent == 20 {
+                break arrived;
+            }
+        };
+        assert_eq!(arrived, [b"near"], "of {sent}");
+        assert_eq!(injector.counters().no_device, 1);
+    });
+}
+
+/// Two links have the same network: the routes know only the first.
+#[test]
+fn addresses_of_one_link_are_reached_by_their_device_over_ipv4() {
+    inside(|net| {
+        for (device, peer) in [("one", "other"), ("two", "another")] {
+            net.command(&format!("ip link add {device} type veth peer {peer}"));
+            for device in [device, peer] {
+                net.command(&format!("ip link set {device} up"));
+            }
+            net.command(&format!("ip addr add 169.254.9.1/16 dev {device}"));
+            let neighbour = "ip neigh add 169.254.9.2 lladdr 02:00:00:00:00:09 dev";
+            net.command(&format!("{neighbour} {device}"));
+            let rule = format!("POSTROUTING -o {device} -p udp --dport 98 -j ACCEPT");
+            net.rule(&rule);
+        }
+        let leave = |device: &str| net.matched("iptables", "POSTROUTING", device);
+        let near: IpAddr = "169.254.9.2".parse().expect("an address");
+        let packet = udp(
+            ("169.254.9.7".parse().expect("it is"), 9),
+            (near, 98),
+            b"near",
+        );
+        let mut injector = Injector::open(MARK).expect("root may");
+        let (one, two) = (index("one"), index("two"));
+        for (device, left) in [
+            (Some(two), [0, 1]),
+            (None, [1, 1]),
+            (Some(one), [2, 1]),
+            (Some(two), [2, 2]),
+        ] {
+            injector
+                .send_through(&packet, MARK, device)
+                .expect("there is a link");
+            assert_eq!([leave("one"), leave("two")], left, "{device:?}");
+        }
+        // Other addresses go by the routes, whatever the device.
+        let loopback: IpAddr = "127.0.0.1".parse().expect("an address");
+        let receiver = UdpSocket::bind((loopback, 0)).expect("an address");
+        let packet = udp((loopback, 9), end(&receiver), b"far");
         injector
             .send_through(&packet, MARK, Some(two))
             .expect("the way is short");
-        assert_eq!(arrived(&receiver), [b"near"]);
-        assert_eq!(injector.counters().no_device, 1);
+        assert_eq!(arrived(&receiver), [b"far"]);
     });
 }
 

@@ -17,10 +17,12 @@ pub struct Counters {
     pub gso: u64,
     pub partial_checksums: u64,
     pub cut: u64,
-    /// Verdicts given: accepted as they came, rewritten, refused.
+    /// Verdicts given: accepted as they came, rewritten, refused, moved to
+    /// another queue.
     pub accepted: u64,
     pub rewritten: u64,
     pub refused: u64,
+    pub moved: u64,
     /// Rewrites not made because the packet was too long to be given back.
     pub too_long: u64,
     /// Calls that brought verdicts to the kernel, and those that had to be
@@ -45,7 +47,7 @@ pub struct Counters {
 impl Counters {
     /// Verdicts of all kinds.
     pub fn verdicts(&self) -> u64 {
-        self.accepted + self.rewritten + self.refused
+        self.accepted + self.rewritten + self.refused + self.moved
     }
 
     pub(super) fn take(&mut self, packet: &Queued<'_>) {

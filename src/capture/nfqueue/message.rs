@@ -279,8 +279,9 @@ pub fn flag(out: &mut Vec<u8>, number: u16, sequence: u32, flag: u32) {
     });
 }
 
-/// What shall happen to packet `id`: `NF_ACCEPT` or `NF_DROP`, perhaps with
-/// another mark, perhaps with other bytes.
+/// What shall happen to packet `id`: `NF_ACCEPT`, `NF_DROP`, or `NF_QUEUE` with
+/// the number of a queue in the upper half; perhaps with another mark, perhaps
+/// with other bytes.
 ///
 /// Answered only if it fails. The message's number is the id, so that the
 /// answer tells which packet it was. `false`, with nothing written, if the

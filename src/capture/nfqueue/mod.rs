@@ -3,7 +3,7 @@
 //! [`Queue`] owns one queue: it takes packets in bursts into memory reserved
 //! once, gathers verdicts, and sends those of a burst in one call. Nothing is
 //! allocated for a packet. The order of a loop is `receive`, for each packet
-//! `packet` and then one of `accept`, `rewrite` and `refuse` (sooner or
+//! `packet` and then one of `accept`, `rewrite`, `refuse` and `move_to` (sooner or
 //! later, in any order; the kernel finds those in the order of arrival
 //! fastest), and again; `receive` flushes before it waits. What the kernel
 //! says against a verdict is counted and never ends anything.
@@ -75,6 +75,9 @@ impl Default for Config {
 /// Packets of so many bytes are given away instead of being copied: smaller
 /// ones would keep a whole block from others.
 const GIVEN: usize = 24 * 1024;
+
+/// Where in a verdict the number of a queue stands.
+const QUEUE_AT: u32 = 16;
 
 /// One packet queue.
 #[derive(Debug)]
@@ -242,6 +245,23 @@ impl Queue {
     pub fn refuse(&mut self, id: u32) {
         if self.verdict(id, libc::NF_DROP, None, None) {
             self.counters.refused += 1;
+        }
+    }
+
+    /// Moves a packet of the last burst, which then is none of it, to the end
+    /// of another queue of the same namespace, which asks for a verdict anew.
+    /// One that takes no packets before segmentation gets it in segments. Where
+    /// nobody listens, it is dropped.
+    pub fn move_to(&mut self, index: usize, queue: u16) {
+        let Some(place) = self.packets.get_mut(index) else {
+            return;
+        };
+        // No slot has that number: the packet is not found any more.
+        place.slot = usize::MAX;
+        let id = place.facts.id;
+        let verdict = i32::from(queue) << QUEUE_AT | libc::NF_QUEUE;
+        if self.verdict(id, verdict, None, None) {
+            self.counters.moved += 1;
         }
     }
 

@@ -8,9 +8,10 @@ use crate::gateway::present::{Present, families};
 use crate::gateway::tools::{Backend, Tools, Trial, unshare};
 use crate::gateway::{ChangeError, apply_steps};
 
-pub(super) fn checks(plan: &Plan, present: &Present) -> Vec<Check> {
-    let mut checks = tools(plan);
-    if !checks.iter().any(|check| check.state == State::Ok) {
+/// The checks, and the tools that load the rules.
+pub(super) fn checks(plan: &Plan, present: &Present) -> (Vec<Check>, Vec<Backend>) {
+    let (mut checks, working) = tools(plan);
+    if working.is_empty() {
         checks.push(Check::missing(
             "firewall",
             "no tool can load the rules",
@@ -19,43 +20,45 @@ pub(super) fn checks(plan: &Plan, present: &Present) -> Vec<Check> {
     }
     checks.extend(parts(plan));
     checks.extend(loaded(plan, present));
-    checks
+    (checks, working)
 }
 
-/// Each tool, with rules in the namespace that they are tried in.
-fn tools(plan: &Plan) -> Vec<Check> {
+/// Each tool, with rules in the namespace that they are tried in; and those
+/// that load them.
+fn tools(plan: &Plan) -> (Vec<Check>, Vec<Backend>) {
     let loads = match unshare() {
         Some(_) => "loads the rules",
         None => "is there, though its rules cannot be tried here (that takes CAP_SYS_ADMIN)",
     };
-    Backend::ALL
-        .into_iter()
-        .map(|backend| {
-            match apply_steps(plan, Some(backend), &Present::default()) {
-                Ok(steps) => match steps.remarks.first() {
-                    None => Check::ok("firewall", format!("{backend} {loads}")),
-                    Some(remark) => Check::warning(
-                        "firewall",
-                        format!("{backend} {loads}, but {remark}"),
-                        "give --mark-mask more bits to keep a queue for each flow, or run one worker",
-                    ),
-                },
-                Err(ChangeError::NoBackend(reasons)) => {
-                    let reason = reasons
-                        .first()
-                        .map_or("unknown reason", |(_, reason)| reason.as_str());
-                    Check {
-                        // Another tool may do: that is told once, for all.
-                        ..Check::ok("firewall", format!("{backend} is not used: {reason}"))
-                    }
-                    .unusable()
+    let mut working = Vec::new();
+    let checks = Backend::ALL.map(|backend| {
+        let steps = apply_steps(plan, Some(backend), &Present::default());
+        if steps.is_ok() {
+            working.push(backend);
+        }
+        match steps {
+            Ok(steps) => match steps.remarks.first() {
+                None => Check::ok("firewall", format!("{backend} {loads}")),
+                Some(remark) => Check::warning(
+                    "firewall",
+                    format!("{backend} {loads}, but {remark}"),
+                    "give --mark-mask more bits to keep a queue for each flow, or run one worker",
+                ),
+            },
+            Err(ChangeError::NoBackend(reasons)) => {
+                let reason = reasons
+                    .first()
+                    .map_or("unknown reason", |(_, reason)| reason.as_str());
+                Check {
+                    // Another tool may do: that is told once, for all.
+                    ..Check::ok("firewall", format!("{backend} is not used: {reason}"))
                 }
-                Err(error) => {
-                    Check::warning("firewall", error.to_string(), "see `wero setup --help`")
-                }
+                .unusable()
             }
-        })
-        .collect()
+            Err(error) => Check::warning("firewall", error.to_string(), "see `wero setup --help`"),
+        }
+    });
+    (checks.into(), working)
 }
 
 impl Check {

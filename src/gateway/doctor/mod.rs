@@ -1,13 +1,14 @@
 //! What an inline run needs, looked at before there is one.
 //!
 //! Each check says in a line how things are, and how to mend them where they
-//! are not well. Nothing is changed: rules are tried in a namespace of their
-//! own. All of it is about the network namespace of the calling thread.
+//! are not well. Nothing is changed: rules and queues are tried in namespaces
+//! of their own. All of it is about the network namespace of the calling thread.
 
 mod firewall;
 mod network;
 mod process;
 pub mod queues;
+mod selftest;
 
 use serde::Serialize;
 
@@ -81,7 +82,9 @@ pub fn examine(plan: &Plan) -> Vec<Check> {
     let mut checks = process::checks();
     if process::may_administer() {
         checks.extend(queues::checks(plan.queues));
-        checks.extend(firewall::checks(plan, &Present::read()));
+        let (found, tools) = firewall::checks(plan, &Present::read());
+        checks.extend(found);
+        checks.extend(selftest::checks(&tools, plan.queues.first()));
     } else {
         checks.push(Check::warning(
             "firewall",

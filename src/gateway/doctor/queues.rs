@@ -1,19 +1,38 @@
 //! Who listens to which queue, and what queues have lost.
 
+use std::io;
+
 use super::Check;
-use crate::capture::nfqueue::status::{holder, queues};
+use crate::capture::nfqueue::status::{QueueStatus, holder, queues};
 use crate::gateway::plan::Queues;
 
 pub(super) fn checks(wanted: Queues) -> Vec<Check> {
-    let Ok(queues) = queues() else {
-        return vec![Check::missing(
+    match queues() {
+        Ok(queues) => held(&queues, wanted),
+        Err(error) => vec![unread(&error)],
+    }
+}
+
+/// Why the kernel's list of queues cannot be read. It is root's, while rights
+/// alone are enough for a queue.
+fn unread(error: &io::Error) -> Check {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Check::warning(
+            "queue",
+            "who listens to which queue was not looked at: the kernel tells root only",
+            "run the doctor as root",
+        ),
+        _ => Check::missing(
             "queue",
             "the kernel has no nfnetlink_queue here",
             "modprobe nfnetlink_queue (CONFIG_NETFILTER_NETLINK_QUEUE)",
-        )];
-    };
+        ),
+    }
+}
+
+fn held(queues: &[QueueStatus], wanted: Queues) -> Vec<Check> {
     let mut checks = Vec::new();
-    for queue in &queues {
+    for queue in queues {
         let name = match holder(queue.port) {
             Some(process) => format!("{} (process {})", process.name, process.id),
             None => format!("a process that cannot be seen (socket {})", queue.port),
@@ -45,4 +64,17 @@ pub(super) fn checks(wanted: Queues) -> Vec<Check> {
         checks.push(Check::ok("queue", format!("{wanted} {verb} free")));
     }
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::doctor::State;
+
+    #[test]
+    fn a_list_that_may_not_be_read_is_no_list_that_is_missing() {
+        let state = |kind: io::ErrorKind| unread(&kind.into()).state;
+        assert_eq!(state(io::ErrorKind::PermissionDenied), State::Warning);
+        assert_eq!(state(io::ErrorKind::NotFound), State::Missing);
+    }
 }

@@ -148,6 +148,7 @@ impl Tcp<'_> {
         let slot = self.core.forge_tagged(&packet, cause, tags)?;
         ip::adopt(self.core, slot);
         let packet = self.core.packet_mut(slot);
+        packet.devices = connection.devices_towards(direction.opposite());
         packet.vlan = record.vlan;
         packet.dirty = dirty::NETWORK | dirty::TRANSPORT | dirty::REBUILT;
         Some(slot)

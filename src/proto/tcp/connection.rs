@@ -10,6 +10,7 @@ use crate::buf::BufId;
 use crate::core::StreamState;
 use crate::flow::Direction;
 use crate::flow::timer::TimerId;
+use crate::packet::Devices;
 use crate::proto::application::Attached;
 use crate::stream::assembler::{Assembler, Piece};
 use crate::stream::offset_map::OffsetMap;
@@ -22,6 +23,16 @@ const USUAL_MSS: u32 = 1460;
 #[derive(Default)]
 pub struct Connections {
     slab: Slab<Connection>,
+}
+
+impl Connection {
+    /// Devices of a packet of our own.
+    pub fn devices_towards(&self, direction: Direction) -> Devices {
+        match direction {
+            Direction::ToServer => self.devices,
+            Direction::ToClient => self.devices.reversed(),
+        }
+    }
 }
 
 impl Connections {
@@ -65,6 +76,8 @@ pub struct Connection {
     pub signed: bool,
     /// VLAN tags of the packet that opened it, for packets of our own making.
     pub tags: Option<Box<[u8]>>,
+    /// Devices by which its packets to the server come and go.
+    pub devices: Devices,
     /// It was said that segments of it leave before they are judged.
     pub told_ahead: bool,
 }

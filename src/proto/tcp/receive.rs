@@ -226,8 +226,18 @@ impl Tcp<'_> {
         let link = LinkType(packet.link);
         let tagged = packet.vlan != 0 && packet.tunnel == 0;
         let tags = tagged.then(|| build::vlan_tags(self.core.bytes(frame.packet()), link).into());
+        // The table's key is the client's; a SYN/ACK picked up comes from the server.
+        let direction = match self::key(self.core, frame.packet()) {
+            Some(own) if own == *key => Direction::ToServer,
+            _ => Direction::ToClient,
+        };
+        let devices = match direction {
+            Direction::ToServer => packet.devices,
+            Direction::ToClient => packet.devices.reversed(),
+        };
         let side = self.connections.insert(Connection {
             tags,
+            devices,
             ..Connection::default()
         });
         self.core.stats.flows += 1;
@@ -243,11 +253,6 @@ impl Tcp<'_> {
         if !self.core.expected.is_empty() {
             self.note_expected(flow);
         }
-        // The table's key is the client's; a SYN/ACK picked up comes from the server.
-        let direction = match self::key(self.core, frame.packet()) {
-            Some(own) if own == *key => Direction::ToServer,
-            _ => Direction::ToClient,
-        };
         self.core
             .observe(|observer, core| observer.opened(core, flow));
         self.enter(flow, direction, stage::ANNOUNCED);

@@ -51,12 +51,12 @@ impl Tcp<'_> {
         };
         let mut packet = Vec::with_capacity(60);
         build::tcp(&mut packet, source, target, seq, TcpHeader::RST);
-        let tags = self.connections.get(record.side)?.tags.as_deref();
-        let slot = self
-            .core
-            .forge_tagged(&packet, frame.packet(), tags.unwrap_or_default())?;
+        let connection = self.connections.get(record.side)?;
+        let tags = connection.tags.as_deref().unwrap_or_default();
+        let slot = self.core.forge_tagged(&packet, frame.packet(), tags)?;
         ip::adopt(self.core, slot);
         let packet = self.core.packet_mut(slot);
+        packet.devices = connection.devices_towards(towards);
         packet.vlan = record.vlan;
         packet.dirty = dirty::NETWORK | dirty::TRANSPORT | dirty::REBUILT;
         Some(slot)

@@ -62,7 +62,8 @@ fn event(core: &mut Core, kind: EventKind, frame: Frame) -> Option<Step> {
 
 fn look_up(core: &mut Core, slot: u32) -> Option<Step> {
     if core.packet(slot).flags & flag::OFFLOADED != 0 {
-        // Several datagrams in one, which nobody here could tell apart.
+        // Several datagrams in one, which nobody here could tell apart: the
+        // lane has the kernel do so where somebody judges them, if it can.
         core.stats.unjudged += 1;
         return forward(core, slot);
     }

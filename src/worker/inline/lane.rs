@@ -1,6 +1,6 @@
 //! One worker of the gateway: its queue, its engine, its rules, its thread.
 //!
-//! A burst of packets comes out of the queue, goes through the engine one by
+//! A burst of packets comes out of the queue (`inlet`), goes through the engine one by
 //! one, and what the engine decided goes back in one message before the
 //! thread waits again. Nothing here is shared with other lanes; what rules
 //! say is handed to the thread that writes, which never holds a lane up.
@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::inlet::{Inlets, Source};
 use super::{Figures, InlineError, Plan, Report};
 use crate::capture::conntrack::Tracking;
 use crate::capture::inject::Injector;
-use crate::capture::nfqueue::{self, Queue, QueueError, Queued};
+use crate::capture::nfqueue::{QueueError, Queued};
 use crate::engine::Departure;
 use crate::event::{Level, Outward, Verdict};
 use crate::gateway::{self, Marks, Stance};
-use crate::packet::{Arrival, LinkType, Payload};
+use crate::packet::{Arrival, Devices, LinkType, Payload};
 use crate::rule::Runtime;
 use crate::time::Timestamp;
 use crate::worker::journal::Journal;
@@ -75,7 +76,7 @@ pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSe
             return;
         }
     };
-    let granted = lane.queue.granted().to_string();
+    let granted = lane.inlets.main().granted().to_string();
     if reports.send(Report::Ready(said, granted)).is_err() {
         return;
     }
@@ -89,16 +90,13 @@ pub fn run(plan: &Plan, number: u16, queue: u16, pulse: &Pulse, reports: &SyncSe
 }
 
 struct Lane {
-    queue: Queue,
+    inlets: Inlets,
     exit: Exit,
     worker: Worker<Runtime>,
     number: u16,
     lanes: u16,
     monitor: bool,
     wrong_worker: u64,
-    /// How often the queue's packet numbers began anew.
-    wraps: u64,
-    last_id: u32,
     unwritten_lost: u64,
     published: Instant,
     /// A rule asked for the end, and nobody was told yet.
@@ -126,14 +124,8 @@ impl Lane {
         queue: u16,
         worker: Worker<Runtime>,
     ) -> Result<Lane, InlineError> {
-        let config = nfqueue::Config {
-            number: queue,
-            fail_open: plan.stances.on_overload == Stance::Open,
-            length: plan.queue_length,
-            ..nfqueue::Config::default()
-        };
         Ok(Lane {
-            queue: Queue::open(&config)?,
+            inlets: Inlets::open(plan, number, queue)?,
             exit: Exit {
                 injector: Injector::open(plan.marks.injected())?,
                 tracking: Tracking::open().ok(),
@@ -145,8 +137,6 @@ impl Lane {
             lanes: plan.queues.count(),
             monitor: plan.rules.wanted.monitor,
             wrong_worker: 0,
-            wraps: 0,
-            last_id: 0,
             unwritten_lost: 0,
             published: Instant::now(),
             exits: false,
@@ -164,7 +154,7 @@ impl Lane {
             pulse.busy_since.store(0, Ordering::Relaxed);
             let taken = self.receive(self.wait())?;
             pulse.busy_since.store(milliseconds(), Ordering::Relaxed);
-            self.burst(taken, pulse);
+            self.bursts(taken, pulse)?;
             if taken == 0 {
                 self.worker.idle();
             }
@@ -184,7 +174,7 @@ impl Lane {
             if taken == 0 {
                 break;
             }
-            self.burst(taken, pulse);
+            self.bursts(taken, pulse)?;
         }
         Ok(())
     }
@@ -192,7 +182,13 @@ impl Lane {
     /// Takes a burst. Verdicts that find no room are kept and sent later; no
     /// packets are taken meanwhile.
     fn receive(&mut self, wait: Duration) -> Result<usize, InlineError> {
-        match self.queue.receive(wait) {
+        let received = self.inlets.receive(wait);
+        self.unless_stuck(received)
+    }
+
+    /// What was received; nothing where verdicts find no room, for a while.
+    fn unless_stuck(&mut self, received: Result<usize, QueueError>) -> Result<usize, InlineError> {
+        match received {
             Ok(taken) => {
                 self.stuck = None;
                 Ok(taken)
@@ -206,23 +202,50 @@ impl Lane {
         }
     }
 
-    fn burst(&mut self, taken: usize, pulse: &Pulse) {
-        let now = self.clock.now();
+    /// Judges a burst, and then the datagrams that packets of it were taken
+    /// apart into.
+    fn bursts(&mut self, taken: usize, pulse: &Pulse) -> Result<(), InlineError> {
         self.exit.untracked = pulse.untracked.load(Ordering::Relaxed);
         if pulse.known_spread.load(Ordering::Relaxed) {
             self.check_spread(taken);
         }
-        if self.monitor {
+        self.burst(Source::Main, taken);
+        loop {
+            let moved = self.inlets.receive_moved();
+            let moved = self.unless_stuck(moved)?;
+            if moved == 0 {
+                return Ok(());
+            }
+            self.burst(Source::Aside, moved);
+        }
+    }
+
+    fn burst(&mut self, source: Source, taken: usize) {
+        let now = self.clock.now();
+        if source == Source::Main && self.worker.judges_datagrams() {
             for index in 0..taken {
-                let id = self.queue.packet(index).map(|packet| packet.id);
-                if let Some(id) = id {
-                    self.queue.accept(id, None);
+                if let Err(error) = self.inlets.take_apart(index) {
+                    self.worker.journal().borrow_mut().log(
+                        Level::Warn,
+                        "core",
+                        &format!("datagrams that come many in a packet pass unjudged: {error}"),
+                    );
                 }
             }
-            self.queue.flush();
+        }
+        if self.monitor
+            && let Some(queue) = self.inlets.of(source)
+        {
+            for index in 0..taken {
+                let id = queue.packet(index).map(|packet| packet.id);
+                if let Some(id) = id {
+                    queue.accept(id, None);
+                }
+            }
+            queue.flush();
         }
         for index in 0..taken {
-            self.take(now, index);
+            self.take(now, source, index);
             self.settle();
         }
         self.worker.reach(now);
@@ -231,56 +254,61 @@ impl Lane {
 
     /// Counts packets that should have come to another lane.
     fn check_spread(&mut self, taken: usize) {
-        for packet in (0..taken).filter_map(|index| self.queue.packet(index)) {
+        let queue = self.inlets.main();
+        for packet in (0..taken).filter_map(|index| queue.packet(index)) {
             let right = gateway::queue_of(packet.bytes, self.lanes);
             self.wrong_worker += u64::from(right.is_some_and(|right| right != self.number));
         }
     }
 
     /// Takes one packet of the burst through the engine.
-    fn take(&mut self, now: Timestamp, index: usize) {
-        let Some(packet) = self.queue.packet(index) else {
+    fn take(&mut self, now: Timestamp, source: Source, index: usize) {
+        let Some(queue) = self.inlets.of(source) else {
+            return;
+        };
+        let Some(packet) = queue.packet(index) else {
             return;
         };
         let facts = Queued {
             bytes: &[],
             ..packet
         };
-        let given = self.queue.give(index, || self.worker.spare_block());
+        let number = self.inlets.number(source, facts.id);
+        let (queue, _) = self.inlets.holder(number);
+        let given = queue.give(index, || self.worker.spare_block());
         let Some(payload) = given.map(Payload::Given).or_else(|| {
-            let packet = self.queue.packet(index)?;
+            let packet = queue.packet(index)?;
             Some(Payload::Lent(packet.bytes))
         }) else {
             return;
         };
-        if facts.id < self.last_id {
-            self.wraps += 1 << 32;
-        }
-        self.last_id = facts.id;
         let arrival = Arrival {
             link: LinkType::RAW,
             payload,
             wire_len: facts.wire_len,
             mark: facts.mark,
+            devices: Devices {
+                from: facts.in_device,
+                to: facts.out_device,
+            },
             offloaded: facts.offloaded,
             trusted: facts.partial_checksum || facts.checksum_verified,
         };
-        let number = self.wraps | u64::from(facts.id);
         if !self.worker.arrive(now, number, arrival) {
             // All that may be held is held.
             match self.on_overload {
-                Stance::Open => self.queue.accept(facts.id, None),
-                Stance::Closed => self.queue.refuse(facts.id),
+                Stance::Open => queue.accept(facts.id, None),
+                Stance::Closed => queue.refuse(facts.id),
             }
         }
     }
 
     /// Gives verdicts for everything that the engine is done with.
     fn settle(&mut self) {
-        let (queue, exit, monitor) = (&mut self.queue, &mut self.exit, self.monitor);
+        let (inlets, exit, monitor) = (&mut self.inlets, &mut self.exit, self.monitor);
         self.worker.outputs(|departure| {
             if !monitor {
-                exit.leave(queue, departure);
+                exit.leave(inlets, departure);
             }
         });
     }
@@ -320,7 +348,12 @@ impl Lane {
     fn figures(&self) -> Figures {
         Figures {
             stats: self.worker.stats(),
-            queue: *self.queue.counters(),
+            queue: *self.inlets.main().counters(),
+            datagrams: self
+                .inlets
+                .aside()
+                .map(|queue| *queue.counters())
+                .unwrap_or_default(),
             injected: *self.exit.injector.counters(),
             wrong_worker: self.wrong_worker,
             lost_text: self.unwritten_lost,
@@ -333,7 +366,7 @@ impl Lane {
         self.worker.finish_rules();
         self.worker.close_all();
         self.settle();
-        self.queue.flush();
+        self.inlets.flush();
         if self.unwritten_lost > 0 {
             let lost = self.unwritten_lost;
             self.worker.journal().borrow_mut().log(
@@ -350,8 +383,8 @@ impl Lane {
 }
 
 impl Exit {
-    fn leave(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
-        let id = departure.id as u32;
+    fn leave(&mut self, inlets: &mut Inlets, departure: &Departure<'_>) {
+        let (queue, id) = inlets.holder(departure.id);
         let mark = departure
             .bypass
             .then(|| departure.mark | self.marks.bypass());
@@ -364,16 +397,16 @@ impl Exit {
             }
             Verdict::Replace => {
                 queue.refuse(id);
-                self.inject(queue, departure);
+                self.inject(inlets, departure);
             }
             Verdict::Drop(_) => queue.refuse(id),
-            Verdict::Inject => self.inject(queue, departure),
+            Verdict::Inject => self.inject(inlets, departure),
         }
     }
 
     /// Sends a packet of our own, after all that was decided before it.
-    fn inject(&mut self, queue: &mut Queue, departure: &Departure<'_>) {
-        queue.flush();
+    fn inject(&mut self, inlets: &mut Inlets, departure: &Departure<'_>) {
+        inlets.flush();
         let known = self
             .tracking
             .as_mut()
@@ -384,7 +417,10 @@ impl Exit {
         };
         // What could not be sent is counted by the injector; a sender that
         // waits for it sends again.
-        let _ = self.injector.send(departure.bytes, departure.mark | own);
+        let mark = departure.mark | own;
+        let _ = self
+            .injector
+            .send_through(departure.bytes, mark, departure.device);
     }
 }
 

@@ -1,11 +1,13 @@
 //! Rules on live traffic: one lane for each queue, and the thread that
 //! supervises and writes.
 //!
-//! Order of a run: every lane loads its rules and opens its queue; only when
-//! all are ready is traffic diverted to them. At the end traffic is led past
+//! Order of a run: every lane loads its rules and opens its queue; when all
+//! are ready a packet is sent through a queue in a network of its own; only
+//! then is traffic diverted. At the end traffic is led past
 //! the queues first, then the lanes empty them. Order of reading: this file,
 //! then `lane`.
 
+mod inlet;
 mod lane;
 mod stance;
 
@@ -24,7 +26,7 @@ use crate::capture::inject;
 use crate::capture::nfqueue::{self, QueueError};
 use crate::core::Stats;
 use crate::event::Level;
-use crate::gateway::{self, Marks, Queues, Stance};
+use crate::gateway::{self, Marks, Queues, Stance, selftest};
 use lane::{Pulse, milliseconds};
 
 /// Reports of one lane that may wait for the writer.
@@ -53,6 +55,18 @@ pub struct Plan {
     pub backend: Option<gateway::Backend>,
 }
 
+impl Plan {
+    /// What each queue is asked to be like.
+    fn queue(&self, number: u16) -> nfqueue::Config {
+        nfqueue::Config {
+            number,
+            fail_open: self.stances.on_overload == Stance::Open,
+            length: self.queue_length,
+            ..nfqueue::Config::default()
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -66,6 +80,8 @@ pub struct Outcome {
 pub struct Figures {
     pub stats: Stats,
     pub queue: nfqueue::Counters,
+    /// Of datagrams that came many in a packet and were taken apart.
+    pub datagrams: nfqueue::Counters,
     pub injected: inject::Counters,
     /// Packets that belong to another lane by the hash of the firewall rules.
     pub wrong_worker: u64,
@@ -100,6 +116,8 @@ pub enum InlineError {
 pub trait Watcher {
     /// Rules are loaded and queues open; this is what the kernel granted.
     fn granted(&mut self, granted: &str);
+    /// A packet was sent through a queue by the rule of a tool, or not.
+    fn tested(&mut self, tool: gateway::Backend, outcome: &selftest::Outcome);
     /// Traffic is diverted.
     fn ready(&mut self, plan: &Plan, diverted: Option<&gateway::Applied>);
     /// New figures of a lane.
@@ -137,7 +155,7 @@ pub fn run(
         lanes.stop();
         return Err(error);
     }
-    let mut diversion = match Diversion::begin(plan) {
+    let mut diversion = match Diversion::begin(plan, watcher) {
         Ok(diversion) => diversion,
         Err(error) => {
             lanes.stop();
@@ -172,13 +190,20 @@ struct Diversion {
 }
 
 impl Diversion {
-    fn begin(plan: &Plan) -> Result<Diversion, InlineError> {
+    fn begin(plan: &Plan, watcher: &mut dyn Watcher) -> Result<Diversion, InlineError> {
         let Some(setup) = &plan.setup else {
             return Ok(Diversion { applied: None });
         };
         let present = gateway::Present::read();
         refuse_a_second(plan, &present)?;
-        let mut applied = gateway::apply(setup, plan.backend)?;
+        let mut applied = gateway::apply_tested(setup, plan.backend, |tool| {
+            let outcome = selftest::run(tool, &plan.queue(plan.queues.first()));
+            watcher.tested(tool, &outcome);
+            match outcome.fault() {
+                None => Ok(()),
+                Some(fault) => Err(format!("the self-test failed: {fault}")),
+            }
+        })?;
         if present.has_ours() {
             applied.remarks.push(
                 "rules of `wero setup`, or of a run that was killed, were there: these take their place, and go at the end".to_owned(),

@@ -1,7 +1,7 @@
 //! Rules that end a connection: who learns of it, and when.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddrV6, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,12 @@ pub const CASES: &[Case] = &[
         pace: Pace::Slow,
         needs: &["ip", "ethtool"],
         run: || every(Link::Segmented, true),
+    },
+    Case {
+        name: "ends::link-local",
+        pace: Pace::Quick,
+        needs: &["ip"],
+        run: link_local,
     },
 ];
 
@@ -90,6 +96,51 @@ fn every(link: Link, transfer: bool) -> Outcome {
     Ok(format!("client and server after {}", notes.join(", ")))
 }
 
+/// Between addresses that mean something on one link only, both ends learn of
+/// a reset: on a host itself, and across a bridge.
+fn link_local() -> Outcome {
+    let net = Net::new(Link::Bridged)?;
+    // It looks for neighbours by its own address, which takes a second to come.
+    net.gateway.link_local("bridge")?;
+    for (name, run) in [
+        ("host", Run::host(&net.server)),
+        ("bridge", Run::bridge(&net.gateway)),
+    ] {
+        let mut wero = run.rules("end.lua").start()?;
+        reset_on_one_link(&net)
+            .map_err(|why| format!("{name}: {why}; wero: {}", wero.process.last_words()))?;
+        wero.stop()?;
+        let lost = wero.counter("not sent")?;
+        if lost > 0 {
+            return Err(format!("{name}: {lost} packets were not sent"));
+        }
+    }
+    Ok(String::new())
+}
+
+fn reset_on_one_link(net: &Net) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let own = net.server.link_local("eth")?;
+    let listener = net
+        .server
+        .inside(|| std::net::TcpListener::bind(own))
+        .map_err(text)?;
+    let port = listener.local_addr().map_err(text)?.port();
+    // The link has another number at each end.
+    let scope = net.client.link_local("eth")?.scope_id();
+    let address = SocketAddrV6::new(*own.ip(), port, 0, scope);
+    let client = clients::connect(&net.client, address.into())?;
+    let (server, _) = listener.accept().map_err(text)?;
+    (&client).write_all(b"please reset").map_err(text)?;
+    for (end, stream) in [("client", &client), ("server", &server)] {
+        let (noticed, _) = read(stream);
+        if !matches!(noticed, Noticed::Reset(_)) {
+            return Err(format!("the {end} noticed {noticed:?}"));
+        }
+    }
+    Ok(())
+}
+
 fn one(
     net: &Net,
     family: Family,
@@ -132,7 +183,12 @@ fn one(
     if reached.any(|segment| segment.arrived && segment.payload == wish.len()) {
         return Err("the server got the data that the rule refused".to_string());
     }
-    match (tap.reset(port, Duration::ZERO), noticed.0) {
+    // What the client has noticed the tap will see, in its own time.
+    let patience = match noticed.0 {
+        Noticed::Reset(_) => AT_ONCE,
+        _ => Duration::ZERO,
+    };
+    match (tap.reset(port, patience), noticed.0) {
         (Some(_), Noticed::Reset(_)) | (None, Noticed::Nothing | Noticed::End) => Ok(noticed),
         (seen, noticed) => Err(format!(
             "the client noticed {noticed:?}, its wire had {seen:?}"

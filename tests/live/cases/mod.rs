@@ -1,6 +1,7 @@
 //! The cases, a file for each question.
 
 mod bypass;
+mod datagrams;
 mod ends;
 mod grid;
 mod neighbours;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         ends::CASES,
         neighbours::CASES,
         bypass::CASES,
+        datagrams::CASES,
         workers::CASES,
         stances::CASES,
     ]
