@@ -7,6 +7,17 @@
 
 use crate::flow::Direction;
 
+/// A message that had waited for what the other side would say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Its place among the messages of the call that gave it.
+    pub place: usize,
+    /// Who sent it.
+    pub direction: Direction,
+    /// How many bytes of that direction were fed behind it.
+    pub behind: u64,
+}
+
 /// Reads both directions of one connection.
 pub trait SessionParser {
     /// What it recognises.
@@ -41,6 +52,18 @@ pub trait SessionParser {
     fn gap(&mut self, direction: Direction, bytes: u64) -> Vec<Self::Message> {
         let _ = (direction, bytes);
         Vec::new()
+    }
+
+    /// Which of the messages that the last call gave had waited for it, in
+    /// their order; all others are of the direction that the call was about.
+    fn waited(&self) -> &[Waited] {
+        &[]
+    }
+
+    /// Bytes of a direction that were fed and wait for the other.
+    fn waiting(&self, direction: Direction) -> u64 {
+        let _ = direction;
+        0
     }
 
     /// The next bytes of a direction.
