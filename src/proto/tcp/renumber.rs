@@ -290,7 +290,8 @@ pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> 
 /// A recorded acknowledgement in the numbering of what rules made of the
 /// stream: of as much as it was about, but of nothing that has not left yet.
 pub(super) fn recorded_acknowledgement(half: &Half, ack: u32) -> u32 {
-    if !half.started {
+    // Where nothing was changed or held, all has left as it came.
+    if half.heavy.is_none() || !half.started {
         return ack;
     }
     let (new, end) = (forward(half, ack), half.next_seq_on_wire());
