@@ -5,18 +5,9 @@
 //! the same. Not here: who puts segments in order (`stream`), who follows
 //! flows (`analysis`).
 
-use crate::flow::Direction;
+use std::ops::Range;
 
-/// A message that had waited for what the other side would say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waited {
-    /// Its place among the messages of the call that gave it.
-    pub place: usize,
-    /// Who sent it.
-    pub direction: Direction,
-    /// How many bytes of that direction were fed behind it.
-    pub behind: u64,
-}
+use crate::flow::Direction;
 
 /// Reads both directions of one connection.
 pub trait SessionParser {
@@ -80,6 +71,32 @@ pub trait SessionParser {
             Direction::ToServer => self.fin_initiator(),
             Direction::ToClient => self.fin_responder(),
         }
+    }
+}
+
+/// A message that had waited for what the other side would say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Its place among the messages of the call that gave it.
+    pub place: usize,
+    /// Who sent it.
+    pub direction: Direction,
+    /// How many bytes of that direction were fed behind it.
+    pub behind: u64,
+}
+
+impl Waited {
+    /// Messages at these places that ended together.
+    pub(super) fn all(
+        places: Range<usize>,
+        direction: Direction,
+        behind: u64,
+    ) -> impl Iterator<Item = Waited> {
+        places.map(move |place| Waited {
+            place,
+            direction,
+            behind,
+        })
     }
 }
 

@@ -81,11 +81,8 @@ impl Parser {
             if late {
                 let behind = self.behind + (bytes.len() - used) as u64;
                 let end = messages.len() + usize::from(is_command);
-                self.waited.extend((first..end).map(|place| Waited {
-                    place,
-                    direction,
-                    behind,
-                }));
+                self.waited
+                    .extend(Waited::all(first..end, direction, behind));
             }
             match found {
                 Found::Command(command) => {
