@@ -129,6 +129,68 @@ fn ftp_and_ssh_are_what_tshark_says() {
     );
 }
 
+#[test]
+fn ftp_data_connections_are_those_that_tshark_finds() {
+    let Some(corpus) = captures::corpus() else {
+        println!("skipped: no corpus");
+        return;
+    };
+    if Command::new("tshark").arg("--version").output().is_err() {
+        println!("skipped: no tshark");
+        return;
+    }
+    let mut found = 0;
+    for capture in in_order(&corpus.join("captures")) {
+        let name = capture.file_name().unwrap_or_default().to_string_lossy();
+        if !name.contains("--ftp") && !name.contains("ftp-data") {
+            continue;
+        }
+        let (mut got, expected) = (data_connections(&capture), data_by_tshark(&capture));
+        found += got.len();
+        if name == "zeek--ftp_ipv4.pcap" {
+            // tshark knows a server that opens one by its port 20; this one,
+            // which was announced as well, uses others.
+            got.retain(|ports| !ports.iter().any(|port| [61918, 61920].contains(port)));
+        }
+        assert_eq!(got, expected, "{name}");
+    }
+    println!("corpus ftp-data: {found} connections");
+    assert!(found > 5, "the corpus has transfers");
+}
+
+/// Both ports of the connections that `wero flows` names so.
+fn data_connections(capture: &Path) -> BTreeSet<[u64; 2]> {
+    let output = Command::new(env!("CARGO_BIN_EXE_wero"))
+        .args(["flows", "--json", "--protocol", "ftp-data"])
+        .arg(capture)
+        .output()
+        .expect("wero runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines()
+        .map(|line| {
+            let flow: Value = serde_json::from_str(line).expect("a line of JSON");
+            let port = |name: &str| flow[name].as_u64().expect("a port");
+            sorted([port("src_port"), port("dest_port")])
+        })
+        .collect()
+}
+
+fn data_by_tshark(capture: &Path) -> BTreeSet<[u64; 2]> {
+    let rows = tshark(capture, "ftp-data", &["tcp.srcport", "tcp.dstport"]);
+    rows.iter()
+        .filter_map(|cells| {
+            let [from, to] = &cells[..] else { return None };
+            // Packets that an ICMP error quotes have two of each.
+            Some(sorted([from.parse().ok()?, to.parse().ok()?]))
+        })
+        .collect()
+}
+
+fn sorted(mut ports: [u64; 2]) -> [u64; 2] {
+    ports.sort_unstable();
+    ports
+}
+
 fn in_order(folder: &Path) -> Vec<PathBuf> {
     let listing = fs::read_dir(folder).expect("a readable folder");
     let mut files: Vec<PathBuf> = listing

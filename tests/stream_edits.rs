@@ -163,7 +163,19 @@ struct Replay(Rig);
 
 impl Replay {
     fn new(rules: &str) -> Replay {
-        let settings = Settings::new(Profile::Wero);
+        Replay::with(rules, Settings::new(Profile::Wero))
+    }
+
+    /// As `wero replay` does it: acknowledgements were recorded.
+    fn of_recordings(rules: &str) -> Replay {
+        let settings = Settings {
+            recorded: true,
+            ..Settings::new(Profile::Wero)
+        };
+        Replay::with(rules, settings)
+    }
+
+    fn with(rules: &str, settings: Settings) -> Replay {
         let mut rig = Rig::load(rules, &[], settings, Limits::default())
             .unwrap_or_else(|(error, _)| panic!("{error}"));
         rig.started();
@@ -242,11 +254,28 @@ fn may_conflict(name: &str) -> bool {
     name.starts_with("stream-conflict-late") || name.starts_with("stream-keep-alive")
 }
 
-fn check(capture: &Capture, edit: Edit, out: &Out) -> [Vec<u8>; 2] {
-    let name = &capture.name;
-    let mut expected = texts(name);
+fn expected(capture: &Capture, edit: Edit) -> [Vec<u8>; 2] {
+    let mut expected = texts(&capture.name);
     let side = usize::from(edit.direction == "down");
     expected[side] = edit.apply(&expected[side]);
+    expected
+}
+
+/// Both directions of what left.
+fn left(out: &Out) -> [Stream; 2] {
+    let mut left = [Stream::default(), Stream::default()];
+    for (_, frame) in out {
+        let segment = segment(frame);
+        if !segment.rst {
+            left[usize::from(!segment.from_client)].take(&segment);
+        }
+    }
+    left
+}
+
+fn check(capture: &Capture, edit: Edit, out: &Out) -> [Vec<u8>; 2] {
+    let name = &capture.name;
+    let expected = expected(capture, edit);
     let left = streams(capture, out);
     for (side, (stream, text)) in left.iter().zip(&expected).enumerate() {
         let read = stream.text();
@@ -271,6 +300,51 @@ fn check(capture: &Capture, edit: Edit, out: &Out) -> [Vec<u8>; 2] {
         }
     }
     expected
+}
+
+/// In what is written of a recording no acknowledgement passes what was
+/// written before it, and the last ones are of everything.
+fn acknowledgements_fit(capture: &Capture, edit: Edit, out: &Out) {
+    let mut left = [Stream::default(), Stream::default()];
+    let mut acknowledged = [0; 2];
+    for (_, frame) in out {
+        let segment = segment(frame);
+        let own = usize::from(!segment.from_client);
+        if segment.rst {
+            continue;
+        }
+        left[own].take(&segment);
+        if let Some(ack) = segment.ack {
+            let other = &left[1 - own];
+            let offset = other.acknowledged(ack);
+            assert!(
+                offset <= other.sent as i64,
+                "{}, {edit:?}: {offset} of {}",
+                capture.name,
+                other.sent
+            );
+            acknowledged[1 - own] = offset;
+        }
+    }
+    if !capture.name.starts_with("stream-rst") {
+        let sent = left.map(|stream| stream.sent as i64);
+        assert_eq!(acknowledged, sent, "{}, {edit:?}", capture.name);
+    }
+}
+
+#[test]
+fn what_is_written_of_a_recording_is_one_conversation() {
+    let captures = captures();
+    for edit in Edit::all() {
+        let mut replay = Replay::of_recordings(&edit.rule());
+        for capture in &captures {
+            let out = replay.run(capture);
+            for (stream, text) in left(&out).iter().zip(expected(capture, edit)) {
+                assert!(stream.text() == text, "{}, {edit:?}", capture.name);
+            }
+            acknowledgements_fit(capture, edit, &out);
+        }
+    }
 }
 
 fn run_all(direction: &str) {

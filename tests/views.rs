@@ -357,3 +357,147 @@ fn streams_are_what_tshark_follows() {
     }
     assert!(compared > 20, "{compared} directions compared");
 }
+
+/// Writes what was said to a file of its own.
+fn written(scenario: Scenario) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let path = folder.path().join("written.pcap");
+    fs::write(&path, scenario.into_recording().to_pcap()).expect("the folder is writable");
+    (folder, path)
+}
+
+#[test]
+fn connections_that_ftp_announces_are_named() {
+    for (user, server, passive, active) in [
+        (
+            "10.1.0.7",
+            "10.2.0.21",
+            ("PASV", "227 Entering Passive Mode (10,2,0,21,195,80)."),
+            "PORT 10,1,0,7,19,137",
+        ),
+        (
+            "[2001:db8:1::7]",
+            "[2001:db8:2::21]",
+            ("EPSV", "229 Entering Extended Passive Mode (|||50000|)"),
+            "EPRT |2|2001:db8:1::7|5001|",
+        ),
+    ] {
+        let mut control = client(&format!("{user}:4001"), &format!("{server}:21"));
+        control.handshake();
+        control.server_says(b"220 hello\r\n");
+        control.client_says(format!("{}\r\n", passive.0).as_bytes());
+        let (start, end) = passive.1.split_at(40);
+        control.server_says(start.as_bytes());
+        control.server_says(format!("{end}\r\n").as_bytes());
+        control.client_says(format!("{active}\r\n").as_bytes());
+        control.server_says(b"200 ok\r\n");
+        control.closes();
+        let transfer = |from: String, to: String| {
+            let mut talk = client(&from, &to);
+            talk.handshake();
+            // What a file has in it is not what is spoken.
+            talk.server_says(b"HTTP/1.1 is what this file is about\n");
+            talk.closes();
+            talk
+        };
+        let mut scenario = Scenario::new();
+        // Before it is announced, and again when it was opened already.
+        scenario.plays(transfer(format!("{user}:4000"), format!("{server}:50000")));
+        scenario.plays(control);
+        scenario.plays(transfer(format!("{user}:4002"), format!("{server}:50000")));
+        scenario.plays(transfer(format!("{server}:20"), format!("{user}:5001")));
+        scenario.plays(transfer(format!("{user}:4003"), format!("{server}:50000")));
+        let (_folder, capture) = written(scenario);
+        let named: Vec<_> = json(&["flows", "--json"], &capture)
+            .iter()
+            .map(|flow| flow["app_proto"].as_str().map(str::to_owned))
+            .collect();
+        let named: Vec<_> = named.iter().map(Option::as_deref).collect();
+        assert_eq!(
+            named,
+            [
+                Some("http"),
+                Some("ftp"),
+                Some("ftp-data"),
+                Some("ftp-data"),
+                Some("http")
+            ],
+            "{user}"
+        );
+        let table = printed(&["flows", "--protocol", "ftp-data"], &capture);
+        assert_eq!(table.matches(" ftp-data ").count(), 2, "{table}");
+    }
+}
+
+#[test]
+fn commands_that_waited_for_a_reply_are_of_the_packet_that_brought_them() {
+    for (port, said) in [
+        (
+            25,
+            [
+                "220 hello\r\n",
+                "EHLO a\r\n",
+                "250 hello\r\n",
+                "DATA\r\nRSET\r\nNO",
+                "OP\r\nQUIT\r\n",
+                "503 no mail\r\n",
+            ],
+        ),
+        (
+            21,
+            [
+                "220 hello\r\n",
+                "FEAT\r\n",
+                "211 none\r\n",
+                "AUTH TLS\r\nUSER a\r\nNO",
+                "OP\r\nQUIT\r\n",
+                "500 no\r\n",
+            ],
+        ),
+    ] {
+        let mut talk = client("10.1.0.7:4000", &format!("10.2.0.25:{port}"));
+        talk.handshake();
+        for text in said {
+            match text.as_bytes()[0].is_ascii_digit() {
+                true => talk.server_says(text.as_bytes()),
+                false => talk.client_says(text.as_bytes()),
+            }
+        }
+        talk.closes();
+        let mut scenario = Scenario::new();
+        scenario.plays(talk);
+        let (_folder, capture) = written(scenario);
+        let lines = json(&["sessions", "--json"], &capture);
+        let seen: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                let what = line["command"].as_str().unwrap_or("-").to_owned();
+                let frame = line["frame"].as_u64().expect("a number");
+                (frame, line["src_port"].as_u64().expect("a port"), what)
+            })
+            .collect();
+        let (first, second) = match port {
+            25 => ("DATA", "RSET"),
+            _ => ("AUTH", "USER"),
+        };
+        let expected = [
+            (10, 4000, first),
+            (14, port, "-"),
+            (10, 4000, second),
+            (12, 4000, "NOOP"),
+            (12, 4000, "QUIT"),
+        ];
+        let seen: Vec<_> = seen[3..]
+            .iter()
+            .map(|(frame, from, what)| (*frame, *from, &**what))
+            .collect();
+        assert_eq!(seen, expected);
+        // The time is the packet's, too.
+        let times: Vec<_> = lines[3..]
+            .iter()
+            .map(|line| line["timestamp"].as_str())
+            .collect();
+        assert_eq!(times[0], times[2]);
+        assert!(times[2] < times[3] && times[3] == times[4] && times[4] < times[1]);
+    }
+}

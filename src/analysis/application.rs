@@ -4,10 +4,21 @@
 //! but where the bytes alone are ambiguous (DNS). A flow whose first bytes
 //! say nothing has no name.
 
+use super::announced;
 use crate::proto::http;
 
 /// Every name that is given to a flow.
-pub const NAMES: &[&str] = &["http", "http2", "dns", "tls", "quic", "smtp", "ftp", "ssh"];
+pub const NAMES: &[&str] = &[
+    "http",
+    "http2",
+    "dns",
+    "tls",
+    "quic",
+    "smtp",
+    "ftp",
+    announced::NAME,
+    "ssh",
+];
 
 /// Bytes of a direction that are enough to tell.
 pub const ENOUGH: usize = 16;
@@ -35,7 +46,8 @@ const DNS_HEADER: usize = 12;
 /// Ports on which unknown words before a path are methods.
 const HTTP_PORTS: [u16; 4] = [80, 8000, 8080, 3128];
 
-const FTP_PORTS: [u16; 1] = [21];
+/// Ports of control connections.
+pub const FTP_PORTS: [u16; 1] = [21];
 const SMTP_PORTS: [u16; 2] = [25, 587];
 
 /// What a client of SMTP begins with, or goes on with.

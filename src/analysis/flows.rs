@@ -15,6 +15,7 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
+use super::announced::{self, Announced, Control};
 use super::application;
 use super::endpoint::Endpoint;
 use super::history::{History, Mark};
@@ -163,6 +164,7 @@ pub struct Collector {
     flows: VecDeque<Option<Box<Open>>>,
     first: u64,
     handed_out: u64,
+    announced: Announced,
 }
 
 impl Collector {
@@ -190,11 +192,13 @@ impl Collector {
         }
     }
 
+    fn place(&self, flow: u64) -> Option<usize> {
+        usize::try_from(flow.checked_sub(self.first)?).ok()
+    }
+
     fn get(&mut self, flow: u64) -> Option<&mut Open> {
-        let place = flow.checked_sub(self.first)?;
-        self.flows
-            .get_mut(usize::try_from(place).ok()?)?
-            .as_deref_mut()
+        let place = self.place(flow)?;
+        self.flows.get_mut(place)?.as_deref_mut()
     }
 
     /// The flow with that number; a new one begins with this sighting. `None`
@@ -203,14 +207,16 @@ impl Collector {
         if self.flows.is_empty() && sighting.flow > self.first {
             self.first = sighting.flow;
         }
-        let place = usize::try_from(sighting.flow.checked_sub(self.first)?).ok()?;
+        let place = self.place(sighting.flow)?;
         while self.flows.len() <= place {
             self.flows.push_back(None);
         }
-        let open = self
-            .flows
-            .get_mut(place)?
-            .get_or_insert_with(|| Box::new(Open::new(sighting)));
+        let announced = &mut self.announced;
+        let open = self.flows.get_mut(place)?.get_or_insert_with(|| {
+            let mut open = Box::new(Open::new(sighting));
+            open.application = announced.opens(sighting).then_some(announced::NAME);
+            open
+        });
         Some(open)
     }
 }
@@ -226,9 +232,11 @@ impl Collector {
     /// The next bytes in order of one direction, `wire_len` of them before
     /// the capture cut the packet.
     pub fn bytes(&mut self, flow: u64, direction: Direction, bytes: &[u8], wire_len: usize) {
-        if let Some(open) = self.get(flow) {
+        let place = self.place(flow).and_then(|at| self.flows.get_mut(at));
+        if let Some(Some(open)) = place {
             open.half(direction).take(bytes, wire_len);
             open.name_by_stream(direction);
+            open.read_control(direction, bytes, wire_len, &mut self.announced);
         }
     }
 
@@ -291,6 +299,7 @@ struct Open {
     /// An RST was seen after the last FIN that began to close the flow.
     reset: bool,
     application: Option<&'static str>,
+    control: Option<Box<Control>>,
     history: History,
     icmp_errors: u64,
     halves: [Half; 2],
@@ -389,6 +398,10 @@ impl Open {
             opener: Opener::FirstSender(sighting.direction),
             reset: false,
             application: None,
+            control: match sighting.protocol {
+                protocol::TCP => Control::of([from, to]),
+                _ => None,
+            },
             history: History::default(),
             icmp_errors: 0,
             halves: Default::default(),
@@ -452,6 +465,24 @@ impl Open {
             let ports = self.ports();
             let found = application::of_stream(&self.half(direction).start, ports);
             self.application = found.map(|found| found.name);
+        }
+    }
+
+    /// What an FTP control connection says of other connections.
+    fn read_control(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        wire_len: usize,
+        announced: &mut Announced,
+    ) {
+        if self.application.is_some_and(|name| name != "ftp") {
+            self.control = None;
+        }
+        if let Some(control) = &mut self.control {
+            let missing = wire_len.saturating_sub(bytes.len()) as u64;
+            let around = (&self.vlans[..], &self.tunnels[..]);
+            control.read(direction, bytes, missing, self.end, around, announced);
         }
     }
 

@@ -7,7 +7,9 @@
 //! Not here: who prints it (`cli`), how the engine follows flows (`engine`,
 //! `proto`), files (`capture`).
 
+mod announced;
 mod application;
+mod arrivals;
 pub mod driver;
 mod endpoint;
 pub mod explain;

@@ -85,9 +85,9 @@ enum CapValue {
 }
 
 impl EngineOptions {
-    /// The engine's settings.
+    /// The engine's settings for captures.
     pub fn settings(&self) -> Settings {
-        self.settings_over(|_| {})
+        self.settings_over(|settings| settings.recorded = settings.profile == Profile::Wero)
     }
 
     /// As [`EngineOptions::settings`], where some defaults are others.

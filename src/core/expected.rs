@@ -5,6 +5,7 @@
 //! flow is gone are dropped when there are many.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::time::Duration;
 
 use crate::addr::Addr;
@@ -29,11 +30,53 @@ pub struct Expectation {
 /// Slot and generation of a flow.
 pub type FlowName = (u32, u32);
 
+/// Announcements that wait, by where the connection will lead, each with who
+/// made it.
+#[derive(Debug)]
+pub struct Waiting<Place, By> {
+    waiting: HashMap<Place, (By, Timestamp)>,
+    order: VecDeque<Place>,
+}
+
+impl<Place, By> Default for Waiting<Place, By> {
+    fn default() -> Self {
+        Waiting {
+            waiting: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
+impl<Place: Clone + Eq + Hash, By> Waiting<Place, By> {
+    /// A connection is announced. One that was before is announced anew.
+    pub fn add(&mut self, place: Place, by: By, now: Timestamp) {
+        if self.waiting.len() >= WAITING
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.waiting.remove(&oldest);
+        }
+        if self.waiting.insert(place.clone(), (by, now)).is_none() {
+            self.order.push_back(place);
+        }
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// A connection opens: who announced it, unless that is too long ago.
+    pub fn take(&mut self, place: &Place, now: Timestamp) -> Option<By> {
+        let (by, since) = self.waiting.remove(place)?;
+        self.order.retain(|other| other != place);
+        (now <= since + PATIENCE).then_some(by)
+    }
+}
+
 /// What is expected, and what came of it.
 #[derive(Debug, Default)]
 pub struct Expected {
-    waiting: HashMap<Expectation, (FlowName, Timestamp)>,
-    order: VecDeque<Expectation>,
+    waiting: Waiting<Expectation, FlowName>,
     /// Flow by slot: its generation, and who announced it.
     parents: HashMap<u32, (u32, FlowName)>,
 }
@@ -41,14 +84,7 @@ pub struct Expected {
 impl Expected {
     /// A flow announces a connection.
     pub fn add(&mut self, expectation: Expectation, by: FlowName, now: Timestamp) {
-        if self.waiting.len() >= WAITING
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.waiting.remove(&oldest);
-        }
-        if self.waiting.insert(expectation, (by, now)).is_none() {
-            self.order.push_back(expectation);
-        }
+        self.waiting.add(expectation, by, now);
     }
 
     /// Whether anything is expected.
@@ -66,13 +102,9 @@ impl Expected {
         now: Timestamp,
         is_live: impl Fn(FlowName) -> bool,
     ) -> bool {
-        let Some((by, since)) = self.waiting.remove(expectation) else {
+        let Some(by) = self.waiting.take(expectation, now) else {
             return false;
         };
-        self.order.retain(|other| other != expectation);
-        if now > since + PATIENCE {
-            return false;
-        }
         if self.parents.len() >= MANY {
             self.parents
                 .retain(|&slot, &mut (generation, _)| is_live((slot, generation)));
@@ -122,7 +154,7 @@ mod tests {
         for port in 0..=WAITING as u16 {
             expected.add(to(port), (3, 1), Timestamp(0));
         }
-        assert_eq!(expected.waiting.len(), WAITING);
+        assert_eq!(expected.waiting.waiting.len(), WAITING);
         assert!(!expected.opened(&to(0), (5, 1), Timestamp(0), |_| true));
     }
 }

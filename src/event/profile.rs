@@ -114,6 +114,10 @@ pub struct Settings {
     /// Packets come from a queue that waits for verdicts, and senders behind
     /// it for acknowledgements.
     pub live: bool,
+    /// Packets come from a recording, whose receivers acknowledged what was
+    /// sent to them then: acknowledgements count the bytes as they were before
+    /// rules changed them, and leave counting what became of those.
+    pub recorded: bool,
     pub checksums: Checksums,
     /// Rules see the packets inside tunnels instead of the outer ones.
     pub inspect_tunnels: bool,
@@ -184,6 +188,7 @@ impl Settings {
             defaults: Defaults::of(profile),
             pass_through: false,
             live: false,
+            recorded: false,
             checksums: match profile {
                 Profile::Wero => Checksums::Auto,
                 Profile::Haka => Checksums::Ignore,

@@ -5,6 +5,8 @@
 //! the same. Not here: who puts segments in order (`stream`), who follows
 //! flows (`analysis`).
 
+use std::ops::Range;
+
 use crate::flow::Direction;
 
 /// Reads both directions of one connection.
@@ -43,6 +45,18 @@ pub trait SessionParser {
         Vec::new()
     }
 
+    /// Which of the messages that the last call gave had waited for it, in
+    /// their order; all others are of the direction that the call was about.
+    fn waited(&self) -> &[Waited] {
+        &[]
+    }
+
+    /// Bytes of a direction that were fed and wait for the other.
+    fn waiting(&self, direction: Direction) -> u64 {
+        let _ = direction;
+        0
+    }
+
     /// The next bytes of a direction.
     fn feed(&mut self, direction: Direction, bytes: &[u8]) -> Vec<Self::Message> {
         match direction {
@@ -57,6 +71,32 @@ pub trait SessionParser {
             Direction::ToServer => self.fin_initiator(),
             Direction::ToClient => self.fin_responder(),
         }
+    }
+}
+
+/// A message that had waited for what the other side would say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// Its place among the messages of the call that gave it.
+    pub place: usize,
+    /// Who sent it.
+    pub direction: Direction,
+    /// How many bytes of that direction were fed behind it.
+    pub behind: u64,
+}
+
+impl Waited {
+    /// Messages at these places that ended together.
+    pub(super) fn all(
+        places: Range<usize>,
+        direction: Direction,
+        behind: u64,
+    ) -> impl Iterator<Item = Waited> {
+        places.map(move |place| Waited {
+            place,
+            direction,
+            behind,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Trackers with a parser on each flow.
 
 use super::{DatagramParserFactory, SessionEvent, SessionParserFactory};
+use crate::analysis::arrivals::{Arrivals, marks};
 use crate::analysis::extract::{Extracted, FlowExtractor, L4, PacketView};
 use crate::analysis::reassemble::{Arrival, Sequencer};
 use crate::analysis::tracker::{EndReason, FlowTracker, Step, TrackerConfig};
@@ -49,6 +50,7 @@ where
 struct Session<P> {
     parser: P,
     orders: [Sequencer; 2],
+    arrivals: Arrivals<Timestamp>,
 }
 
 impl<E, F> SessionDriver<E, F>
@@ -122,16 +124,17 @@ fn step_of<K: Clone, F: SessionParserFactory<K>>(
                 Box::new(Session {
                     parser: factory.new_parser(key),
                     orders: Default::default(),
+                    arrivals: Arrivals::default(),
                 })
             });
-            session.segment(side, packet, &mut told(key, timestamp, events));
+            session.segment(side, packet, timestamp, &mut told(key, events));
         }
         Step::Over {
             key,
             reason,
             timestamp,
             user: Some(mut session),
-        } => session.close(reason, &mut told(key, timestamp, events)),
+        } => session.close(reason, timestamp, &mut told(key, events)),
         Step::Over { .. } => {}
     }
 }
@@ -139,20 +142,15 @@ fn step_of<K: Clone, F: SessionParserFactory<K>>(
 /// Makes events of messages.
 fn told<'a, K: Clone, M>(
     key: &'a K,
-    timestamp: Timestamp,
     events: &'a mut Vec<SessionEvent<K, M>>,
-) -> impl FnMut(Direction, Vec<M>) + 'a {
-    move |side, messages| {
-        events.extend(
-            messages
-                .into_iter()
-                .map(|message| SessionEvent::Application {
-                    key: key.clone(),
-                    side,
-                    message,
-                    timestamp,
-                }),
-        );
+) -> impl FnMut(Direction, Timestamp, M) + 'a {
+    move |side, timestamp, message| {
+        events.push(SessionEvent::Application {
+            key: key.clone(),
+            side,
+            message,
+            timestamp,
+        });
     }
 }
 
@@ -161,7 +159,8 @@ impl<P: SessionParser> Session<P> {
         &mut self,
         side: Direction,
         packet: &Extracted<'_, K>,
-        told: &mut impl FnMut(Direction, Vec<P::Message>),
+        now: Timestamp,
+        told: &mut impl FnMut(Direction, Timestamp, P::Message),
     ) {
         let Some(tcp) = &packet.tcp else {
             return;
@@ -175,7 +174,7 @@ impl<P: SessionParser> Session<P> {
         }
         let syn = tcp.has(TcpHeader::SYN);
         let first = tcp.seq.wrapping_add(u32::from(syn));
-        let (order, mut out) = self.side(side, told);
+        let (order, mut out) = self.side(side, now, told);
         if syn {
             order.syn(tcp.seq);
         }
@@ -186,9 +185,14 @@ impl<P: SessionParser> Session<P> {
     }
 
     /// Nothing follows, whether or not it was told.
-    fn close(&mut self, reason: EndReason, told: &mut impl FnMut(Direction, Vec<P::Message>)) {
+    fn close(
+        &mut self,
+        reason: EndReason,
+        now: Timestamp,
+        told: &mut impl FnMut(Direction, Timestamp, P::Message),
+    ) {
         for side in Direction::BOTH {
-            let (order, mut out) = self.side(side, told);
+            let (order, mut out) = self.side(side, now, told);
             order.give_up(&mut out);
             let finished = order.is_finished();
             if !finished && reason != EndReason::Evicted {
@@ -201,9 +205,10 @@ impl<P: SessionParser> Session<P> {
     fn side<'a>(
         &'a mut self,
         side: Direction,
-        told: &'a mut impl FnMut(Direction, Vec<P::Message>),
+        now: Timestamp,
+        told: &'a mut impl FnMut(Direction, Timestamp, P::Message),
     ) -> (&'a mut Sequencer, impl FnMut(Arrival<'_>) + 'a) {
-        let parser = &mut self.parser;
+        let (parser, arrivals) = (&mut self.parser, &mut self.arrivals);
         let [initiator, responder] = &mut self.orders;
         let order = match side {
             Direction::ToServer => initiator,
@@ -211,11 +216,20 @@ impl<P: SessionParser> Session<P> {
         };
         let out = move |arrival: Arrival<'_>| {
             let messages = match arrival {
-                Arrival::Bytes(bytes) => parser.feed(side, bytes),
+                Arrival::Bytes(bytes) => {
+                    arrivals.add(side, bytes.len(), now);
+                    parser.feed(side, bytes)
+                }
                 Arrival::Gap(bytes) => parser.gap(side, bytes),
                 Arrival::Fin => parser.fin(side),
             };
-            told(side, messages);
+            let mut mark = marks(parser.waited());
+            for (place, message) in messages.into_iter().enumerate() {
+                let (sender, came) = arrivals.origin(side, now, mark(place));
+                told(sender, came, message);
+            }
+            drop(mark);
+            arrivals.keep(|side| parser.waiting(side));
         };
         (order, out)
     }
@@ -267,7 +281,10 @@ where
             } if packet.l4 == Some(L4::Udp) => {
                 let parser = user.get_or_insert_with(|| factory.new_parser(key));
                 let messages = parser.parse(packet.payload, side);
-                told(key, timestamp, &mut events)(side, messages);
+                let mut told = told(key, &mut events);
+                messages
+                    .into_iter()
+                    .for_each(|message| told(side, timestamp, message));
             }
             Step::Contents { .. } | Step::Over { .. } => {}
         });

@@ -6,8 +6,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::analysis::arrivals::marks;
 use crate::flow::Direction;
-use crate::proto::parser::{DatagramParser, SessionParser};
+use crate::proto::parser::{DatagramParser, SessionParser, Waited};
 
 /// A message of some protocol.
 pub trait Message {
@@ -34,8 +35,8 @@ impl<T: Serialize> Message for T {
     }
 }
 
-/// Is shown the messages of one feed, with the direction of their sender.
-pub type Show<'a> = &'a mut dyn FnMut(Direction, &dyn Message);
+/// Is shown the messages of one feed; some may have waited for it.
+pub type Show<'a> = &'a mut dyn FnMut(Option<Waited>, &dyn Message);
 
 /// A parser of one connection.
 pub trait StreamReader {
@@ -43,6 +44,8 @@ pub trait StreamReader {
     fn gap(&mut self, direction: Direction, bytes: u64, show: Show<'_>);
     fn fin(&mut self, direction: Direction, show: Show<'_>);
     fn rst(&mut self, direction: Direction);
+    /// Bytes of a direction that wait for the other.
+    fn waiting(&self, direction: Direction) -> u64;
 }
 
 impl<P> StreamReader for P
@@ -51,15 +54,18 @@ where
     P::Message: Serialize,
 {
     fn feed(&mut self, direction: Direction, bytes: &[u8], show: Show<'_>) {
-        show_all(SessionParser::feed(self, direction, bytes), direction, show);
+        let messages = SessionParser::feed(self, direction, bytes);
+        show_all(messages, self.waited(), show);
     }
 
     fn gap(&mut self, direction: Direction, bytes: u64, show: Show<'_>) {
-        show_all(SessionParser::gap(self, direction, bytes), direction, show);
+        let messages = SessionParser::gap(self, direction, bytes);
+        show_all(messages, self.waited(), show);
     }
 
     fn fin(&mut self, direction: Direction, show: Show<'_>) {
-        show_all(SessionParser::fin(self, direction), direction, show);
+        let messages = SessionParser::fin(self, direction);
+        show_all(messages, self.waited(), show);
     }
 
     fn rst(&mut self, direction: Direction) {
@@ -67,6 +73,10 @@ where
             Direction::ToServer => self.rst_initiator(),
             Direction::ToClient => self.rst_responder(),
         }
+    }
+
+    fn waiting(&self, direction: Direction) -> u64 {
+        SessionParser::waiting(self, direction)
     }
 }
 
@@ -81,17 +91,14 @@ where
     P::Message: Serialize,
 {
     fn parse(&mut self, payload: &[u8], direction: Direction, show: Show<'_>) {
-        show_all(
-            DatagramParser::parse(self, payload, direction),
-            direction,
-            show,
-        );
+        show_all(DatagramParser::parse(self, payload, direction), &[], show);
     }
 }
 
-fn show_all<M: Serialize>(messages: Vec<M>, direction: Direction, show: Show<'_>) {
-    for message in &messages {
-        show(direction, message);
+fn show_all<M: Serialize>(messages: Vec<M>, waited: &[Waited], show: Show<'_>) {
+    let mut mark = marks(waited);
+    for (place, message) in messages.iter().enumerate() {
+        show(mark(place), message);
     }
 }
 

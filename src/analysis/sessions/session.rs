@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::protocols::{Protocol, find};
 use super::reader::{DatagramReader, Show, StreamReader};
 use crate::analysis::application::{self, Application, Speaker};
+use crate::analysis::arrivals::Arrivals;
 use crate::analysis::endpoint::Endpoint;
 use crate::analysis::opener::Opener;
 use crate::flow::Direction;
@@ -82,6 +83,8 @@ struct Stream {
     reader: Box<dyn StreamReader>,
     /// The opener, as the parser sees it, sends [`Direction::ToClient`].
     swapped: bool,
+    /// As the parser sees directions.
+    arrivals: Arrivals<Moment>,
 }
 
 impl Stream {
@@ -164,9 +167,10 @@ impl Session {
         }
         if !bytes.is_empty() {
             self.search(table, direction, bytes);
-            self.read(direction, told, |stream, way, show| {
-                stream.reader.feed(way, bytes, show);
-            });
+            let moment = self.moment;
+            for stream in self.streams() {
+                stream.feed(direction, moment, bytes, told);
+            }
             self.wait(table, direction, bytes, told);
         }
         if bytes.len() < wire_len {
@@ -185,8 +189,8 @@ impl Session {
     }
 
     fn skip(&mut self, direction: Direction, missing: u64, told: Told<'_>) {
-        self.read(direction, told, |stream, way, show| {
-            stream.reader.gap(way, missing, show);
+        self.read(direction, told, |reader, way, show| {
+            reader.gap(way, missing, show);
         });
         if let Reading::Waiting(waiting) = &mut self.reading {
             if let Some(waiting) = waiting {
@@ -199,8 +203,8 @@ impl Session {
     /// Nothing follows in a direction.
     pub fn fin(&mut self, direction: Direction, told: Told<'_>) {
         if !std::mem::replace(&mut self.finished[direction.index()], true) {
-            self.read(direction, told, |stream, way, show| {
-                stream.reader.fin(way, show);
+            self.read(direction, told, |reader, way, show| {
+                reader.fin(way, show);
             });
         }
     }
@@ -228,7 +232,7 @@ impl Session {
         &mut self,
         direction: Direction,
         told: Told<'_>,
-        read: impl Fn(&mut Stream, Direction, Show<'_>),
+        read: impl Fn(&mut dyn StreamReader, Direction, Show<'_>),
     ) {
         let moment = self.moment;
         for stream in self.streams() {
@@ -255,11 +259,8 @@ impl Session {
         };
         let found = application::of_stream(bytes, self.ports());
         let speaker = found.map_or(Speaker::Either, |found| found.speaker);
-        self.beside = Some(Stream {
-            protocol,
-            reader: make(),
-            swapped: self.opens(direction, speaker) == Direction::ToClient,
-        });
+        let swapped = self.opens(direction, speaker) == Direction::ToClient;
+        self.beside = Some(Stream::new(protocol, make(), swapped));
     }
 
     /// The direction of the opener, given who speaks in `direction`: where no
@@ -292,9 +293,7 @@ impl Session {
             self.recognise(table, direction, found);
             for chunk in chunks {
                 if let Reading::Stream(stream) = &mut self.reading {
-                    stream.read(chunk.direction, chunk.moment, told, |stream, way, show| {
-                        stream.reader.feed(way, &chunk.bytes, show);
-                    });
+                    stream.feed(chunk.direction, chunk.moment, &chunk.bytes, told);
                 }
             }
             return;
@@ -318,28 +317,45 @@ impl Session {
             self.reading = Reading::Nothing;
             return;
         };
-        self.reading = Reading::Stream(Stream {
-            protocol,
-            reader: make(),
-            swapped: self.opens(direction, found.speaker) == Direction::ToClient,
-        });
+        let swapped = self.opens(direction, found.speaker) == Direction::ToClient;
+        self.reading = Reading::Stream(Stream::new(protocol, make(), swapped));
     }
 }
 
 impl Stream {
+    fn new(protocol: &'static Protocol, reader: Box<dyn StreamReader>, swapped: bool) -> Stream {
+        Stream {
+            protocol,
+            reader,
+            swapped,
+            arrivals: Arrivals::default(),
+        }
+    }
+
+    fn feed(&mut self, direction: Direction, moment: Moment, bytes: &[u8], told: Told<'_>) {
+        let way = self.turned(direction);
+        self.arrivals.add(way, bytes.len(), moment);
+        self.read(direction, moment, told, |reader, way, show| {
+            reader.feed(way, bytes, show);
+        });
+    }
+
     fn read(
         &mut self,
         direction: Direction,
         moment: Moment,
         told: Told<'_>,
-        read: impl FnOnce(&mut Stream, Direction, Show<'_>),
+        read: impl FnOnce(&mut dyn StreamReader, Direction, Show<'_>),
     ) {
-        let (protocol, swapped) = (self.protocol, self.swapped);
         let way = self.turned(direction);
-        read(self, way, &mut |sender, message| {
+        let (protocol, swapped) = (self.protocol, self.swapped);
+        let (reader, arrivals) = (&mut *self.reader, &mut self.arrivals);
+        read(reader, way, &mut |waited, message| {
+            let (sender, moment) = arrivals.origin(way, moment, waited);
             let sender = if swapped { sender.opposite() } else { sender };
             told(protocol, sender, moment, message);
         });
+        arrivals.keep(|way| reader.waiting(way));
     }
 }
 

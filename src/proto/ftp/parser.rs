@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::session::{Command, Found, Response, Session};
 use crate::flow::Direction;
 use crate::proto::line::Anomaly;
-use crate::proto::parser::SessionParser;
+use crate::proto::parser::{SessionParser, Waited};
 
 /// Bytes that wait for the answer to `AUTH`.
 const WAITING_BYTES: usize = 4096;
@@ -35,7 +35,12 @@ pub enum Message {
 #[derive(Clone, Debug, Default)]
 pub struct Parser {
     session: Session,
+    /// Bytes of the client that wait for a reply.
     waiting: Vec<u8>,
+    /// Bytes of the client behind them, while these are read.
+    behind: u64,
+    /// Messages of the call under way that had waited.
+    waited: Vec<Waited>,
 }
 
 impl Parser {
@@ -45,12 +50,31 @@ impl Parser {
     }
 
     fn read(&mut self, direction: Direction, bytes: &[u8], messages: &mut Vec<Message>) -> usize {
+        self.read_on(direction, bytes, false, messages)
+    }
+
+    /// As [`Parser::read`], of bytes that may have waited.
+    fn read_on(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        late: bool,
+        messages: &mut Vec<Message>,
+    ) -> usize {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             let (taken, found) = self.session.read(direction, rest);
             used += taken;
+            let first = messages.len();
             while let Some(anomaly) = self.session.take_anomaly() {
                 messages.push(Message::Anomaly(anomaly));
+            }
+            let is_command = matches!(found, Found::Command(_));
+            if late {
+                let behind = self.behind + (bytes.len() - used) as u64;
+                let end = messages.len() + usize::from(is_command);
+                self.waited
+                    .extend(Waited::all(first..end, direction, behind));
             }
             match found {
                 Found::More | Found::Skipped => {}
@@ -68,13 +92,14 @@ impl Parser {
     fn release(&mut self, messages: &mut Vec<Message>) {
         if !self.session.waits() && !self.session.is_tls() && !self.waiting.is_empty() {
             let waiting = std::mem::take(&mut self.waiting);
-            let used = self.read(Direction::ToServer, &waiting, messages);
+            let used = self.read_on(Direction::ToServer, &waiting, true, messages);
             self.waiting = waiting.get(used..).unwrap_or_default().to_vec();
         }
     }
 
     fn give_up_waiting(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
+        self.waited.clear();
         while self.session.waits() {
             self.session.stop_waiting();
             self.release(&mut messages);
@@ -88,6 +113,7 @@ impl SessionParser for Parser {
 
     fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Message> {
         let mut messages = Vec::new();
+        self.waited.clear();
         let mut rest = bytes;
         // What is kept is kept because the session waits.
         while !rest.is_empty() && !self.session.is_tls() {
@@ -99,7 +125,9 @@ impl SessionParser for Parser {
             rest = more;
             if !rest.is_empty() {
                 self.session.stop_waiting();
+                self.behind = rest.len() as u64;
                 self.release(&mut messages);
+                self.behind = 0;
             }
         }
         messages
@@ -107,6 +135,7 @@ impl SessionParser for Parser {
 
     fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Message> {
         let mut messages = Vec::new();
+        self.waited.clear();
         self.read(Direction::ToClient, bytes, &mut messages);
         messages
     }
@@ -119,6 +148,17 @@ impl SessionParser for Parser {
         let messages = self.give_up_waiting();
         self.session.gap(direction);
         messages
+    }
+
+    fn waited(&self) -> &[Waited] {
+        &self.waited
+    }
+
+    fn waiting(&self, direction: Direction) -> u64 {
+        match direction {
+            Direction::ToServer => self.waiting.len() as u64,
+            Direction::ToClient => 0,
+        }
     }
 }
 

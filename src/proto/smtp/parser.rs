@@ -7,7 +7,7 @@ use super::command::{Command, Response};
 use super::session::{Found, Session};
 use crate::flow::Direction;
 use crate::proto::line::Anomaly;
-use crate::proto::parser::SessionParser;
+use crate::proto::parser::{SessionParser, Waited};
 
 /// What a connection consists of. Mail and credentials are no messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +38,10 @@ pub struct Parser {
     session: Session,
     /// Bytes of the client that wait for a reply.
     waiting: Vec<u8>,
+    /// Bytes of the client behind them, while these are read.
+    behind: u64,
+    /// Messages of the call under way that had waited.
+    waited: Vec<Waited>,
 }
 
 impl Parser {
@@ -53,13 +57,32 @@ impl Parser {
 
     /// Reads until the bytes are used or wait: how many are used.
     fn read(&mut self, direction: Direction, bytes: &[u8], messages: &mut Vec<Message>) -> usize {
+        self.read_on(direction, bytes, false, messages)
+    }
+
+    /// As [`Parser::read`], of bytes that may have waited.
+    fn read_on(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        late: bool,
+        messages: &mut Vec<Message>,
+    ) -> usize {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
             let (taken, found) = self.session.read(direction, rest);
             used += taken;
+            let first = messages.len();
             while let Some(anomaly) = self.session.take_anomaly() {
                 messages.push(Message::Anomaly(anomaly));
+            }
+            let is_command = matches!(found, Found::Command(_));
+            if late {
+                let behind = self.behind + (bytes.len() - used) as u64;
+                let end = messages.len() + usize::from(is_command);
+                self.waited
+                    .extend(Waited::all(first..end, direction, behind));
             }
             match found {
                 Found::Command(command) => {
@@ -85,7 +108,7 @@ impl Parser {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let used = self.read(Direction::ToServer, &waiting, messages);
+        let used = self.read_on(Direction::ToServer, &waiting, true, messages);
         if !self.session.is_tls() {
             self.waiting = waiting.get(used..).unwrap_or_default().to_vec();
         }
@@ -94,6 +117,7 @@ impl Parser {
     /// What waited is read without the reply.
     fn give_up_waiting(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
+        self.waited.clear();
         while self.session.waits() {
             self.session.stop_waiting();
             self.release(&mut messages);
@@ -107,6 +131,7 @@ impl SessionParser for Parser {
 
     fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Message> {
         let mut messages = Vec::new();
+        self.waited.clear();
         let mut rest = bytes;
         // What is kept is kept because the session waits.
         while !rest.is_empty() {
@@ -121,7 +146,9 @@ impl SessionParser for Parser {
             rest = more;
             if !rest.is_empty() {
                 self.session.not_awaited();
+                self.behind = rest.len() as u64;
                 self.release(&mut messages);
+                self.behind = 0;
             }
         }
         messages
@@ -129,6 +156,7 @@ impl SessionParser for Parser {
 
     fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Message> {
         let mut messages = Vec::new();
+        self.waited.clear();
         self.read(Direction::ToClient, bytes, &mut messages);
         messages
     }
@@ -141,6 +169,17 @@ impl SessionParser for Parser {
         let messages = self.give_up_waiting();
         self.session.gap(direction, bytes);
         messages
+    }
+
+    fn waited(&self) -> &[Waited] {
+        &self.waited
+    }
+
+    fn waiting(&self, direction: Direction) -> u64 {
+        match direction {
+            Direction::ToServer => self.waiting.len() as u64,
+            Direction::ToClient => 0,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::Tcp;
 use super::connection::Half;
+use super::renumber::recorded_acknowledgement;
 use super::segment::Segment;
 use crate::core::Frame;
 use crate::packet::decode::{TcpOption, tcp_options};
@@ -27,7 +28,11 @@ impl Tcp<'_> {
         if !other.started {
             return connection.half(frame.direction()).hears(segment);
         }
-        let new = other.new_offset_of(segment.ack).unwrap_or(0);
+        let ack = match self.core.settings.recorded {
+            true => recorded_acknowledgement(other, segment.ack),
+            false => segment.ack,
+        };
+        let new = other.new_offset_of(ack).unwrap_or(0);
         // Nobody has what never left, and a FIN is all that has no bytes.
         let credible = new <= other.left_end() + 1;
         let (mut behind_hole, mut waits) = (false, false);

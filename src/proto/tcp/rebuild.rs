@@ -79,7 +79,8 @@ impl Tcp<'_> {
         let mut seq = base
             .wrapping_add(rebuilt.start as u32)
             .wrapping_sub(u32::from(segment.syn()));
-        if empty && segment.len > 0 && !segment.fin() && !segment.syn() {
+        let bare = empty && segment.len > 0 && !segment.fin() && !segment.syn();
+        if bare && !self.core.settings.recorded {
             // Nothing in it makes the receiver acknowledge what was erased
             // before it: one number too low does (RFC 9293, 3.10.7.4).
             seq = seq.wrapping_sub(1);

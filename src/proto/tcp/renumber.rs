@@ -2,7 +2,9 @@
 //!
 //! Whatever leaves is in the numbering its receiver knows: its sender's
 //! offsets mapped forward; its acknowledgement, SACK blocks and the right
-//! edge of its window mapped back. Connections whose bytes nobody changed
+//! edge of its window mapped back. In a recording nobody has acknowledged what
+//! rules made of the bytes: there acknowledgements are mapped forward too, so
+//! that what leaves is one conversation. Connections whose bytes nobody changed
 //! are not touched. Not here: payloads (`rebuild`).
 
 use smallvec::SmallVec;
@@ -28,6 +30,12 @@ impl Tcp<'_> {
             .is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered))
     }
 
+    /// Whether rules changed bytes of a connection, be it in place.
+    fn is_changed(&mut self, flow: u32) -> bool {
+        self.connection(flow)
+            .is_some_and(|connection| connection.halves.iter().any(Half::is_edited))
+    }
+
     /// The largest window that is announced with the acknowledgements of an
     /// edited direction: what is under way in it is kept until it has arrived.
     pub(super) fn most_window(&mut self, flow: u32, acknowledging: Direction) -> Option<u32> {
@@ -46,7 +54,9 @@ impl Tcp<'_> {
         slot: u32,
         segment: &Segment,
     ) {
-        if !self.is_renumbered(flow) && self.most_window(flow, direction).is_none() {
+        let recorded = self.core.settings.recorded && self.is_changed(flow);
+        let moves = recorded || self.is_renumbered(flow);
+        if !moves && self.most_window(flow, direction).is_none() {
             return;
         }
         let before_parked = self.bare_seq_before_parked(flow, direction, segment.seq);
@@ -76,6 +86,7 @@ impl Tcp<'_> {
             return;
         }
         let plain = self.core.settings.defaults.plain_acknowledgements;
+        let recorded = self.core.settings.recorded;
         let most = self.most_window(flow, direction).filter(|_| !segment.syn());
         let Some(connection) = self.connection(flow) else {
             return;
@@ -88,8 +99,10 @@ impl Tcp<'_> {
         let sent = &connection.halves[direction.index()];
         let answered = &connection.halves[direction.opposite().index()];
         let (mut ack, mut window) = (segment.ack, segment.window);
-        let translates = answered.is_renumbered();
-        if translates && segment.ack_set() {
+        let translates = recorded || answered.is_renumbered();
+        if recorded && segment.ack_set() {
+            ack = recorded_acknowledgement(answered, ack);
+        } else if translates && segment.ack_set() {
             if plain {
                 ack = shifted(answered, ack);
             } else {
@@ -149,10 +162,15 @@ impl Tcp<'_> {
         }
     }
 
-    /// Maps the blocks of SACK options back. Blocks that cover nothing whole
-    /// make place for the next; what is left over becomes padding.
+    /// Maps the blocks of SACK options back, or forth in a recording. Blocks
+    /// that cover nothing whole make place for the next; what is left over
+    /// becomes padding.
     fn translate_blocks(&mut self, flow: u32, direction: Direction, slot: u32) -> bool {
         const NOP: u8 = 1;
+        let map = match self.core.settings.recorded {
+            true => recorded_block,
+            false => block_backward,
+        };
         let mut written = false;
         for (place, len, blocks) in self.sack_options(slot) {
             let Some(answered) = self.half(flow, direction.opposite()) else {
@@ -160,7 +178,7 @@ impl Tcp<'_> {
             };
             let mapped: Blocks = blocks
                 .iter()
-                .filter_map(|&(left, right)| block_backward(answered, left, right))
+                .filter_map(|&(left, right)| map(answered, left, right))
                 .collect();
             if mapped == blocks {
                 continue;
@@ -267,6 +285,26 @@ pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> 
     // A window that is open stays open: closed ones are only probed.
     let room = room.clamp(u64::from(window.min(1)), 0xffff) as u16;
     (half.seq_at(orig), if window == 0 { 0 } else { room })
+}
+
+/// A recorded acknowledgement in the numbering of what rules made of the
+/// stream: of as much as it was about, but of nothing that has not left yet.
+pub(super) fn recorded_acknowledgement(half: &Half, ack: u32) -> u32 {
+    // Where nothing was changed or held, all has left as it came.
+    if half.heavy.is_none() || !half.started {
+        return ack;
+    }
+    let (new, end) = (forward(half, ack), half.next_seq_on_wire());
+    match new.wrapping_sub(end) as i32 > 0 {
+        true => end,
+        false => new,
+    }
+}
+
+/// A recorded SACK block in the same numbering; none of what has not left.
+fn recorded_block(half: &Half, left: u32, right: u32) -> Option<(u32, u32)> {
+    let [left, right] = [left, right].map(|edge| recorded_acknowledgement(half, edge));
+    (left != right).then_some((left, right))
 }
 
 /// An acknowledgement in the numbering of the sender by Haka's formula.
@@ -377,6 +415,27 @@ mod tests {
         let half = half(1000, &[(10, 3010)]);
         assert_eq!(bare_seq(&half, 1009), 1000 + 3009);
         assert_eq!(bare_seq(&half, 1010), 1000 + 3010);
+    }
+
+    #[test]
+    fn what_was_recorded_counts_what_became_of_it() {
+        let half = half(1000, &[(10, 13), (10, 0), (10, 10), (5, 3000)]);
+        for (recorded, written) in [
+            (0, 0),
+            (10, 13),
+            (20, 13),
+            (25, 18),
+            (30, 23),
+            (35, 3023),
+            // Nobody has what never left.
+            (40, 3023),
+        ] {
+            let ack = recorded_acknowledgement(&half, 1000 + recorded);
+            assert_eq!(ack, 1000 + written, "{recorded}");
+        }
+        assert_eq!(recorded_block(&half, 1020, 1030), Some((1013, 1023)));
+        assert_eq!(recorded_block(&half, 1010, 1020), None);
+        assert_eq!(recorded_block(&half, 1035, 1050), None);
     }
 
     #[test]
