@@ -338,7 +338,10 @@ impl Session {
             Framing::UntilClose => Reading::UntilClose,
         };
         let asked = Asked::of(&head);
-        let message = Message::new(serial, head, framing, open);
+        let mut message = Message::new(serial, head, framing, open);
+        let front = self.pending.front();
+        message.for_old = direction == Direction::ToClient
+            && front.is_some_and(|exchange| exchange.request.is_old());
         match direction {
             Direction::ToServer => self.pending.push_back(Exchange {
                 request: message,

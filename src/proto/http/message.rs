@@ -58,7 +58,9 @@ pub struct Message {
     pub open: Anomalies,
     /// The trailers of a chunked body, once they came.
     pub trailers: Option<Head>,
-    /// Rules may change the size of the body.
+    /// Whoever gets it asked by HTTP/1.0, which has no chunks.
+    pub for_old: bool,
+    /// Rules may change the size of the body, which goes out in chunks.
     pub resized: bool,
     /// Listeners get the body without its codings.
     pub decoded: bool,
@@ -77,6 +79,7 @@ impl Message {
             framing,
             open,
             trailers: None,
+            for_old: false,
             resized: false,
             decoded: false,
             sent: false,
@@ -221,7 +224,9 @@ impl Message {
     }
 
     /// Lets rules change the size of the body: its end is told by chunks from
-    /// now on. A body without an end of its own, or none at all, needs nothing.
+    /// now on, or by that of the connection where chunks are not understood
+    /// (RFC 9112, 6.1). A body without an end of its own, or none at all, needs
+    /// nothing.
     ///
     /// # Errors
     /// When the head has left already.
@@ -231,6 +236,10 @@ impl Message {
             return Err(Refusal::Decoded);
         }
         match self.framing {
+            Framing::Length(_) if self.for_old && self.is_last() => {
+                while self.remove(b"Content-Length")? {}
+                return Ok(());
+            }
             Framing::Length(_) => {
                 while self.remove(b"Content-Length")? {}
                 self.set(b"Transfer-Encoding", b"chunked")?;
@@ -255,6 +264,24 @@ impl Message {
         }
         self.decoded = Decoder::of(&self.head, 0).is_some();
         Ok(self.decoded)
+    }
+
+    /// Whether this request came by HTTP/1.0.
+    pub fn is_old(&self) -> bool {
+        self.head.text(&self.head.start[2]) == b"1.0"
+    }
+
+    /// Whether its sender closes the connection behind it (RFC 9112, 9.3).
+    fn is_last(&self) -> bool {
+        let mut options = self
+            .head
+            .values("connection")
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii);
+        match self.head.text(&self.head.start[0]) {
+            b"1.0" => !options.any(|option| option.eq_ignore_ascii_case(b"keep-alive")),
+            _ => options.any(|option| option.eq_ignore_ascii_case(b"close")),
+        }
     }
 
     fn change(&mut self, at: usize, change: Change) {
@@ -487,6 +514,17 @@ mod tests {
         assert_eq!(
             applied(&last),
             "HTTP/1.1 200 OK\r\nServer: s\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        let mut kept = message(
+            Kind::Response,
+            "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nContent-Length: 5\r\n\r\n",
+        );
+        kept.for_old = true;
+        kept.resize().expect("its head is open");
+        assert!(!kept.resized, "it ends with its connection");
+        assert_eq!(
+            applied(&kept),
+            "HTTP/1.1 200 OK\r\nConnection: x, Close\r\n\r\n"
         );
         let mut empty = message(
             Kind::Response,
