@@ -3,8 +3,8 @@
 //! A [`Collector`] is told by a [`super::Witness`] what the engine sees: who opened each flow, its packets and
 //! payload per direction, and for TCP the bytes that rules would have judged,
 //! as a running hash. Flows are handed out in the order of their first
-//! packets, each as soon as it and all before it are over. About 400 bytes a
-//! flow are kept, whatever it carries; no payload is.
+//! packets, each as soon as it and all before it are over, or as they end.
+//! About 400 bytes a flow are kept, whatever it carries; no payload is.
 //!
 //! Not here: reassembly (the engine's), what is read where in the engine
 //! (`witness`), text and JSON (`cli::flows`).
@@ -159,24 +159,63 @@ pub enum Ending {
 /// Collects flows. The numbers it is told are [`Sighting::flow`].
 #[derive(Default)]
 pub struct Collector {
-    /// Flows not handed out yet, by number; the first has number `first`.
-    flows: VecDeque<Option<Box<Open>>>,
+    /// Flows by number, from the first that was not handed out; that one has
+    /// number `first`.
+    flows: VecDeque<Slot>,
     first: u64,
+    /// How many flows were seen, and handed out in order.
+    opened: u64,
     handed_out: u64,
+    /// Numbers of flows that are over, where those are not to wait for others.
+    over: Option<VecDeque<u64>>,
+}
+
+enum Slot {
+    /// No packet was counted under the number.
+    Unseen,
+    Open(Box<Open>),
+    HandedOut,
 }
 
 impl Collector {
-    /// The next flow in order, once it and all before it are over.
+    /// One that hands flows out as soon as they are over, whether or not
+    /// those before them are.
+    pub fn as_they_end() -> Collector {
+        Collector {
+            over: Some(VecDeque::new()),
+            ..Collector::default()
+        }
+    }
+
+    /// The next flow in order, once it and all before it are over; or the
+    /// next that is over ([`Collector::as_they_end`]).
     pub fn take_ended(&mut self) -> Option<Flow> {
+        let Some(over) = &mut self.over else {
+            return self.take_in_order();
+        };
+        let flow = over.pop_front()?;
+        let place = usize::try_from(flow.checked_sub(self.first)?).ok()?;
+        let slot = std::mem::replace(self.flows.get_mut(place)?, Slot::HandedOut);
+        while let Some(Slot::HandedOut | Slot::Unseen) = self.flows.front() {
+            self.flows.pop_front();
+            self.first += 1;
+        }
+        match slot {
+            Slot::Open(open) => {
+                let number = open.number;
+                Some(open.finish(number))
+            }
+            Slot::Unseen | Slot::HandedOut => None,
+        }
+    }
+
+    fn take_in_order(&mut self) -> Option<Flow> {
         loop {
-            match self.flows.front()? {
-                // A number that no packet was counted under.
-                None => {}
-                Some(open) if open.ending.is_none() => return None,
-                Some(_) => {}
+            if matches!(self.flows.front()?, Slot::Open(open) if open.ending.is_none()) {
+                return None;
             }
             self.first += 1;
-            if let Some(open) = self.flows.pop_front()? {
+            if let Slot::Open(open) = self.flows.pop_front()? {
                 self.handed_out += 1;
                 return Some(open.finish(self.handed_out));
             }
@@ -185,16 +224,17 @@ impl Collector {
 
     /// The capture is over: flows that the engine did not end are open.
     pub fn end_all(&mut self) {
-        for open in self.flows.iter_mut().flatten() {
-            open.ending.get_or_insert(Ending::CaptureEnd);
+        for flow in (self.first..).take(self.flows.len()) {
+            self.ended(flow, Ending::CaptureEnd);
         }
     }
 
     fn get(&mut self, flow: u64) -> Option<&mut Open> {
         let place = flow.checked_sub(self.first)?;
-        self.flows
-            .get_mut(usize::try_from(place).ok()?)?
-            .as_deref_mut()
+        match self.flows.get_mut(usize::try_from(place).ok()?)? {
+            Slot::Open(open) => Some(open),
+            Slot::Unseen | Slot::HandedOut => None,
+        }
     }
 
     /// The flow with that number; a new one begins with this sighting. `None`
@@ -205,13 +245,17 @@ impl Collector {
         }
         let place = usize::try_from(sighting.flow.checked_sub(self.first)?).ok()?;
         while self.flows.len() <= place {
-            self.flows.push_back(None);
+            self.flows.push_back(Slot::Unseen);
         }
-        let open = self
-            .flows
-            .get_mut(place)?
-            .get_or_insert_with(|| Box::new(Open::new(sighting)));
-        Some(open)
+        let slot = self.flows.get_mut(place)?;
+        if let Slot::Unseen = slot {
+            self.opened += 1;
+            *slot = Slot::Open(Box::new(Open::new(self.opened, sighting)));
+        }
+        match slot {
+            Slot::Open(open) => Some(open),
+            Slot::Unseen | Slot::HandedOut => None,
+        }
     }
 }
 
@@ -270,14 +314,19 @@ impl Collector {
 
     /// The flow is gone. The first cause told stands.
     pub fn ended(&mut self, flow: u64, ending: Ending) {
-        if let Some(open) = self.get(flow) {
-            open.ending.get_or_insert(ending);
+        let Some(open) = self.get(flow) else { return };
+        let is_news = open.ending.is_none();
+        open.ending.get_or_insert(ending);
+        if let Some(over) = self.over.as_mut().filter(|_| is_news) {
+            over.push_back(flow);
         }
     }
 }
 
 /// A flow under way. Directions are the engine's.
 struct Open {
+    /// In the order of first packets.
+    number: u64,
     protocol: u8,
     /// Ends of the direction "to the server", as the engine sees it.
     ends: [Endpoint; 2],
@@ -373,12 +422,13 @@ impl Half {
 }
 
 impl Open {
-    fn new(sighting: &Sighting<'_>) -> Open {
+    fn new(number: u64, sighting: &Sighting<'_>) -> Open {
         let (mut from, mut to) = (sighting.source, sighting.destination);
         if sighting.direction == Direction::ToClient {
             std::mem::swap(&mut from, &mut to);
         }
         Open {
+            number,
             protocol: sighting.protocol,
             ends: [from, to],
             vlans: SmallVec::from_slice(sighting.vlans),

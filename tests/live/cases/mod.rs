@@ -3,6 +3,7 @@
 mod bypass;
 mod ends;
 mod grid;
+mod interface;
 mod neighbours;
 mod passes;
 mod plain;
@@ -16,6 +17,7 @@ use crate::harness::Case;
 pub fn all() -> Vec<Case> {
     [
         plain::CASES,
+        interface::CASES,
         passes::CASES,
         setup::CASES,
         grid::CASES,
