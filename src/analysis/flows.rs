@@ -9,7 +9,7 @@
 //! Not here: reassembly (the engine's), what is read where in the engine
 //! (`witness`), text and JSON (`cli::flows`).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
@@ -167,7 +167,7 @@ pub struct Collector {
     opened: u64,
     handed_out: u64,
     /// Numbers of flows that are over, where those are not to wait for others.
-    over: Option<VecDeque<u64>>,
+    over: Option<BTreeSet<u64>>,
 }
 
 enum Slot {
@@ -182,18 +182,18 @@ impl Collector {
     /// those before them are.
     pub fn as_they_end() -> Collector {
         Collector {
-            over: Some(VecDeque::new()),
+            over: Some(BTreeSet::new()),
             ..Collector::default()
         }
     }
 
     /// The next flow in order, once it and all before it are over; or the
-    /// next that is over ([`Collector::as_they_end`]).
+    /// first of those that are over ([`Collector::as_they_end`]).
     pub fn take_ended(&mut self) -> Option<Flow> {
         let Some(over) = &mut self.over else {
             return self.take_in_order();
         };
-        let flow = over.pop_front()?;
+        let flow = over.pop_first()?;
         let place = usize::try_from(flow.checked_sub(self.first)?).ok()?;
         let slot = std::mem::replace(self.flows.get_mut(place)?, Slot::HandedOut);
         while let Some(Slot::HandedOut | Slot::Unseen) = self.flows.front() {
@@ -315,10 +315,12 @@ impl Collector {
     /// The flow is gone. The first cause told stands.
     pub fn ended(&mut self, flow: u64, ending: Ending) {
         let Some(open) = self.get(flow) else { return };
-        let is_news = open.ending.is_none();
-        open.ending.get_or_insert(ending);
-        if let Some(over) = self.over.as_mut().filter(|_| is_news) {
-            over.push_back(flow);
+        if open.ending.is_some() {
+            return;
+        }
+        open.ending = Some(ending);
+        if let Some(over) = &mut self.over {
+            over.insert(flow);
         }
     }
 }
