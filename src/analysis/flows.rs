@@ -9,7 +9,8 @@
 //! Not here: reassembly (the engine's), what is read where in the engine
 //! (`witness`), text and JSON (`cli::flows`).
 
-use std::collections::{BTreeSet, VecDeque};
+mod pending;
+
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
@@ -22,6 +23,7 @@ use super::opener::Opener;
 use crate::flow::Direction;
 use crate::packet::decode::{TcpHeader, TunnelKind, protocol};
 use crate::time::Timestamp;
+use pending::Pending;
 
 /// A flow that is over. Sides are seen from its opener.
 #[derive(Clone, Debug)]
@@ -158,103 +160,25 @@ pub enum Ending {
 
 /// Collects flows. The numbers it is told are [`Sighting::flow`].
 #[derive(Default)]
-pub struct Collector {
-    /// Flows by number, from the first that was not handed out; that one has
-    /// number `first`.
-    flows: VecDeque<Slot>,
-    first: u64,
-    /// How many flows were seen, and handed out in order.
-    opened: u64,
-    handed_out: u64,
-    /// Numbers of flows that are over, where those are not to wait for others.
-    over: Option<BTreeSet<u64>>,
-}
-
-enum Slot {
-    /// No packet was counted under the number.
-    Unseen,
-    Open(Box<Open>),
-    HandedOut,
-}
+pub struct Collector(Pending);
 
 impl Collector {
     /// One that hands flows out as soon as they are over, whether or not
     /// those before them are.
     pub fn as_they_end() -> Collector {
-        Collector {
-            over: Some(BTreeSet::new()),
-            ..Collector::default()
-        }
+        Collector(Pending::as_they_end())
     }
 
     /// The next flow in order, once it and all before it are over; or the
     /// first of those that are over ([`Collector::as_they_end`]).
     pub fn take_ended(&mut self) -> Option<Flow> {
-        let Some(over) = &mut self.over else {
-            return self.take_in_order();
-        };
-        let flow = over.pop_first()?;
-        let place = usize::try_from(flow.checked_sub(self.first)?).ok()?;
-        let slot = std::mem::replace(self.flows.get_mut(place)?, Slot::HandedOut);
-        while let Some(Slot::HandedOut | Slot::Unseen) = self.flows.front() {
-            self.flows.pop_front();
-            self.first += 1;
-        }
-        match slot {
-            Slot::Open(open) => {
-                let number = open.number;
-                Some(open.finish(number))
-            }
-            Slot::Unseen | Slot::HandedOut => None,
-        }
-    }
-
-    fn take_in_order(&mut self) -> Option<Flow> {
-        loop {
-            if matches!(self.flows.front()?, Slot::Open(open) if open.ending.is_none()) {
-                return None;
-            }
-            self.first += 1;
-            if let Slot::Open(open) = self.flows.pop_front()? {
-                self.handed_out += 1;
-                return Some(open.finish(self.handed_out));
-            }
-        }
+        self.0.take().map(Open::finish)
     }
 
     /// The capture is over: flows that the engine did not end are open.
     pub fn end_all(&mut self) {
-        for flow in (self.first..).take(self.flows.len()) {
+        for flow in self.0.numbers() {
             self.ended(flow, Ending::CaptureEnd);
-        }
-    }
-
-    fn get(&mut self, flow: u64) -> Option<&mut Open> {
-        let place = flow.checked_sub(self.first)?;
-        match self.flows.get_mut(usize::try_from(place).ok()?)? {
-            Slot::Open(open) => Some(open),
-            Slot::Unseen | Slot::HandedOut => None,
-        }
-    }
-
-    /// The flow with that number; a new one begins with this sighting. `None`
-    /// for one that was handed out already.
-    fn get_or_open(&mut self, sighting: &Sighting<'_>) -> Option<&mut Open> {
-        if self.flows.is_empty() && sighting.flow > self.first {
-            self.first = sighting.flow;
-        }
-        let place = usize::try_from(sighting.flow.checked_sub(self.first)?).ok()?;
-        while self.flows.len() <= place {
-            self.flows.push_back(Slot::Unseen);
-        }
-        let slot = self.flows.get_mut(place)?;
-        if let Slot::Unseen = slot {
-            self.opened += 1;
-            *slot = Slot::Open(Box::new(Open::new(self.opened, sighting)));
-        }
-        match slot {
-            Slot::Open(open) => Some(open),
-            Slot::Unseen | Slot::HandedOut => None,
         }
     }
 }
@@ -262,7 +186,7 @@ impl Collector {
 impl Collector {
     /// A packet belongs to a flow: once for each, in order of arrival.
     pub fn packet(&mut self, sighting: &Sighting<'_>) {
-        if let Some(open) = self.get_or_open(sighting) {
+        if let Some(open) = self.0.get_or_open(sighting.flow, || Open::new(sighting)) {
             open.count(sighting);
         }
     }
@@ -270,7 +194,7 @@ impl Collector {
     /// The next bytes in order of one direction, `wire_len` of them before
     /// the capture cut the packet.
     pub fn bytes(&mut self, flow: u64, direction: Direction, bytes: &[u8], wire_len: usize) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.0.get(flow) {
             open.half(direction).take(bytes, wire_len);
             open.name_by_stream(direction);
         }
@@ -278,7 +202,7 @@ impl Collector {
 
     /// A retransmission or overlap brought other bytes than those judged.
     pub fn conflict(&mut self, flow: u64, direction: Direction) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.0.get(flow) {
             open.half(direction).conflict = true;
             open.history.add(direction, Mark::Conflict);
         }
@@ -292,7 +216,7 @@ impl Collector {
         direction: Direction,
         beyond: impl Iterator<Item = Range<u64>>,
     ) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.0.get(flow) {
             open.half(direction).skip_to(beyond);
             if open.half(direction).missing > 0 {
                 open.history.add(direction, Mark::Gap);
@@ -302,7 +226,7 @@ impl Collector {
 
     /// An ICMP error is about a packet of the flow.
     pub fn icmp_error(&mut self, flow: u64) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.0.get(flow) {
             open.icmp_errors += 1;
         }
     }
@@ -314,20 +238,16 @@ impl Collector {
 
     /// The flow is gone. The first cause told stands.
     pub fn ended(&mut self, flow: u64, ending: Ending) {
-        let Some(open) = self.get(flow) else { return };
-        if open.ending.is_some() {
-            return;
-        }
-        open.ending = Some(ending);
-        if let Some(over) = &mut self.over {
-            over.insert(flow);
+        if let Some(open) = self.0.get(flow).filter(|open| open.ending.is_none()) {
+            open.ending = Some(ending);
+            self.0.note_over(flow);
         }
     }
 }
 
 /// A flow under way. Directions are the engine's.
 struct Open {
-    /// In the order of first packets.
+    /// In the order of first packets, once that is known.
     number: u64,
     protocol: u8,
     /// Ends of the direction "to the server", as the engine sees it.
@@ -424,13 +344,13 @@ impl Half {
 }
 
 impl Open {
-    fn new(number: u64, sighting: &Sighting<'_>) -> Open {
+    fn new(sighting: &Sighting<'_>) -> Open {
         let (mut from, mut to) = (sighting.source, sighting.destination);
         if sighting.direction == Direction::ToClient {
             std::mem::swap(&mut from, &mut to);
         }
         Open {
-            number,
+            number: 0,
             protocol: sighting.protocol,
             ends: [from, to],
             vlans: SmallVec::from_slice(sighting.vlans),
@@ -520,7 +440,7 @@ impl Open {
         }
     }
 
-    fn finish(self: Box<Open>, id: u64) -> Flow {
+    fn finish(self: Box<Open>) -> Flow {
         let swapped = self.opener.direction() == Direction::ToClient;
         let history = self.history.letters(swapped);
         let [mut source, mut destination] = self.ends;
@@ -536,7 +456,7 @@ impl Open {
             std::mem::swap(&mut to_server, &mut to_client);
         }
         Flow {
-            id,
+            id: self.number,
             protocol: self.protocol,
             source,
             destination,

@@ -255,5 +255,5 @@ fn flows_can_be_told_as_they_end() {
         .map(|flow| flow.id)
         .collect();
     assert_eq!(rest, [3, 4]);
-    assert!(collector.flows.is_empty(), "nothing is kept");
+    assert!(collector.0.numbers().is_empty(), "nothing is kept");
 }
