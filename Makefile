@@ -5,13 +5,14 @@ DEMO := target/demo
 # Folders with a capture; the rule is in them, or beside them under their name.
 CASES := sample/hello-packet sample/scan-alerts rules/http/sql-injection sample/dns-sinkhole sample/tls-block-list
 
-.PHONY: help demo test live check bench bench-inline fuzz captures needs
+.PHONY: help demo test live check features bench bench-inline fuzz captures needs
 
 help:
 	@echo "make demo      replay sample rules on sample captures"
 	@echo "make test      run all tests, count them"
 	@echo "make live      run the tests on live traffic, the slow ones too (as root)"
-	@echo "make check     format, lints, documentation, tests"
+	@echo "make check     format, lints, documentation, features, tests"
+	@echo "make features  compile without cargo features, and with each alone"
 	@echo "make bench-inline  measure the gateway, as ratios to accepting everything (as root)"
 	@echo "make bench     measure, as ratios to a bare libpcap loop"
 	@echo "make fuzz      run the fuzz bodies on random input"
@@ -65,7 +66,10 @@ check: needs
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
-	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory features test
+
+features:
+	@CARGO="$(CARGO)" tests/features.sh
 
 # `make bench WHAT="http memory"` runs a part (http, httprule, dns, dnsrule, tls, states, scale, regexp, grammar, sessions, memory).
 bench: needs

@@ -1,5 +1,6 @@
 //! Prints DNS messages as they are found, without blocking the caller:
-//! `cargo run --features async --example sessions_async -- CAPTURE`.
+//! `cargo run --features async --example sessions_async -- CAPTURE`, or the
+//! name of a network interface.
 
 use std::path::Path;
 
@@ -9,8 +10,13 @@ use wero::capture::asynchronous::AsyncCapture;
 use wero::proto::dns;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let path = std::env::args().nth(1).ok_or("which capture?")?;
-    let capture = AsyncCapture::open(Path::new(&path))?;
+    let name = std::env::args()
+        .nth(1)
+        .ok_or("which capture or interface?")?;
+    let capture = match Path::new(&name).exists() {
+        true => AsyncCapture::open(Path::new(&name))?,
+        false => AsyncCapture::open_interface(&name)?,
+    };
     let extractor = AutoDetectEncap::new(FiveTuple::bidirectional());
     let mut events = capture.datagram_stream(extractor, dns::Parser::default());
     // Any executor will do.

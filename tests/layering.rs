@@ -43,6 +43,8 @@ const UNSAFE: &[&str] = &[
     "engine/ops/",
     "rule/runtime.rs",
     "capture/system.rs",
+    "capture/interface/ring.rs",
+    "capture/interface/socket.rs",
     "capture/nfqueue/socket.rs",
 ];
 

@@ -2,10 +2,11 @@
 //!
 //! Only what can hardly be anything else is named: a port decides nothing
 //! but where the bytes alone are ambiguous (DNS). A flow whose first bytes
-//! say nothing has no name.
+//! say nothing has no name. A name needs no parser: HTTP/2 has none, nor has
+//! what a build leaves out.
 
 use super::announced;
-use crate::proto::http;
+use crate::proto::methods::METHODS;
 
 /// Every name that is given to a flow.
 pub const NAMES: &[&str] = &[
@@ -127,7 +128,7 @@ fn http(start: &[u8], unknown_methods: bool) -> Option<Application> {
                 .iter()
                 .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
     };
-    let known = http::METHODS.iter().any(|method| method.as_bytes() == word);
+    let known = METHODS.iter().any(|method| method.as_bytes() == word);
     match known || unknown_methods && is_word(word) && target.starts_with(b"/") {
         true => found(Speaker::Client),
         false => None,

@@ -3,13 +3,14 @@
 //! A [`Collector`] is told by a [`super::Witness`] what the engine sees: who opened each flow, its packets and
 //! payload per direction, and for TCP the bytes that rules would have judged,
 //! as a running hash. Flows are handed out in the order of their first
-//! packets, each as soon as it and all before it are over. About 400 bytes a
-//! flow are kept, whatever it carries; no payload is.
+//! packets, each as soon as it and all before it are over, or as they end.
+//! About 400 bytes a flow are kept, whatever it carries; no payload is.
 //!
 //! Not here: reassembly (the engine's), what is read where in the engine
 //! (`witness`), text and JSON (`cli::flows`).
 
-use std::collections::VecDeque;
+mod pending;
+
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
@@ -23,6 +24,7 @@ use super::opener::Opener;
 use crate::flow::Direction;
 use crate::packet::decode::{TcpHeader, TunnelKind, protocol};
 use crate::time::Timestamp;
+use pending::Pending;
 
 /// A flow that is over. Sides are seen from its opener.
 #[derive(Clone, Debug)]
@@ -160,71 +162,43 @@ pub enum Ending {
 /// Collects flows. The numbers it is told are [`Sighting::flow`].
 #[derive(Default)]
 pub struct Collector {
-    /// Flows not handed out yet, by number; the first has number `first`.
-    flows: VecDeque<Option<Box<Open>>>,
-    first: u64,
-    handed_out: u64,
+    flows: Pending,
     announced: Announced,
 }
 
 impl Collector {
-    /// The next flow in order, once it and all before it are over.
-    pub fn take_ended(&mut self) -> Option<Flow> {
-        loop {
-            match self.flows.front()? {
-                // A number that no packet was counted under.
-                None => {}
-                Some(open) if open.ending.is_none() => return None,
-                Some(_) => {}
-            }
-            self.first += 1;
-            if let Some(open) = self.flows.pop_front()? {
-                self.handed_out += 1;
-                return Some(open.finish(self.handed_out));
-            }
+    /// One that hands flows out as soon as they are over, whether or not
+    /// those before them are.
+    pub fn as_they_end() -> Collector {
+        Collector {
+            flows: Pending::as_they_end(),
+            announced: Announced::default(),
         }
+    }
+
+    /// The next flow in order, once it and all before it are over; or the
+    /// first of those that are over ([`Collector::as_they_end`]).
+    pub fn take_ended(&mut self) -> Option<Flow> {
+        self.flows.take().map(Open::finish)
     }
 
     /// The capture is over: flows that the engine did not end are open.
     pub fn end_all(&mut self) {
-        for open in self.flows.iter_mut().flatten() {
-            open.ending.get_or_insert(Ending::CaptureEnd);
+        for flow in self.flows.numbers() {
+            self.ended(flow, Ending::CaptureEnd);
         }
-    }
-
-    fn place(&self, flow: u64) -> Option<usize> {
-        usize::try_from(flow.checked_sub(self.first)?).ok()
-    }
-
-    fn get(&mut self, flow: u64) -> Option<&mut Open> {
-        let place = self.place(flow)?;
-        self.flows.get_mut(place)?.as_deref_mut()
-    }
-
-    /// The flow with that number; a new one begins with this sighting. `None`
-    /// for one that was handed out already.
-    fn get_or_open(&mut self, sighting: &Sighting<'_>) -> Option<&mut Open> {
-        if self.flows.is_empty() && sighting.flow > self.first {
-            self.first = sighting.flow;
-        }
-        let place = self.place(sighting.flow)?;
-        while self.flows.len() <= place {
-            self.flows.push_back(None);
-        }
-        let announced = &mut self.announced;
-        let open = self.flows.get_mut(place)?.get_or_insert_with(|| {
-            let mut open = Box::new(Open::new(sighting));
-            open.application = announced.opens(sighting).then_some(announced::NAME);
-            open
-        });
-        Some(open)
     }
 }
 
 impl Collector {
     /// A packet belongs to a flow: once for each, in order of arrival.
     pub fn packet(&mut self, sighting: &Sighting<'_>) {
-        if let Some(open) = self.get_or_open(sighting) {
+        let announced = &mut self.announced;
+        let open = || Open {
+            application: announced.opens(sighting).then_some(announced::NAME),
+            ..Open::new(sighting)
+        };
+        if let Some(open) = self.flows.get_or_open(sighting.flow, open) {
             open.count(sighting);
         }
     }
@@ -232,8 +206,7 @@ impl Collector {
     /// The next bytes in order of one direction, `wire_len` of them before
     /// the capture cut the packet.
     pub fn bytes(&mut self, flow: u64, direction: Direction, bytes: &[u8], wire_len: usize) {
-        let place = self.place(flow).and_then(|at| self.flows.get_mut(at));
-        if let Some(Some(open)) = place {
+        if let Some(open) = self.flows.get(flow) {
             open.half(direction).take(bytes, wire_len);
             open.name_by_stream(direction);
             open.read_control(direction, bytes, wire_len, &mut self.announced);
@@ -242,7 +215,7 @@ impl Collector {
 
     /// A retransmission or overlap brought other bytes than those judged.
     pub fn conflict(&mut self, flow: u64, direction: Direction) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.flows.get(flow) {
             open.half(direction).conflict = true;
             open.history.add(direction, Mark::Conflict);
         }
@@ -256,7 +229,7 @@ impl Collector {
         direction: Direction,
         beyond: impl Iterator<Item = Range<u64>>,
     ) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.flows.get(flow) {
             open.half(direction).skip_to(beyond);
             if open.half(direction).missing > 0 {
                 open.history.add(direction, Mark::Gap);
@@ -266,7 +239,7 @@ impl Collector {
 
     /// An ICMP error is about a packet of the flow.
     pub fn icmp_error(&mut self, flow: u64) {
-        if let Some(open) = self.get(flow) {
+        if let Some(open) = self.flows.get(flow) {
             open.icmp_errors += 1;
         }
     }
@@ -278,14 +251,17 @@ impl Collector {
 
     /// The flow is gone. The first cause told stands.
     pub fn ended(&mut self, flow: u64, ending: Ending) {
-        if let Some(open) = self.get(flow) {
-            open.ending.get_or_insert(ending);
+        if let Some(open) = self.flows.get(flow).filter(|open| open.ending.is_none()) {
+            open.ending = Some(ending);
+            self.flows.note_over(flow);
         }
     }
 }
 
 /// A flow under way. Directions are the engine's.
 struct Open {
+    /// In the order of first packets, once that is known.
+    number: u64,
     protocol: u8,
     /// Ends of the direction "to the server", as the engine sees it.
     ends: [Endpoint; 2],
@@ -388,6 +364,7 @@ impl Open {
             std::mem::swap(&mut from, &mut to);
         }
         Open {
+            number: 0,
             protocol: sighting.protocol,
             ends: [from, to],
             vlans: SmallVec::from_slice(sighting.vlans),
@@ -499,7 +476,7 @@ impl Open {
         }
     }
 
-    fn finish(self: Box<Open>, id: u64) -> Flow {
+    fn finish(self: Box<Open>) -> Flow {
         let swapped = self.opener.direction() == Direction::ToClient;
         let history = self.history.letters(swapped);
         let [mut source, mut destination] = self.ends;
@@ -515,7 +492,7 @@ impl Open {
             std::mem::swap(&mut to_server, &mut to_client);
         }
         Flow {
-            id,
+            id: self.number,
             protocol: self.protocol,
             source,
             destination,

@@ -7,6 +7,10 @@
 //! Not here: who prints it (`cli`), how the engine follows flows (`engine`,
 //! `proto`), files (`capture`).
 
+#[cfg(feature = "ftp")]
+mod announced;
+#[cfg(not(feature = "ftp"))]
+#[path = "unannounced.rs"]
 mod announced;
 mod application;
 mod arrivals;

@@ -8,6 +8,8 @@ pub mod file;
 #[cfg(target_os = "linux")]
 pub mod inject;
 #[cfg(target_os = "linux")]
+pub mod interface;
+#[cfg(target_os = "linux")]
 pub mod nfqueue;
 #[cfg(target_os = "linux")]
 pub(crate) mod system;

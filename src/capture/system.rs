@@ -2,7 +2,7 @@
 //! opening them, their options, waiting for one, a network for them alone.
 //!
 //! Thin and safe: what comes in are plain values and slices, what comes out
-//! are results. What these sockets are for is told by `nfqueue` and `inject`.
+//! are results. What these sockets are for is told by `nfqueue`, `interface` and `inject`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -165,14 +165,26 @@ pub(super) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: SocketAddr) -> io::R
 
 /// Waits until the socket takes more, or the time is over, or a signal came.
 pub(super) fn wait_writable(fd: BorrowedFd<'_>, time: Duration) {
+    wait(fd, libc::POLLOUT, time);
+}
+
+/// Waits until there is something to read, or the time is over, or a signal
+/// came. Whether the socket has an error.
+pub(super) fn wait_readable(fd: BorrowedFd<'_>, time: Duration) -> bool {
+    wait(fd, libc::POLLIN, time) & libc::POLLERR != 0
+}
+
+/// What happened of the events.
+fn wait(fd: BorrowedFd<'_>, events: libc::c_short, time: Duration) -> libc::c_short {
     let mut poll = libc::pollfd {
         fd: fd.as_raw_fd(),
-        events: libc::POLLOUT,
+        events,
         revents: 0,
     };
     let milliseconds = libc::c_int::try_from(time.as_millis()).unwrap_or(libc::c_int::MAX);
     // SAFETY: one record, which lives until the call returns.
     unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
+    poll.revents
 }
 
 /// Moves the calling thread into a network namespace made for it, which goes

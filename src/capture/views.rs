@@ -3,7 +3,7 @@
 //! [`CaptureReader::next_view`] lends each packet; [`CaptureReader::owned_views`]
 //! gives packets that may be kept. [`CaptureReader::events`] runs a driver
 //! over the whole capture, and the methods below it do so with the usual
-//! ones. Damage is told where it stands, once; then the flows under way end.
+//! ones; [`Events::over`] does it with any [`Source`]. Damage is told where it stands, once; then the flows under way end.
 
 use std::collections::VecDeque;
 
@@ -22,6 +22,28 @@ impl<'a> Record<'a> {
         PacketView::new(self.bytes, self.timestamp)
             .with_link(self.link)
             .with_wire_len(self.orig_len.max(self.bytes.len() as u32))
+    }
+}
+
+/// Where packets come from, one after the other.
+pub trait Source {
+    /// # Errors
+    /// When it is damaged or cannot be read on.
+    fn next(&mut self) -> Result<Next<'_>, CaptureError>;
+}
+
+/// What a source gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    Packet(Record<'a>),
+    /// None for a while: there will be none that is older.
+    Nothing(Timestamp),
+    End,
+}
+
+impl Source for CaptureReader {
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        Ok(CaptureReader::next(self)?.map_or(Next::End, Next::Packet))
     }
 }
 
@@ -44,11 +66,7 @@ impl CaptureReader {
 
     /// What a driver makes of the capture.
     pub fn events<D: Driver>(self, driver: D) -> Events<D> {
-        Events {
-            reader: Some(self),
-            driver,
-            ready: VecDeque::new(),
-        }
+        Events::over(Box::new(self), driver)
     }
 
     /// The lives of all flows.
@@ -125,7 +143,7 @@ pub struct OwnedView {
 }
 
 impl OwnedView {
-    fn of(record: &Record<'_>) -> OwnedView {
+    pub fn of(record: &Record<'_>) -> OwnedView {
         let view = record.view();
         OwnedView {
             frame: view.frame.to_vec(),
@@ -144,13 +162,59 @@ impl OwnedView {
 
 /// The events of a driver over a capture.
 pub struct Events<D: Driver> {
-    /// Gone at the end of the capture.
-    reader: Option<CaptureReader>,
+    /// Gone at its end.
+    source: Option<Box<dyn Source + Send>>,
     driver: D,
     ready: VecDeque<D::Event>,
 }
 
+/// How far [`Events::advance`] came.
+pub enum Progress<T> {
+    Event(Result<T, CaptureError>),
+    /// There is nothing to tell yet: whoever waits may want to stop.
+    Nothing,
+}
+
+/// Packets that are read in a row without anything to tell.
+const PATIENCE: u32 = 1024;
+
 impl<D: Driver> Events<D> {
+    /// What a driver makes of any source.
+    pub fn over(source: Box<dyn Source + Send>, driver: D) -> Events<D> {
+        Events {
+            source: Some(source),
+            driver,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Goes on to the next event, but not for long; `None` at the end.
+    pub fn advance(&mut self) -> Option<Progress<D::Event>> {
+        for _ in 0..PATIENCE {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Progress::Event(Ok(event)));
+            }
+            let damage = match self.source.as_mut()?.next() {
+                Ok(Next::Packet(record)) => {
+                    self.driver.on_packet(&record.view(), &mut self.ready);
+                    continue;
+                }
+                Ok(Next::Nothing(now)) => {
+                    self.driver.on_tick(now, &mut self.ready);
+                    break;
+                }
+                Ok(Next::End) => None,
+                Err(error) => Some(error),
+            };
+            self.source = None;
+            self.driver.on_end(&mut self.ready);
+            if let Some(error) = damage {
+                return Some(Progress::Event(Err(error)));
+            }
+        }
+        Some(Progress::Nothing)
+    }
+
     /// The driver, to be asked for counters.
     pub fn driver(&self) -> &D {
         &self.driver
@@ -161,22 +225,10 @@ impl<D: Driver> Iterator for Events<D> {
     type Item = Result<D::Event, CaptureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.ready.is_empty() {
-            let packet = self.reader.as_mut()?.next_view();
-            let damage = match packet {
-                Ok(Some(view)) => {
-                    self.driver.on_packet(&view, &mut self.ready);
-                    continue;
-                }
-                Ok(None) => None,
-                Err(error) => Some(error),
-            };
-            self.reader = None;
-            self.driver.on_end(&mut self.ready);
-            if let Some(error) = damage {
-                return Some(Err(error));
+        loop {
+            if let Progress::Event(event) = self.advance()? {
+                return Some(event);
             }
         }
-        self.ready.pop_front().map(Ok)
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::capture::file::{CaptureError, FileKind, sniff};
+#[cfg(target_os = "linux")]
+use crate::capture::interface::InterfaceError;
 use crate::worker::output::OutputError;
 use crate::worker::replay::ReplayError;
 
@@ -59,6 +61,10 @@ impl Failure {
 fn capture_code(fault: &CaptureError) -> u8 {
     match fault {
         CaptureError::Open { .. } => Failure::NO_INPUT,
+        #[cfg(target_os = "linux")]
+        CaptureError::Interface(InterfaceError::Unknown { .. }) => Failure::NO_INPUT,
+        #[cfg(target_os = "linux")]
+        CaptureError::Interface(_) => Failure::RUN,
         CaptureError::NotACapture { .. } | CaptureError::Damaged { .. } => Failure::DATA,
         CaptureError::Create { .. } | CaptureError::LinkMismatch { .. } => Failure::NO_OUTPUT,
         CaptureError::Read { .. } | CaptureError::Write { .. } => Failure::IO,

@@ -5,27 +5,28 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::Failure;
 use super::options::ChecksumMode;
-use super::views::{self, Files, Selection, end_name, has_ports, ip, protocol_name, written};
+use super::traffic::Traffic;
+use super::views::{Files, Selection, end_name, has_ports, ip, protocol_name, written};
 use crate::analysis::{Collector, Flow, Side, Stream, StreamState, Witness};
 use crate::sink::rfc3339_micros;
 
-/// List the flows of captures.
+/// List the flows of captures, or of an interface.
 ///
 /// One line for each flow, in the order of the first packets; flows inside
 /// tunnels are flows of their own. Several captures are one run: connections
-/// go on from one to the next. `-` is standard input.
+/// go on from one to the next. `-` is standard input. With `--interface` each
+/// flow is printed as it ends.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Captures: pcap or pcapng, also compressed with gzip or zstd.
-    #[arg(value_name = "CAPTURE", required = true)]
-    captures: Vec<PathBuf>,
+    #[command(flatten)]
+    traffic: Traffic,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
@@ -38,17 +39,18 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let collector = Rc::new(RefCell::new(Collector::default()));
+    let collector = match arguments.traffic.is_live() {
+        true => Collector::as_they_end(),
+        false => Collector::default(),
+    };
+    let collector = Rc::new(RefCell::new(collector));
     let observer = Box::new(Witness::new(collector.clone()));
     let mut list = List::new(arguments);
     list.head()?;
     let files = list.files.clone();
-    views::observe(
-        &arguments.captures,
-        &files,
-        arguments.checksums,
-        observer,
-        |at_end| {
+    let traffic = &arguments.traffic;
+    traffic
+        .observe(&files, arguments.checksums, observer, |at_end| {
             if at_end {
                 collector.borrow_mut().end_all();
             }
@@ -56,9 +58,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(failure) => ControlFlow::Break(Some(failure)),
             }
-        },
-    )
-    .and_then(|()| list.flush())
+        })
+        .and_then(|()| list.flush())
 }
 
 /// Prints flows as they end.
@@ -66,6 +67,8 @@ struct List<'a> {
     out: BufWriter<io::Stdout>,
     json: bool,
     selection: &'a Selection,
+    /// Somebody may be waiting for each line.
+    live: bool,
     files: Rc<RefCell<Files>>,
 }
 
@@ -75,7 +78,8 @@ impl<'a> List<'a> {
             out: BufWriter::with_capacity(64 << 10, io::stdout()),
             json: arguments.json,
             selection: &arguments.selection,
-            files: Files::shared(&arguments.captures),
+            live: arguments.traffic.is_live(),
+            files: Files::shared(&arguments.traffic.captures),
         }
     }
 
@@ -100,7 +104,10 @@ impl<'a> List<'a> {
     fn print_ended(&mut self, collector: &RefCell<Collector>) -> Result<(), Failure> {
         loop {
             let Some(flow) = collector.borrow_mut().take_ended() else {
-                return Ok(());
+                return match self.live && !self.out.buffer().is_empty() {
+                    true => self.flush(),
+                    false => Ok(()),
+                };
             };
             let ends = [flow.source, flow.destination];
             let wanted = self.selection.has_flow(flow.id, ends)

@@ -19,8 +19,10 @@ mod replay;
 mod run;
 mod sessions;
 mod setup;
+mod stop;
 mod summary;
 mod test;
+mod traffic;
 mod views;
 
 use std::process::ExitCode;

@@ -2,18 +2,13 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
-
-use super::Failure;
 use super::options::{EngineOptions, parse_size, parse_time};
 use super::replay::{levels, open_alerts};
 use super::setup::{self, ModeName, RuleOptions, StanceName};
 use super::summary::{Summary, count};
+use super::{Failure, stop};
 use crate::gateway::{self, Mode, Queues, Stance, selftest};
 use crate::worker::Wanted;
 use crate::worker::inline::{self, Figures, InlineError, Plan, Stances, Watcher};
@@ -99,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.firewall.enter_namespace()?;
     let plan = plan(arguments)?;
     let mut output = open_alerts(&arguments.alerts)?;
-    let stop = stop_flag()?;
+    let stop = stop::on_signals()?;
     let mut teller = Teller::new(arguments, usize::from(plan.queues.count()));
     let outcome = inline::run(&plan, &mut output, &stop, &mut teller);
     let alerts = output.alerts();
@@ -120,19 +115,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     eprint!("{}{}", summary.text(), of_queues(&outcome.figures));
     Ok(())
-}
-
-/// Set by signals that ask for the end. More of them change nothing, since
-/// some senders (a terminal, `timeout`) send two: the end comes within seconds,
-/// and leaves the firewall as it was.
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        flag::register(signal, Arc::clone(&stop)).map_err(|error| {
-            Failure::new(Failure::RUN, format!("cannot wait for signals: {error}"))
-        })?;
-    }
-    Ok(stop)
 }
 
 fn plan(arguments: &Arguments) -> Result<Plan, Failure> {

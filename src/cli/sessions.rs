@@ -4,18 +4,18 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::Failure;
 use super::options::ChecksumMode;
-use super::views::{self, Files, Selection, ip, written};
+use super::traffic::Traffic;
+use super::views::{Files, Selection, ip, written};
 use crate::analysis::Endpoint;
 use crate::analysis::sessions::{About, Listener, Message, Sessions, summary};
 use crate::sink::rfc3339_micros;
 use crate::time::Timestamp;
 
-/// List the messages of application protocols in captures.
+/// List the messages of application protocols in captures, or on an interface.
 ///
 /// One line for each message, in the order in which they were complete:
 /// requests, responses, handshakes, and anomalies of protocols. Flows are
@@ -24,9 +24,8 @@ use crate::time::Timestamp;
 /// go on from one to the next. `-` is standard input.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Captures: pcap or pcapng, also compressed with gzip or zstd.
-    #[arg(value_name = "CAPTURE", required = true)]
-    captures: Vec<PathBuf>,
+    #[command(flatten)]
+    traffic: Traffic,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
@@ -39,7 +38,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let files = Files::shared(&arguments.captures);
+    let files = Files::shared(&arguments.traffic.captures);
     let list = Rc::new(RefCell::new(List {
         out: BufWriter::with_capacity(256 << 10, io::stdout()),
         json: arguments.json,
@@ -51,19 +50,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }));
     list.borrow_mut().head();
     let observer = Box::new(Sessions::new(Shared(list.clone())));
-    let read = views::observe(
-        &arguments.captures,
-        &files,
-        arguments.checksums,
-        observer,
-        |_| {
-            let mut list = list.borrow_mut();
-            match list.broken.take() {
-                Some(error) => ControlFlow::Break(written(Err(error)).err()),
-                None => ControlFlow::Continue(()),
-            }
-        },
-    );
+    let (traffic, checksums) = (&arguments.traffic, arguments.checksums);
+    let read = traffic.observe(&files, checksums, observer, |_| {
+        let mut list = list.borrow_mut();
+        if traffic.is_live() {
+            list.flush();
+        }
+        match list.broken.take() {
+            Some(error) => ControlFlow::Break(written(Err(error)).err()),
+            None => ControlFlow::Continue(()),
+        }
+    });
     // What was found before a damage is shown all the same.
     let mut list = list.borrow_mut();
     match list.broken.take() {
@@ -121,6 +118,15 @@ impl List {
             self.write_row(about, message);
         }
         self.end_line();
+    }
+
+    /// Shows what was printed so far.
+    fn flush(&mut self) {
+        if !self.out.buffer().is_empty()
+            && let Err(error) = self.out.flush()
+        {
+            self.broken = Some(error);
+        }
     }
 
     fn end_line(&mut self) {

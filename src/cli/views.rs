@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Failure;
 use super::options::ChecksumMode;
@@ -91,16 +92,7 @@ pub fn observe(
     mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
 ) -> Result<(), Failure> {
     let captures = Captures::open(paths)?;
-    let mut settings = Settings::new(Profile::Wero);
-    settings.inspect_tunnels = true;
-    settings.checksums = checksums.setting();
-    let cannot_start =
-        |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
-    let engine = shared_engine(settings).map_err(cannot_start)?;
-    engine.borrow_mut().core.observer = Some(observer);
-    let journal = Rc::new(RefCell::new(Journal::default()));
-    let mut worker = Worker::new(engine, Nobody, journal.clone(), Wanted::default());
-
+    let (mut worker, journal) = watched(checksums, observer, None)?;
     let (read, broken) = captures.read(|frame| {
         files.borrow_mut().note(frame.number, frame.file);
         worker.frame(&frame);
@@ -118,6 +110,31 @@ pub fn observe(
         }
     }
     Failure::of_captures(&read.faults).map_or(Ok(()), Err)
+}
+
+/// A worker whose engine nobody but `observer` listens to, and the journal
+/// that nobody reads. Flows that are closed are remembered for as long as
+/// `linger` says, or as rules would have it.
+pub fn watched(
+    checksums: ChecksumMode,
+    observer: Box<dyn Observer>,
+    linger: Option<Duration>,
+) -> Result<(Worker<Nobody>, Rc<RefCell<Journal>>), Failure> {
+    let mut settings = Settings::new(Profile::Wero);
+    settings.inspect_tunnels = true;
+    settings.checksums = checksums.setting();
+    let cannot_start =
+        |error| Failure::new(Failure::RUN, format!("cannot start the engine: {error}"));
+    let engine = shared_engine(settings).map_err(cannot_start)?;
+    {
+        let core = &mut engine.borrow_mut().core;
+        core.observer = Some(observer);
+        let closed = &mut core.flows.timeouts.closed;
+        *closed = linger.unwrap_or(*closed);
+    }
+    let journal = Rc::new(RefCell::new(Journal::default()));
+    let worker = Worker::new(engine, Nobody, journal.clone(), Wanted::default());
+    Ok((worker, journal))
 }
 
 /// Where the frames of each capture begin in a run: frames are shown as they

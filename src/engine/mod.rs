@@ -29,6 +29,7 @@ use crate::flow::arena::NO_SLOT;
 use crate::packet::fragment::Reassembler;
 use crate::packet::record::{flag, state};
 use crate::packet::{Arrival, LinkType, Payload};
+use crate::proto::common::Common;
 use crate::proto::tcp::Connections;
 use crate::proto::{application, tcp, udp};
 use crate::time::Timestamp;
@@ -41,7 +42,7 @@ pub type Shared = Rc<RefCell<Engine>>;
 pub struct Engine {
     pub core: Core,
     pub(crate) connections: Connections,
-    pub(crate) common: application::Common,
+    pub(crate) common: Common,
     pub(crate) reassembler: Reassembler,
     /// Frames below this depth belong to an outer listener.
     floor: usize,
@@ -104,7 +105,7 @@ impl Engine {
     /// When the kernel refuses the address space of the arenas.
     pub fn new(settings: Settings) -> io::Result<Engine> {
         Ok(Engine {
-            common: application::Common::new(&settings)?,
+            common: Common::new(&settings)?,
             core: Core::new(settings)?,
             connections: Connections::default(),
             reassembler: Reassembler::new(fragments::LIMITS),
@@ -225,9 +226,9 @@ impl Engine {
                 Op::TcpEnd => tcp::end(self.tcp(), frame),
                 Op::TcpReset => tcp::reset(self.tcp(), frame),
                 Op::Udp => udp::receive(&mut self.core, frame),
-                Op::Datagram => application::datagram(&mut self.core, &mut self.common, frame),
+                Op::Datagram => self.common.datagram(&mut self.core, frame),
                 Op::UdpEnd => {
-                    application::flow_ending(&mut self.core, &mut self.common, frame);
+                    self.common.flow_ending(&mut self.core, frame);
                     udp::end(&mut self.core, frame)
                 }
                 Op::Timers => self.timers(frame),

@@ -5,9 +5,13 @@
 //! while nobody else does, so the borrow succeeds; if it ever did not, the
 //! caller gets [`Status::Busy`] instead of two views of one engine.
 
+#[cfg(feature = "dialogue")]
 mod dialogue;
+#[cfg(feature = "dns")]
 mod dns;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "tls")]
 mod tls;
 
 use std::cell::RefCell;
@@ -17,6 +21,14 @@ use std::rc::Rc;
 
 use super::{Engine, Shared, forge};
 use crate::core::{Frame, Op, Step, flow_state};
+#[cfg(not(feature = "dialogue"))]
+use crate::event::ops::absent as dialogue;
+#[cfg(not(feature = "dns"))]
+use crate::event::ops::absent as dns;
+#[cfg(not(feature = "http"))]
+use crate::event::ops::absent as http;
+#[cfg(not(feature = "tls"))]
+use crate::event::ops::absent as tls;
 use crate::event::ops::{Ops, Status, layer};
 use crate::event::{DropReason, EventKind};
 use crate::flow::Direction;
@@ -58,9 +70,12 @@ fn with<R>(engine: *mut c_void, failed: R, body: impl FnOnce(&mut Engine) -> R) 
     catch_unwind(AssertUnwindSafe(|| body(&mut engine))).unwrap_or(failed)
 }
 
+/// A string of Lua's.
+///
 /// # Safety
 /// `text` is readable for `len` bytes, as LuaJIT guarantees for a string and
 /// its length, or null.
+#[cfg(any(feature = "dialogue", feature = "dns", feature = "http"))]
 unsafe fn text<'a>(text: *const u8, len: u32) -> &'a [u8] {
     if text.is_null() {
         return &[];

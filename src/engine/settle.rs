@@ -8,8 +8,9 @@ use crate::flow::Direction;
 use crate::flow::key::FlowKey;
 use crate::flow::table::Opening;
 use crate::packet::record::flag;
+use crate::proto::common::Datagrams;
 use crate::proto::ip::{self, related};
-use crate::proto::{quic, tcp};
+use crate::proto::tcp;
 
 impl Engine {
     /// Counts a packet of a protocol that has no connections as a flow of
@@ -82,7 +83,7 @@ impl Engine {
             return self.abandon_fragments(DropReason::FragmentCap);
         }
         if self.common.quic.holds() {
-            return quic::session::let_all_go(&mut self.core, &mut self.common.quic);
+            return self.common.quic.let_all_go(&mut self.core);
         }
         let oldest =
             self.core.packets.slots().into_iter().find(|&slot| {

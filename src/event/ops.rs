@@ -62,7 +62,47 @@ macro_rules! ops {
             text.push_str("} wero_ops;\n");
             text
         }
+
+        /// Each function for builds without the protocol that it is of. Who
+        /// would call it is not there either.
+        pub mod absent {
+            use super::{Absent, c_void};
+
+            $(#[allow(clippy::too_many_arguments)]
+            pub extern "C" fn $name(_: *mut c_void $(, _: $kind)*) -> $ret {
+                <$ret>::ABSENT
+            })*
+        }
     };
+}
+
+/// The answer where there is nobody to ask.
+trait Absent {
+    const ABSENT: Self;
+}
+
+impl Absent for i32 {
+    const ABSENT: i32 = Status::Unsupported as i32;
+}
+
+impl Absent for i64 {
+    const ABSENT: i64 = -1;
+}
+
+impl Absent for u32 {
+    const ABSENT: u32 = 0;
+}
+
+impl Absent for u64 {
+    const ABSENT: u64 = 0;
+}
+
+impl Absent for f64 {
+    const ABSENT: f64 = f64::NAN;
+}
+
+impl Absent for *const u8 {
+    const ABSENT: *const u8 = std::ptr::null();
 }
 
 ops! {

@@ -4,7 +4,7 @@ use super::tree::{Kind, Origin, Stat, Tree};
 use super::types::required;
 use super::{File, Severity, walk};
 use crate::proto::api::hint;
-use crate::proto::{PROTOCOLS, api};
+use crate::proto::{PROTOCOLS, api, optional};
 
 /// Names of Haka's modules that give nothing, or that others stand for.
 const LIBRARY: [&str; 11] = [
@@ -58,7 +58,9 @@ pub fn of(tree: &Tree) -> Vec<(String, usize)> {
 
 /// Whether what the module does is known here.
 pub fn is_builtin(module: &str) -> bool {
-    api::module(module).is_some() || LIBRARY.contains(&module) || module.starts_with(NATIVE)
+    let known =
+        api::module(module).is_some() || LIBRARY.contains(&module) || module.starts_with(NATIVE);
+    known && optional::missing(module).is_none()
 }
 
 /// Whether one of the modules brings another along.
@@ -82,6 +84,12 @@ pub fn check(file: &mut File<'_>, resolves: &dyn Fn(&str) -> bool) {
         // Who changes `package.path` knows where modules are.
         let own_path = file.facts.written.contains("path");
         if !is_builtin(&module) && !resolves(&module) && !own_path {
+            if let Some(feature) = optional::missing(&module) {
+                let text = format!("module '{module}' is not in this build of Wero");
+                let hint = format!("build it with the cargo feature '{feature}'");
+                file.add(at, Severity::Error, "unknown-module", text, Some(hint));
+                continue;
+            }
             let known = api::objects().map(|object| object.require);
             let hint = hint(&module, known.chain(LIBRARY));
             let text = format!("module '{module}' is not found");

@@ -7,9 +7,9 @@ use super::pages::page_of;
 use super::types::{CallRow, FieldRow, calls, fields, fields_of_group, function_type, parameters};
 use super::{File, PAGES, Page};
 use crate::event::{EVENTS, profile};
-use crate::proto::PROTOCOLS;
 use crate::proto::api::sandbox::{LIBRARIES, Library};
 use crate::proto::api::{self, Object};
+use crate::proto::{PROTOCOLS, optional};
 
 /// Every page, the index first.
 pub fn reference() -> Vec<File> {
@@ -30,6 +30,7 @@ fn file(name: &str, text: String) -> File {
 /// The rows, and a page for each protocol that has none.
 fn all() -> Vec<Page> {
     let mut pages = PAGES.to_vec();
+    pages.retain(|page| !optional::is_left_out(page.file));
     for protocol in PROTOCOLS {
         if !pages.iter().any(|page| page.file == protocol.name) {
             pages.push(Page {

@@ -11,14 +11,14 @@
 //! protocol says (its folder).
 
 use std::any::Any;
-use std::io;
 
+use super::common::Common;
 use super::tcp::{self, Tcp, cause};
-use super::{PROTOCOLS, Protocol, dns, quic};
+use super::{PROTOCOLS, Protocol};
 use crate::buf::{BufError, BufId, Pos, Span, Store};
 use crate::core::{Core, Frame, Op, Step, dissector, flow_state};
 use crate::event::profile::Defaults;
-use crate::event::{EventKind, HookSet, Settings};
+use crate::event::{EventKind, HookSet};
 use crate::flow::Direction;
 use crate::flow::record::flags;
 use crate::packet::decode::protocol::TCP;
@@ -50,25 +50,9 @@ pub enum Likeness {
 impl Over {
     /// Whether the engine looks there for the dissector with that bit.
     pub fn is_usual(self, bit: u16, defaults: &Defaults) -> bool {
-        let first = matches!(self, Over::UdpPort(dns::PORT));
+        // The one that Haka's DNS had.
+        let first = matches!(self, Over::UdpPort(53));
         bit != dissector::DNS || first || !defaults.dns_udp_53_only
-    }
-}
-
-/// What dissectors keep for all flows of a worker.
-pub struct Common {
-    pub dns: dns::Dns,
-    pub quic: quic::session::Flows,
-}
-
-impl Common {
-    /// # Errors
-    /// When the kernel refuses the address space.
-    pub fn new(settings: &Settings) -> io::Result<Common> {
-        Ok(Common {
-            dns: dns::Dns::new(settings)?,
-            quic: quic::session::Flows::default(),
-        })
     }
 }
 
@@ -317,24 +301,6 @@ pub fn reads_datagrams(core: &Core, bit: u16) -> bool {
     PROTOCOLS
         .iter()
         .any(|row| row.bit == bit && core.has(bit) && has_port(row))
-}
-
-/// Takes a datagram of a flow that a native dissector reads one stage
-/// further.
-pub fn datagram(core: &mut Core, common: &mut Common, frame: Frame) -> Option<Step> {
-    let reads = core.flows.live(frame.flow()).map(|record| record.side);
-    if reads == Some(u32::from(dissector::QUIC)) {
-        return quic::session::step(core, &mut common.quic, frame);
-    }
-    dns::datagram::step(core, &mut common.dns, frame)
-}
-
-/// A UDP flow is about to end.
-pub fn flow_ending(core: &mut Core, common: &mut Common, frame: Frame) {
-    if frame.stage() == 0 {
-        let dropped = frame.detail() == cause::DROPPED;
-        quic::session::ending(core, &mut common.quic, frame.flow(), dropped);
-    }
 }
 
 /// The reader that a rule chose by its dissector's bit.

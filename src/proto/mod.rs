@@ -2,22 +2,33 @@
 //!
 //! A row of [`PROTOCOLS`] is all that the Lua side, the console and the
 //! reference pages need to know; events are rows of `event::EVENTS` under
-//! the same name.
+//! the same name. Application protocols are cargo features: [`optional`].
 
 pub mod api;
 pub mod application;
+pub mod common;
+#[cfg(feature = "dialogue")]
 pub mod dialogue;
+#[cfg(feature = "dns")]
 pub mod dns;
 pub mod field;
+#[cfg(feature = "ftp")]
 pub mod ftp;
+#[cfg(feature = "http")]
 pub mod http;
 pub mod ip;
 pub mod line;
+pub mod methods;
+pub mod optional;
 pub mod parser;
+#[cfg(feature = "tls")]
 pub mod quic;
+#[cfg(feature = "smtp")]
 pub mod smtp;
+#[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod tcp;
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod udp;
 
@@ -58,7 +69,6 @@ const IPV6: &str = "protocol/ipv6";
 const TCP: &str = "protocol/tcp";
 const UDP: &str = "protocol/udp";
 const TCP_CONNECTION: &str = "protocol/tcp_connection";
-const HTTP_UTILS: &str = "protocol/http_utils";
 const UDP_CONNECTION: &str = "protocol/udp_connection";
 
 /// Every module, dependencies before those that need them.
@@ -173,7 +183,7 @@ pub const PROTOCOLS: &[Protocol] = &[
     },
     Protocol {
         name: "tcp_connection",
-        require: "protocol/tcp_connection",
+        require: TCP_CONNECTION,
         bit: dissector::TCP_CONNECTION,
         needs: &[TCP],
         needs_with_ipv6: &[],
@@ -183,9 +193,10 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[],
         application: None,
     },
+    #[cfg(feature = "http")]
     Protocol {
         name: "http_utils",
-        require: HTTP_UTILS,
+        require: "protocol/http_utils",
         bit: 0,
         needs: &[],
         needs_with_ipv6: &[],
@@ -195,11 +206,12 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[],
         application: None,
     },
+    #[cfg(feature = "http")]
     Protocol {
         name: "http",
         require: "protocol/http",
         bit: dissector::HTTP,
-        needs: &["protocol/tcp_connection", HTTP_UTILS],
+        needs: &[TCP_CONNECTION, "protocol/http_utils"],
         needs_with_ipv6: &[],
         chunk: "proto/http/http",
         source: include_str!("http/http.lua"),
@@ -207,6 +219,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[Over::TcpPort(80), Over::TcpProbe(http::probe)],
         application: Some(|| Box::<http::Reader>::default()),
     },
+    #[cfg(feature = "smtp")]
     Protocol {
         name: "smtp",
         require: "protocol/smtp",
@@ -223,6 +236,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         ],
         application: Some(|| Box::new(smtp::reader())),
     },
+    #[cfg(feature = "ftp")]
     Protocol {
         name: "ftp",
         require: "protocol/ftp",
@@ -235,6 +249,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[Over::TcpPort(21), Over::TcpProbe(ftp::probe)],
         application: Some(|| Box::new(ftp::reader())),
     },
+    #[cfg(feature = "ssh")]
     Protocol {
         name: "ssh",
         require: "protocol/ssh",
@@ -247,11 +262,12 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
         application: Some(|| Box::new(ssh::reader())),
     },
+    #[cfg(feature = "tls")]
     Protocol {
         name: "tls",
         require: "protocol/tls",
         bit: dissector::TLS,
-        needs: &["protocol/tcp_connection"],
+        needs: &[TCP_CONNECTION],
         needs_with_ipv6: &[],
         chunk: "proto/tls/tls",
         source: include_str!("tls/tls.lua"),
@@ -271,6 +287,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[],
         application: None,
     },
+    #[cfg(feature = "tls")]
     Protocol {
         name: "quic",
         require: "protocol/quic",
@@ -283,13 +300,14 @@ pub const PROTOCOLS: &[Protocol] = &[
         over: &[Over::UdpPort(443)],
         application: None,
     },
+    #[cfg(feature = "dns")]
     Protocol {
         name: "dns",
         require: "protocol/dns",
         bit: dissector::DNS,
         needs: &[UDP_CONNECTION],
         // Haka's DNS was that of UDP; the other profile reads it over TCP too.
-        needs_with_ipv6: &["protocol/tcp_connection"],
+        needs_with_ipv6: &[TCP_CONNECTION],
         chunk: "proto/dns/dns",
         source: include_str!("dns/dns.lua"),
         fields: &[],

@@ -87,7 +87,7 @@ pub struct Waited {
 
 impl Waited {
     /// Messages at these places that ended together.
-    pub(super) fn all(
+    pub fn all(
         places: Range<usize>,
         direction: Direction,
         behind: u64,

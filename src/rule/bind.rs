@@ -3,16 +3,31 @@
 //! The Lua library generates the accessors of packet objects from these
 //! rows; nothing about a header is written down twice.
 
+#[cfg(feature = "dns")]
+mod dns;
+#[cfg(feature = "http")]
+mod http;
+
 use mlua::{Lua, Table};
 
+use crate::engine::Engine;
 use crate::event::profile::Defaults;
 use crate::event::{EVENTS, Subject};
 use crate::misc;
 use crate::proto::application::Over;
-use crate::proto::dns::RecordType;
 use crate::proto::field::{Field, Shape};
-use crate::proto::http::anomaly::{ANOMALIES, Nature};
-use crate::proto::{PROTOCOLS, Protocol};
+use crate::proto::{PROTOCOLS, Protocol, optional};
+
+/// Puts what one protocol's Lua reads into the host's table.
+pub type Bind = fn(&Lua, &Table, &Engine) -> mlua::Result<()>;
+
+/// Of every protocol that has more than rows of the tables below.
+pub const OWN: &[Bind] = &[
+    #[cfg(feature = "dns")]
+    dns::bind,
+    #[cfg(feature = "http")]
+    http::bind,
+];
 
 /// `protocol name -> list of fields`.
 ///
@@ -84,28 +99,6 @@ pub fn events(lua: &Lua) -> mlua::Result<(Table, Table)> {
     Ok((list, kinds))
 }
 
-/// What can be wrong with HTTP, by number from 0: `name`, `nature`, `alert`,
-/// and whether it is `refused` by default.
-///
-/// # Errors
-/// When Lua is out of memory.
-pub fn http_anomalies(lua: &Lua, lenient: bool) -> mlua::Result<Table> {
-    let all = lua.create_table()?;
-    for (number, row) in ANOMALIES.iter().enumerate() {
-        let anomaly = lua.create_table()?;
-        anomaly.set("name", row.name)?;
-        anomaly.set("alert", row.alert)?;
-        let nature = match row.nature {
-            Nature::Ambiguity => "ambiguity",
-            Nature::Error => "error",
-        };
-        anomaly.set("nature", nature)?;
-        anomaly.set("refused", !lenient || row.refused_by_haka)?;
-        all.set(number, anomaly)?;
-    }
-    Ok(all)
-}
-
 /// `require name -> {name, chunk, bit, ports, udp_ports, needs}`.
 ///
 /// # Errors
@@ -137,6 +130,15 @@ pub fn modules(lua: &Lua, defaults: &Defaults) -> mlua::Result<Table> {
     Ok(all)
 }
 
+/// `require name -> feature` of the modules that this build leaves out.
+///
+/// # Errors
+/// When Lua is out of memory.
+pub fn left_out(lua: &Lua) -> mlua::Result<Table> {
+    let modules = optional::left_out().filter(|module| !module.require.is_empty());
+    lua.create_table_from(modules.map(|module| (module.require, module.feature)))
+}
+
 /// The ports on which a dissector is the default, of TCP and of UDP.
 fn ports(protocol: &Protocol, defaults: &Defaults) -> (Vec<u16>, Vec<u16>) {
     let (mut tcp, mut udp) = (Vec::new(), Vec::new());
@@ -149,21 +151,6 @@ fn ports(protocol: &Protocol, defaults: &Defaults) -> (Vec<u16>, Vec<u16>) {
         }
     }
     (tcp, udp)
-}
-
-/// Names of the types of DNS records by number; `few` for those that Haka
-/// knew.
-///
-/// # Errors
-/// When Lua is out of memory.
-pub fn dns_types(lua: &Lua, few: bool) -> mlua::Result<Table> {
-    let all = lua.create_table()?;
-    for (RecordType(number), name) in RecordType::all() {
-        if !few || matches!(number, 1..=16 | 28) {
-            all.set(number, name)?;
-        }
-    }
-    Ok(all)
 }
 
 fn needs(protocol: &Protocol, ipv6: bool) -> Vec<&'static str> {

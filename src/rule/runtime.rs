@@ -524,10 +524,10 @@ fn prepare(
     stances.set("strict_handshake", defaults.strict_handshake)?;
     table.set("defaults", stances)?;
     table.set("fields", bind::fields(lua)?)?;
-    let lenient = defaults.http_lenient;
-    table.set("http_anomalies", bind::http_anomalies(lua, lenient)?)?;
-    let few = defaults.dns_few_type_names;
-    table.set("dns_types", bind::dns_types(lua, few)?)?;
+    for bind in bind::OWN {
+        bind(lua, &table, &engine.borrow())?;
+    }
+    table.set("left_out", bind::left_out(lua)?)?;
     let surroundings: Rc<dyn Surroundings> = services.clone();
     table.set("misc", misc::natives(lua, &surroundings)?)?;
     table.set("modules", bind::modules(lua, defaults)?)?;
@@ -624,14 +624,12 @@ fn describe_engine(
     let (current, store) = unsafe { (&raw const (*core).core.current, &raw mut (*core).core.bufs) };
     let (packets, packet_mask) = engine.borrow().core.packets.base();
     let (flows, flow_mask) = engine.borrow().core.flows.base();
-    let (dns, dns_mask) = engine.borrow().common.dns.messages.base();
     let addresses = lua.create_table()?;
     let address = |name: &str, at: *const c_void| addresses.set(name, LightUserData(at.cast_mut()));
     address("engine", ops::pointer(engine))?;
     address("ops", std::ptr::from_ref(ops::table()).cast())?;
     address("packets", packets.cast())?;
     address("flows", flows.cast())?;
-    address("dns", dns.cast())?;
     address("current", current.cast())?;
     address("store", store.cast_const().cast())?;
     address("buf_api", (&raw const buf_api::BUF_API).cast())?;
@@ -652,7 +650,6 @@ fn describe_engine(
     )?;
     host.set("packet_mask", packet_mask)?;
     host.set("flow_mask", flow_mask)?;
-    host.set("dns_mask", dns_mask)?;
     host.set(
         "buffer_scale",
         crate::buf::Key {

@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("dig", "bind9-dnsutils"),
     ("dnsmasq", "dnsmasq-base"),
+    ("dumpcap", "tshark"),
     ("ethtool", "ethtool"),
     ("iperf3", "iperf3"),
     ("ip", "iproute2"),

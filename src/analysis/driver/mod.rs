@@ -32,11 +32,14 @@ pub trait Driver {
     /// Takes a packet.
     fn on_packet(&mut self, view: &PacketView<'_>, out: &mut impl Extend<Self::Event>);
 
+    /// It is so late, and no packet came for a while.
+    fn on_tick(&mut self, now: Timestamp, out: &mut impl Extend<Self::Event>);
+
     /// There are no more packets.
     fn on_end(&mut self, out: &mut impl Extend<Self::Event>);
 }
 
-/// A driver's own `track` and `finish`.
+/// A driver's own `track`, `sweep` and `finish`.
 macro_rules! driver {
     ([$($parameters:tt)*] $driver:ty, $event:ty) => {
         impl<$($parameters)*> Driver for $driver {
@@ -44,6 +47,10 @@ macro_rules! driver {
 
             fn on_packet(&mut self, view: &PacketView<'_>, out: &mut impl Extend<$event>) {
                 out.extend(self.track(view));
+            }
+
+            fn on_tick(&mut self, now: Timestamp, out: &mut impl Extend<$event>) {
+                out.extend(self.sweep(now));
             }
 
             fn on_end(&mut self, out: &mut impl Extend<$event>) {

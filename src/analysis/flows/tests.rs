@@ -229,3 +229,31 @@ fn datagrams_have_no_stream() {
         (&[5, 9][..], &[TunnelKind::Gre][..])
     );
 }
+
+#[test]
+fn flows_can_be_told_as_they_end() {
+    let sighted = |flow| Sighting {
+        flow,
+        ..segment(ToServer, ACK, b"")
+    };
+    let mut collector = Collector::as_they_end();
+    for flow in [5, 6, 8] {
+        collector.packet(&sighted(flow));
+    }
+    assert!(collector.take_ended().is_none(), "all go on");
+    collector.ended(6, Ending::Closed);
+    collector.ended(6, Ending::Timeout);
+    assert_eq!(collector.take_ended().map(|flow| flow.id), Some(2));
+    assert!(collector.take_ended().is_none());
+    // What comes late is of no flow, and begins none.
+    collector.packet(&sighted(6));
+    collector.ended(5, Ending::Evicted);
+    assert_eq!(collector.take_ended().map(|flow| flow.id), Some(1));
+    collector.packet(&sighted(9));
+    collector.end_all();
+    let rest: Vec<u64> = std::iter::from_fn(|| collector.take_ended())
+        .map(|flow| flow.id)
+        .collect();
+    assert_eq!(rest, [3, 4]);
+    assert!(collector.flows.numbers().is_empty(), "nothing is kept");
+}

@@ -1,7 +1,6 @@
 //! Which parser reads which application protocol: one row each.
 
-use super::reader::{DatagramReader, StreamReader, datagrams, stream};
-use crate::proto::{dns, ftp, http, quic, smtp, ssh, tls};
+use super::reader::{DatagramReader, StreamReader};
 
 /// An application protocol that `wero sessions` reads.
 #[derive(Clone, Copy)]
@@ -21,55 +20,62 @@ pub struct Protocol {
 
 /// Every protocol with a parser.
 pub const PROTOCOLS: &[Protocol] = &[
+    #[cfg(feature = "http")]
     Protocol {
         name: "http",
         proto: "http",
         searches: false,
-        stream: Some(stream::<http::Parser>),
+        stream: Some(super::stream::<crate::proto::http::Parser>),
         datagrams: None,
     },
+    #[cfg(feature = "dns")]
     Protocol {
         name: "dns",
         proto: "dns",
         searches: false,
-        stream: Some(stream::<dns::StreamParser>),
-        datagrams: Some(datagrams::<dns::Parser>),
+        stream: Some(super::stream::<crate::proto::dns::StreamParser>),
+        datagrams: Some(super::datagrams::<crate::proto::dns::Parser>),
     },
+    #[cfg(feature = "smtp")]
     Protocol {
         name: "smtp",
         proto: "smtp",
         searches: false,
-        stream: Some(stream::<smtp::Parser>),
+        stream: Some(super::stream::<crate::proto::smtp::Parser>),
         datagrams: None,
     },
+    #[cfg(feature = "ftp")]
     Protocol {
         name: "ftp",
         proto: "ftp",
         searches: false,
-        stream: Some(stream::<ftp::Parser>),
+        stream: Some(super::stream::<crate::proto::ftp::Parser>),
         datagrams: None,
     },
+    #[cfg(feature = "ssh")]
     Protocol {
         name: "ssh",
         proto: "ssh",
         searches: false,
-        stream: Some(stream::<ssh::Parser>),
+        stream: Some(super::stream::<crate::proto::ssh::Parser>),
         datagrams: None,
     },
+    #[cfg(feature = "tls")]
     Protocol {
         name: "tls",
         proto: "tls",
         searches: true,
-        stream: Some(stream::<tls::Parser>),
+        stream: Some(super::stream::<crate::proto::tls::Parser>),
         datagrams: None,
     },
     // The same messages, with the version of QUIC that carried them.
+    #[cfg(feature = "tls")]
     Protocol {
         name: "quic",
         proto: "tls",
         searches: false,
         stream: None,
-        datagrams: Some(datagrams::<quic::Parser>),
+        datagrams: Some(super::datagrams::<crate::proto::quic::Parser>),
     },
 ];
 

@@ -75,6 +75,11 @@ impl<T> Sender<T> {
         }
         Ok(())
     }
+
+    /// Whether nobody receives any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.state().receiver_gone
+    }
 }
 
 impl<T> Drop for Sender<T> {

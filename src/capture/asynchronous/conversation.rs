@@ -12,7 +12,7 @@ use super::channel::{Receiver, Sender, bounded};
 use super::{CAPACITY, Outcome, next};
 use crate::analysis::driver::{ConversationDriver, ConversationItem};
 use crate::analysis::extract::{FlowExtractor, L4};
-use crate::capture::file::CaptureReader;
+use crate::capture::views::{Events, Progress, Source};
 use crate::time::Timestamp;
 
 /// The conversations of a capture, as they begin.
@@ -60,7 +60,7 @@ impl<K: Unpin> Stream for Conversation<K> {
 }
 
 /// Reads on a thread of its own.
-pub(super) fn start<E>(reader: CaptureReader, extractor: E) -> Conversations<E::Key>
+pub(super) fn start<E>(source: Box<dyn Source + Send>, extractor: E) -> Conversations<E::Key>
 where
     E: FlowExtractor<Key: Send> + Send + 'static,
 {
@@ -70,10 +70,12 @@ where
             begun: sender,
             under_way: HashMap::new(),
         };
-        for event in reader.events(ConversationDriver::new(extractor)) {
-            let wanted = match event {
-                Ok(event) => hub.pass(event.key, event.timestamp, event.item),
-                Err(error) => hub.begun.send(Err(error)).is_ok(),
+        let mut events = Events::over(source, ConversationDriver::new(extractor));
+        while let Some(progress) = events.advance() {
+            let wanted = match progress {
+                Progress::Event(Ok(event)) => hub.pass(event.key, event.timestamp, event.item),
+                Progress::Event(Err(error)) => hub.begun.send(Err(error)).is_ok(),
+                Progress::Nothing => hub.is_wanted(),
             };
             if !wanted && hub.under_way.is_empty() {
                 break;
@@ -90,6 +92,13 @@ struct Hub<K> {
 }
 
 impl<K: Clone + Eq + Hash> Hub<K> {
+    /// Whether anybody wants conversations that are still to come; those that
+    /// nobody reads any more are forgotten.
+    fn is_wanted(&mut self) -> bool {
+        self.under_way.retain(|_, sender| !sender.is_closed());
+        !self.begun.is_closed()
+    }
+
     /// Whether anybody wants conversations, as far as this piece shows.
     fn pass(&mut self, key: K, timestamp: Timestamp, item: ConversationItem) -> bool {
         if let ConversationItem::Opened { l4 } = item {

@@ -40,6 +40,9 @@ use futures_core::Stream;
 pub use conversation::{Conversation, Conversations};
 
 use super::file::{CaptureError, CaptureReader};
+#[cfg(target_os = "linux")]
+use super::interface::Interface;
+use super::views::{Events, Progress, Source};
 use crate::analysis::driver::{
     DatagramDriver, DatagramParserFactory, Driver, SessionDriver, SessionEvent,
     SessionParserFactory,
@@ -52,8 +55,8 @@ use channel::{Receiver, bounded};
 /// Items that a channel holds before reading pauses.
 pub const CAPACITY: usize = 64;
 
-/// A capture whose events come as streams.
-pub struct AsyncCapture(CaptureReader);
+/// A capture, or an interface, whose events come as streams.
+pub struct AsyncCapture(Box<dyn Source + Send>);
 
 /// Events, or the damage of the capture.
 type Outcome<T> = Result<T, CaptureError>;
@@ -64,12 +67,22 @@ impl AsyncCapture {
     /// # Errors
     /// As [`CaptureReader::open`].
     pub fn open(path: &Path) -> Result<AsyncCapture, CaptureError> {
-        CaptureReader::open(path).map(AsyncCapture)
+        CaptureReader::open(path).map(AsyncCapture::new)
     }
 
-    /// Takes any source that a capture can be read from.
-    pub fn new(reader: CaptureReader) -> AsyncCapture {
-        AsyncCapture(reader)
+    /// Listens on a network interface. The streams have no end; a slow
+    /// consumer makes the kernel drop packets when its buffer is full.
+    ///
+    /// # Errors
+    /// As [`Interface::open`].
+    #[cfg(target_os = "linux")]
+    pub fn open_interface(name: &str) -> Result<AsyncCapture, CaptureError> {
+        Ok(AsyncCapture::new(Interface::open(name)?))
+    }
+
+    /// Takes any source, such as a capture that is read from elsewhere.
+    pub fn new(source: impl Source + Send + 'static) -> AsyncCapture {
+        AsyncCapture(Box::new(source))
     }
 
     /// What any driver makes of the capture.
@@ -79,8 +92,13 @@ impl AsyncCapture {
     {
         let (sender, receiver) = bounded(CAPACITY);
         thread::spawn(move || {
-            for event in self.0.events(driver) {
-                if sender.send(event).is_err() {
+            let mut events = Events::over(self.0, driver);
+            while let Some(progress) = events.advance() {
+                let closed = match progress {
+                    Progress::Event(event) => sender.send(event).is_err(),
+                    Progress::Nothing => sender.is_closed(),
+                };
+                if closed {
                     break;
                 }
             }

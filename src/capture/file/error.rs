@@ -41,6 +41,11 @@ pub enum CaptureError {
         source: io::Error,
     },
 
+    /// What was to be read is an interface.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Interface(#[from] crate::capture::interface::InterfaceError),
+
     #[error("cannot create '{path}': {source}")]
     Create { path: String, source: io::Error },
 

@@ -314,6 +314,11 @@ local function modules(G)
       end
     end
     if not loader then
+      local feature = host.left_out[name]
+      if feature then
+        error(format("module '%s' is not in this build of Wero: build it with the cargo feature '%s'",
+          name, feature), 2)
+      end
       error(format("module '%s' not found:%s", name, concat(tried)), 2)
     end
     loaded[name] = running

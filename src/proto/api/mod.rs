@@ -32,8 +32,8 @@ pub use listeners::{listener, policies, policies_told, streamed_listener};
 pub use suggest::{closest, hint};
 pub use text::{function_type, parameters};
 
-use super::PROTOCOLS;
 use super::field::{Field, Shape};
+use super::{PROTOCOLS, optional};
 use crate::event::EventRow;
 
 /// Something with fields and functions: a packet, a buffer, a module.
@@ -201,7 +201,8 @@ const fn arg(name: &'static str, is: &'static str) -> Argument {
     Argument { name, is }
 }
 
-/// Every object, modules included.
+/// Every object, modules included, but for those of protocols that the build
+/// leaves out.
 pub fn objects() -> impl Iterator<Item = &'static Object> {
     [
         haka::OBJECTS,
@@ -225,6 +226,7 @@ pub fn objects() -> impl Iterator<Item = &'static Object> {
     ]
     .into_iter()
     .flatten()
+    .filter(|object| !optional::is_left_out(object.name))
 }
 
 /// The object of that name.

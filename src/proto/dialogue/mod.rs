@@ -9,15 +9,16 @@
 //! (`lua/lib/dialogue.lua`).
 
 mod content;
+mod data_flow;
 mod reader;
 mod shown;
 
+pub use data_flow::{DataFlow, Mode};
 pub use reader::Reader;
 pub use shown::{Refusal, Shown};
 
 use crate::event::EventKind;
 use crate::flow::Direction;
-use crate::proto::ftp::DataFlow;
 use crate::proto::line::Anomaly;
 
 /// The events of a protocol.

@@ -7,7 +7,7 @@
 
 use super::content::Contents;
 use super::shown::{Refusal, Shown};
-use super::{Dialect, Heard};
+use super::{DataFlow, Dialect, Heard, Mode};
 use crate::addr::Addr;
 use crate::buf::BufError;
 use crate::core::Core;
@@ -15,7 +15,6 @@ use crate::core::expected::Expectation;
 use crate::event::EventKind;
 use crate::flow::Direction;
 use crate::proto::application::{Application, START, Seat, Turn};
-use crate::proto::ftp::{DataFlow, Mode};
 
 /// Bytes of one message, all its lines together. No sane message comes near.
 const MESSAGE_CAP: usize = 1 << 20;

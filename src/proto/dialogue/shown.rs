@@ -1,6 +1,7 @@
 //! A message in front of the rules: its lines, and what becomes of them.
 
-use crate::proto::smtp::LINE_CAP;
+/// Bytes of a line that rules write: as many as SMTP and FTP read of one.
+const LINE_CAP: usize = 4096;
 
 /// A message by its lines.
 #[derive(Debug, Default)]

@@ -12,11 +12,12 @@ use super::correlator::{Correlator, Limits};
 use super::fault::Fault;
 use super::store::{Messages, NoMessage, standing};
 use super::wire::Header;
-use super::{LINK_LOCAL_PORT, MULTICAST_PORT, edit};
-use crate::core::{Core, Step, flow_state};
+use super::{LINK_LOCAL_PORT, MULTICAST_PORT, datagram, edit};
+use crate::core::{Core, Frame, Step, flow_state};
 use crate::event::{EventKind, Settings};
 use crate::flow::Direction;
 use crate::flow::arena::NO_SLOT;
+use crate::proto::common::Datagrams;
 
 /// Messages in hand besides the queries that wait.
 const IN_HAND: u32 = 1024;
@@ -63,10 +64,8 @@ pub enum Outcome {
     Answered(u32),
 }
 
-impl Dns {
-    /// # Errors
-    /// When the kernel refuses the address space.
-    pub fn new(settings: &Settings) -> io::Result<Dns> {
+impl Datagrams for Dns {
+    fn new(settings: &Settings) -> io::Result<Dns> {
         Ok(Dns {
             messages: Messages::new(settings.max_dns_queries.saturating_add(IN_HAND))?,
             pending: Correlator::new(Limits {
@@ -77,6 +76,12 @@ impl Dns {
         })
     }
 
+    fn step(&mut self, core: &mut Core, frame: Frame) -> Option<Step> {
+        datagram::step(core, self, frame)
+    }
+}
+
+impl Dns {
     /// Sees to it that there is a slot for the next message.
     pub fn make_room(&mut self, core: &mut Core) {
         self.expire(core);

@@ -3,29 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use serde::Serialize;
-
+pub use crate::proto::dialogue::{DataFlow, Mode};
 use crate::proto::line;
-
-/// Who opens the data connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// The server, to an address that the client named.
-    Active,
-    /// The client, to an address that the server named.
-    Passive,
-}
-
-/// A data connection that is to be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct DataFlow {
-    pub mode: Mode,
-    /// Absent where it is the control connection's (`EPSV`).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip: Option<IpAddr>,
-    pub port: u16,
-}
 
 /// What a line says of a data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,51 +29,8 @@ pub use parser::Parser;
 pub use reader::Reader;
 
 use super::application::Likeness;
+use super::methods::METHODS;
 use crate::flow::Direction;
-
-/// Methods by which a client's first bytes are known for HTTP (RFC 9110, 9
-/// and 16.1; UPnP; RPC over HTTP). A space and a target follow.
-pub const METHODS: &[&str] = &[
-    "GET",
-    "POST",
-    "HEAD",
-    "PUT",
-    "DELETE",
-    "OPTIONS",
-    "CONNECT",
-    "TRACE",
-    "PATCH",
-    "PROPFIND",
-    "PROPPATCH",
-    "MKCOL",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "UNLOCK",
-    "REPORT",
-    "SEARCH",
-    "MERGE",
-    "CHECKOUT",
-    "CHECKIN",
-    "MKACTIVITY",
-    "BIND",
-    "LINK",
-    "UNLINK",
-    "PURGE",
-    "POLL",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "UNSUBSCRIBE",
-    "M-SEARCH",
-    "BPROPFIND",
-    "BCOPY",
-    "BMOVE",
-    "BDELETE",
-    "RPC_IN_DATA",
-    "RPC_OUT_DATA",
-    "RPC_CONNECT",
-    "SOURCE",
-];
 
 /// Whether a connection begins like HTTP/1: the client speaks first.
 pub fn probe(bytes: &[u8], direction: Direction) -> Likeness {

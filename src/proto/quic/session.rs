@@ -9,14 +9,16 @@
 //! unread.
 
 use std::collections::HashMap;
+use std::io;
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use super::reader::{Hello, Reader};
 use crate::core::{Core, Frame, Op, Step, flow_state};
-use crate::event::{DropReason, EventKind};
+use crate::event::{DropReason, EventKind, Settings};
 use crate::packet::record::flag;
+use crate::proto::common::Datagrams;
 use crate::proto::tls::hello::ClientHello;
 use crate::proto::tls::session::Messages;
 
@@ -56,16 +58,49 @@ enum Reading {
     Shown(Step),
 }
 
+impl Datagrams for Flows {
+    fn new(_: &Settings) -> io::Result<Flows> {
+        Ok(Flows::default())
+    }
+
+    fn step(&mut self, core: &mut Core, frame: Frame) -> Option<Step> {
+        step(core, self, frame)
+    }
+
+    fn ending(&mut self, core: &mut Core, flow: u32, dropped: bool) {
+        if !self.holds() {
+            return;
+        }
+        let held = self.take_held(flow);
+        match dropped {
+            true => refuse(core, held),
+            false => let_go(core, held),
+        }
+    }
+
+    fn holds(&self) -> bool {
+        self.held > 0
+    }
+
+    fn let_all_go(&mut self, core: &mut Core) {
+        let slots: Vec<u32> = self
+            .flows
+            .iter()
+            .filter(|(_, flow)| !flow.held.is_empty())
+            .map(|(&slot, _)| slot)
+            .collect();
+        for slot in slots {
+            core.stats.hold_caps += 1;
+            let_go(core, self.take_held(slot));
+        }
+    }
+}
+
 impl Flows {
     /// The messages of a flow.
     pub fn messages(&mut self, slot: u32, generation: u32) -> Option<&mut Messages> {
         let flow = self.flows.get_mut(&slot)?;
         (flow.generation == generation).then_some(&mut flow.messages)
-    }
-
-    /// Whether datagrams are held.
-    pub fn holds(&self) -> bool {
-        self.held > 0
     }
 
     /// The flow in that slot; none if there are too many.
@@ -99,8 +134,7 @@ impl Flows {
     }
 }
 
-/// Takes a datagram one stage further.
-pub fn step(core: &mut Core, flows: &mut Flows, frame: Frame) -> Option<Step> {
+fn step(core: &mut Core, flows: &mut Flows, frame: Frame) -> Option<Step> {
     if frame.stage() == stage::READ {
         match read(core, flows, frame) {
             Reading::Shown(event) => return Some(event),
@@ -128,32 +162,6 @@ pub fn step(core: &mut Core, flows: &mut Flows, frame: Frame) -> Option<Step> {
         let_go(core, flows.take_held(frame.flow()));
     }
     None
-}
-
-/// The flow ends, by a rule or by time: nothing of it stays held.
-pub fn ending(core: &mut Core, flows: &mut Flows, flow: u32, dropped: bool) {
-    if !flows.holds() {
-        return;
-    }
-    let held = flows.take_held(flow);
-    match dropped {
-        true => refuse(core, held),
-        false => let_go(core, held),
-    }
-}
-
-/// Packets are needed: whatever is held goes on unjudged.
-pub fn let_all_go(core: &mut Core, flows: &mut Flows) {
-    let slots: Vec<u32> = flows
-        .flows
-        .iter()
-        .filter(|(_, flow)| !flow.held.is_empty())
-        .map(|(&slot, _)| slot)
-        .collect();
-    for slot in slots {
-        core.stats.hold_caps += 1;
-        let_go(core, flows.take_held(slot));
-    }
 }
 
 /// Sends what was held, in order, before anything else.

@@ -50,7 +50,8 @@ use crate::event::EventKind;
 use crate::flow::Direction;
 use crate::flow::record::flags;
 use crate::packet::decode::protocol::TCP;
-use crate::proto::application::{Application, Attached, Common};
+use crate::proto::application::{Application, Attached};
+use crate::proto::common::Common;
 
 /// What the TCP code works on.
 pub struct Tcp<'a> {

@@ -4,6 +4,7 @@ mod bypass;
 mod datagrams;
 mod ends;
 mod grid;
+mod interface;
 mod neighbours;
 mod passes;
 mod plain;
@@ -17,6 +18,7 @@ use crate::harness::Case;
 pub fn all() -> Vec<Case> {
     [
         plain::CASES,
+        interface::CASES,
         passes::CASES,
         setup::CASES,
         grid::CASES,
