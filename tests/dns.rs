@@ -363,6 +363,8 @@ fn mistakes_of_rules_are_told_and_change_nothing() {
             try('drop', function () query:drop() end)
             try('reply', function () response:reply() end)
             response.answer:remove(2)
+            -- No record has these places.
+            for _, place in ipairs { 0, -1, 99 } do response.answer:remove(place) end
             try('removed', function () return address.ttl end)
             response.answer:append { ip = response.answer[2].ip, name = 'web.cdn.example.net', ttl = 30 }
             haka.log('%d %s', #response.answer, response.answer[3].ip)

@@ -103,6 +103,8 @@ fn faults(file: &str, source: &str, failed: &str) -> (usize, Vec<String>) {
         chunk.into_function().expect("library chunks compile")
     };
     let lib = lua.create_table().expect("tables can be made");
+    let left_out = lua.create_table().expect("tables can be made");
+    host.set("left_out", left_out).expect("tables can be set");
     let patterns = chunk("patterns.lua", include_str!("../src/lua/lib/patterns.lua"));
     let patterns: Table = patterns.call((&host, &lib)).expect("patterns.lua loads");
     lib.set("patterns", patterns).expect("tables can be set");

@@ -147,3 +147,44 @@ proptest! {
         prop_assert_eq!(unheard, heard);
     }
 }
+
+/// The end of a body is told when it comes, wherever its last segment ends:
+/// what waits for it does not wait for more.
+#[test]
+fn the_end_of_a_body_that_nobody_wants_is_seen() {
+    let rules = "require('protocol/http')
+        haka.rule { on = haka.dissectors.http.events.request, eval = function (http, request)
+          local answer = http.response
+          print(request.method, http.state, answer and answer.status or '-')
+        end }";
+    let body = "z".repeat(2500);
+    let head = |status: &str| format!("HTTP/1.1 {status} X\r\nContent-Length: 2500\r\n\r\n");
+    for (method, status) in [("GET /", "200"), ("CONNECT h:1", "407")] {
+        for manner in FAMILIES {
+            let manner = Manner { port: 80, ..manner };
+            let mut talk = Talk::open(rules, Settings::new(Profile::Wero), manner);
+            let (request, head) = (
+                format!("{method} HTTP/1.1\r\nHost: h\r\n\r\n"),
+                head(status),
+            );
+            let answer = head + &body;
+            let (mut asked, mut told) = (0, 0);
+            for _ in 0..3 {
+                let mut one = data(asked, request.as_bytes());
+                one.ack = told;
+                let left = talk.send(Client, one);
+                assert_eq!(left.len(), 1, "{method}: nobody holds it");
+                asked += request.len() as i64;
+                for part in answer.as_bytes().chunks(1000) {
+                    let mut one = data(told, part);
+                    one.ack = asked;
+                    assert_eq!(talk.send(Server, one).len(), 1);
+                    told += part.len() as i64;
+                }
+            }
+            let word = method.split(' ').next().expect("a method");
+            let later = format!("{word} request {status}\n").repeat(2);
+            assert_eq!(talk.printed(), format!("{word} request -\n{later}"));
+        }
+    }
+}

@@ -198,6 +198,7 @@ impl Engine {
         core.hooks.hears_any(OF_DATAGRAMS)
             || core.extended.hears_any(OF_DATAGRAMS)
             || core.settings.inspect_tunnels
+            || application::reads_some_datagrams(core)
     }
 
     /// Does work until an event is heard or all is done.

@@ -213,11 +213,12 @@ impl Attached {
     }
 
     /// Whether so many bytes, next in order, may pass unseen, since their
-    /// reader does not want them; notes that they have.
+    /// reader does not want them; notes that they have. The last of what it
+    /// does not want is shown, so that it learns of the end.
     pub fn pass_over(&mut self, direction: Direction, bytes: u32, hooks: HookSet) -> bool {
         let inlet = &mut self.inlets[direction.index()];
         let bytes = u64::from(bytes);
-        let unwanted = inlet.unwanted >= bytes && inlet.unwanted_while == hooks;
+        let unwanted = inlet.unwanted > bytes && inlet.unwanted_while == hooks;
         let idle = inlet.left == 0 && inlet.arrived.is_none() && inlet.lost.is_none();
         if !unwanted || !idle || inlet.hold.is_some() || self.application.is_none() {
             return false;
@@ -297,10 +298,19 @@ pub fn by_udp_ports(core: &Core, [opener, server]: [u16; 2]) -> u16 {
 
 /// Whether datagrams can be given to the dissector with that bit.
 pub fn reads_datagrams(core: &Core, bit: u16) -> bool {
+    readers_of_datagrams(core).any(|row| row.bit == bit)
+}
+
+/// Whether there is a dissector that datagrams are given to.
+pub fn reads_some_datagrams(core: &Core) -> bool {
+    readers_of_datagrams(core).next().is_some()
+}
+
+fn readers_of_datagrams(core: &Core) -> impl Iterator<Item = &'static Protocol> {
     let has_port = |row: &Protocol| row.over.iter().any(|o| matches!(o, Over::UdpPort(_)));
     PROTOCOLS
         .iter()
-        .any(|row| row.bit == bit && core.has(bit) && has_port(row))
+        .filter(move |row| core.has(row.bit) && has_port(row))
 }
 
 /// The reader that a rule chose by its dissector's bit.

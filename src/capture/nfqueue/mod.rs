@@ -95,6 +95,8 @@ pub struct Queue {
     granted: Granted,
     counters: Counters,
     last_id: Option<u32>,
+    /// There was something to take the last time.
+    may_hold_more: bool,
     /// Verdicts could not be sent; told by the next call that can fail.
     stuck: Option<io::Error>,
 }
@@ -106,6 +108,8 @@ struct Place {
     slot: usize,
     start: usize,
     end: usize,
+    /// It was moved to another queue, and is none of the burst any more.
+    moved: bool,
 }
 
 impl Queue {
@@ -145,6 +149,7 @@ impl Queue {
             granted,
             counters: Counters::default(),
             last_id: None,
+            may_hold_more: false,
             stuck: None,
         })
     }
@@ -170,6 +175,7 @@ impl Queue {
     /// burst before are forgotten; their ids stay good.
     pub fn receive(&mut self, wait: Duration) -> Result<usize, QueueError> {
         self.packets.clear();
+        self.may_hold_more = false;
         self.flush();
         let number = self.number;
         // Not taking packets while verdicts are stuck caps what is pending.
@@ -189,12 +195,24 @@ impl Queue {
             self.counters.early += self.packets.len() as u64;
         }
         self.counters.bursts += u64::from(!self.packets.is_empty());
+        self.may_hold_more |= filled > 0;
         Ok(self.packets.len())
+    }
+
+    /// Whether the last [`Queue::receive`] found the queue other than empty,
+    /// be it with errors only.
+    pub fn is_busy(&self) -> bool {
+        self.may_hold_more
+    }
+
+    /// Whether verdicts are still to be sent.
+    pub fn has_verdicts(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     /// A packet of the last burst.
     pub fn packet(&self, index: usize) -> Option<Queued<'_>> {
-        let place = self.packets.get(index)?;
+        let place = self.packets.get(index).filter(|place| !place.moved)?;
         let datagram = self.slots.datagram(place.slot)?;
         Some(Queued {
             bytes: datagram.get(place.start..place.end)?,
@@ -205,7 +223,7 @@ impl Queue {
     /// Gives a packet of the last burst away, in the memory where it lies,
     /// for an empty block. `None` for a small one, which is quicker copied.
     pub fn give(&mut self, index: usize, spare: impl FnOnce() -> Box<[u8]>) -> Option<Block> {
-        let place = *self.packets.get(index)?;
+        let place = *self.packets.get(index).filter(|place| !place.moved)?;
         let shares = |other: Option<usize>| {
             let other = other.and_then(|other| self.packets.get(other));
             other.is_some_and(|other| other.slot == place.slot)
@@ -256,8 +274,7 @@ impl Queue {
         let Some(place) = self.packets.get_mut(index) else {
             return;
         };
-        // No slot has that number: the packet is not found any more.
-        place.slot = usize::MAX;
+        place.moved = true;
         let id = place.facts.id;
         let verdict = i32::from(queue) << QUEUE_AT | libc::NF_QUEUE;
         if self.verdict(id, verdict, None, None) {
@@ -310,6 +327,7 @@ impl Queue {
         match self.socket.receive(&mut self.slots, wait) {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                 self.counters.lost += 1;
+                self.may_hold_more = true;
                 Ok(0)
             }
             result => result.map_err(|error| QueueError::Receive {
@@ -383,6 +401,7 @@ impl Place {
             slot,
             start,
             end: start + packet.bytes.len(),
+            moved: false,
         }
     }
 }

@@ -12,8 +12,8 @@ local host, lib = ...
 
 local ops, E = host.ops, host.engine
 local P, PACKET_MASK = host.packets, host.packet_mask
-local type, tonumber, tostring, error, load, setmetatable, rawget, rawset =
-  type, tonumber, tostring, error, load, setmetatable, rawget, rawset
+local type, tonumber, tostring, error, load, getmetatable, setmetatable, rawget, rawset =
+  type, tonumber, tostring, error, load, getmetatable, setmetatable, rawget, rawset
 local pairs, ipairs = pairs, ipairs
 local byte, format, gsub, match = string.byte, string.format, string.gsub, string.match
 local floor, band, sort = math.floor, bit.band, table.sort
@@ -505,9 +505,8 @@ local create_layer = ops.layer_create
 
 -- Puts a header on a forged packet and gives the object of the new layer.
 function native.create(kind, below, number, size)
-  if type(below) ~= 'table' or rawget(below, 0) == nil then
-    error('packet expected', 3)
-  end
+  local meta = type(below) == 'table' and getmetatable(below)
+  if type(meta) ~= 'table' or rawget(meta, '__place') ~= PLACE then error('packet expected', 3) end
   check(create_layer(E, below[0], below[1], kind.layer, number, size), kind.what)
   return kind.object(below[0])
 end

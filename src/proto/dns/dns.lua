@@ -467,7 +467,7 @@ local function take_out(list, number, which)
       if rawget(list, i) == which then place = i end
     end
   end
-  local found = rawget(list, place)
+  local found = type(place) == 'number' and place >= 1 and rawget(list, place)
   if not found then return end
   check(ops.dns_remove(E, o[0], o[1], number, found[2]), 'dns message')
   remove(list, place)
@@ -647,7 +647,7 @@ local cache = {}
 message = function (slot)
   local generation = M[band(slot, MASK)].generation
   local o = cache[slot + 1]
-  if o and rawget(o, 1) == generation then return o end
+  if o and rawget(o, 1) == generation and rawget(o, 0) == slot then return o end
   -- With places for all: a table that grows costs more.
   o = setmetatable({ [0] = slot, generation, false, false, false, false, false }, Result)
   cache[slot + 1] = o

@@ -86,7 +86,7 @@ impl Tcp<'_> {
             return;
         }
         let plain = self.core.settings.defaults.plain_acknowledgements;
-        let recorded = self.core.settings.recorded;
+        let recorded = self.core.settings.recorded && self.is_changed(flow);
         let most = self.most_window(flow, direction).filter(|_| !segment.syn());
         let Some(connection) = self.connection(flow) else {
             return;
@@ -146,7 +146,7 @@ impl Tcp<'_> {
             written = true;
         }
         if translates {
-            written |= self.translate_blocks(flow, direction, slot);
+            written |= self.translate_blocks(flow, direction, slot, recorded);
         }
         if written {
             self.core.packet_mut(slot).dirty |= dirty::TRANSPORT | dirty::NUMBERS;
@@ -165,9 +165,15 @@ impl Tcp<'_> {
     /// Maps the blocks of SACK options back, or forth in a recording. Blocks
     /// that cover nothing whole make place for the next; what is left over
     /// becomes padding.
-    fn translate_blocks(&mut self, flow: u32, direction: Direction, slot: u32) -> bool {
+    fn translate_blocks(
+        &mut self,
+        flow: u32,
+        direction: Direction,
+        slot: u32,
+        recorded: bool,
+    ) -> bool {
         const NOP: u8 = 1;
-        let map = match self.core.settings.recorded {
+        let map = match recorded {
             true => recorded_block,
             false => block_backward,
         };

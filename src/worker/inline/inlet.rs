@@ -20,6 +20,10 @@ use crate::packet::decode::{self, protocol};
 /// which have to be whole in a float of 64 bits.
 const ASIDE: u64 = 1 << 52;
 
+/// Packets that the second queue holds at least: a packet is taken apart into
+/// a hundred and some datagrams at most.
+const APART: u32 = 1024;
+
 /// How many numbers are tried for the second queue.
 const TRIES: u16 = 8;
 
@@ -79,6 +83,7 @@ impl Inlets {
                 // From the end, where nobody's rules lead.
                 number: u16::MAX - lane,
                 gso: false,
+                length: config.length.max(APART),
                 ..config
             }),
             moved: false,
@@ -137,29 +142,33 @@ impl Inlets {
         self.main.queue.receive(wait)
     }
 
-    /// Takes a burst of what was moved to the second queue; 0 when that is
-    /// empty.
+    /// Whether the second queue may hold what was moved there.
+    pub fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// Takes a burst of what was moved to the second queue; 0 when there is
+    /// nothing for now.
     pub fn receive_moved(&mut self) -> Result<usize, QueueError> {
-        if !self.moved {
+        let Some(aside) = self.aside.as_mut().filter(|_| self.moved) else {
             return Ok(0);
-        }
+        };
         // The kernel moves a packet while it takes the verdict.
         self.main.queue.flush();
-        let taken = match &mut self.aside {
-            Some(aside) => aside.queue.receive(Duration::ZERO)?,
-            None => 0,
-        };
-        self.moved = taken > 0;
+        let taken = aside.queue.receive(Duration::ZERO)?;
+        self.moved = aside.queue.is_busy() || self.main.queue.has_verdicts();
         Ok(taken)
     }
 
-    /// Has the kernel take a packet of the last burst apart, if it is many
-    /// datagrams: it comes again by the second queue. Where that cannot be had
-    /// it stays, and the first time it is told why.
+    /// Whether a packet of the last burst is many datagrams.
+    pub fn is_bundle(&self, index: usize) -> bool {
+        self.main.queue.packet(index).is_some_and(is_bundle)
+    }
+
+    /// Has the kernel take a packet of the last burst apart: it comes again by
+    /// the second queue. Where that cannot be had it stays, and the first time
+    /// it is told why.
     pub fn take_apart(&mut self, index: usize) -> Result<(), QueueError> {
-        if !self.main.queue.packet(index).is_some_and(is_bundle) {
-            return Ok(());
-        }
         if let Some(wanted) = self.wanted.take() {
             self.aside = Some(open_aside(&wanted)?);
         }

@@ -6,6 +6,7 @@
 //! say is handed to the thread that writes, which never holds a lane up.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -102,8 +103,8 @@ struct Lane {
     /// A rule asked for the end, and nobody was told yet.
     exits: bool,
     clock: Clock,
-    /// Since when verdicts cannot be sent.
-    stuck: Option<Instant>,
+    /// Since when verdicts cannot be sent, by queue.
+    stuck: [Option<Instant>; 2],
     on_overload: Stance,
 }
 
@@ -141,7 +142,7 @@ impl Lane {
             published: Instant::now(),
             exits: false,
             clock: Clock::start(),
-            stuck: None,
+            stuck: [None; 2],
             on_overload: plan.stances.on_overload,
         })
     }
@@ -183,18 +184,23 @@ impl Lane {
     /// packets are taken meanwhile.
     fn receive(&mut self, wait: Duration) -> Result<usize, InlineError> {
         let received = self.inlets.receive(wait);
-        self.unless_stuck(received)
+        self.unless_stuck(Source::Main, received)
     }
 
     /// What was received; nothing where verdicts find no room, for a while.
-    fn unless_stuck(&mut self, received: Result<usize, QueueError>) -> Result<usize, InlineError> {
+    fn unless_stuck(
+        &mut self,
+        source: Source,
+        received: Result<usize, QueueError>,
+    ) -> Result<usize, InlineError> {
+        let stuck = &mut self.stuck[source as usize];
         match received {
             Ok(taken) => {
-                self.stuck = None;
+                *stuck = None;
                 Ok(taken)
             }
             Err(QueueError::Send { .. })
-                if self.stuck.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
+                if stuck.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
             {
                 Ok(0)
             }
@@ -209,34 +215,53 @@ impl Lane {
         if pulse.known_spread.load(Ordering::Relaxed) {
             self.check_spread(taken);
         }
-        self.burst(Source::Main, taken);
-        loop {
-            let moved = self.inlets.receive_moved();
-            let moved = self.unless_stuck(moved)?;
-            if moved == 0 {
-                return Ok(());
+        let apart = self.worker.judges_datagrams();
+        let mut from = 0;
+        for index in 0..taken {
+            if apart && self.inlets.is_bundle(index) {
+                // What came before leaves before, and what comes behind, behind.
+                self.burst(Source::Main, from..index);
+                from = index;
+                self.take_apart(index)?;
             }
-            self.burst(Source::Aside, moved);
         }
+        self.burst(Source::Main, from..taken);
+        self.judge_moved()?;
+        self.worker.reach(self.clock.now());
+        self.settle();
+        Ok(())
     }
 
-    fn burst(&mut self, source: Source, taken: usize) {
-        let now = self.clock.now();
-        if source == Source::Main && self.worker.judges_datagrams() {
-            for index in 0..taken {
-                if let Err(error) = self.inlets.take_apart(index) {
-                    self.worker.journal().borrow_mut().log(
-                        Level::Warn,
-                        "core",
-                        &format!("datagrams that come many in a packet pass unjudged: {error}"),
-                    );
-                }
-            }
+    fn take_apart(&mut self, index: usize) -> Result<(), InlineError> {
+        if let Err(error) = self.inlets.take_apart(index) {
+            self.worker.journal().borrow_mut().log(
+                Level::Warn,
+                "core",
+                &format!("datagrams that come many in a packet pass unjudged: {error}"),
+            );
         }
+        self.judge_moved()
+    }
+
+    /// Judges the datagrams that a packet was taken apart into.
+    fn judge_moved(&mut self) -> Result<(), InlineError> {
+        while self.inlets.has_moved() {
+            let moved = self.inlets.receive_moved();
+            let moved = self.unless_stuck(Source::Aside, moved)?;
+            if moved == 0 {
+                break;
+            }
+            self.burst(Source::Aside, 0..moved);
+        }
+        Ok(())
+    }
+
+    fn burst(&mut self, source: Source, packets: Range<usize>) {
+        let now = self.clock.now();
         if self.monitor
             && let Some(queue) = self.inlets.of(source)
         {
-            for index in 0..taken {
+            for index in packets.clone() {
                 let id = queue.packet(index).map(|packet| packet.id);
                 if let Some(id) = id {
                     queue.accept(id, None);
@@ -244,12 +269,10 @@ impl Lane {
             }
             queue.flush();
         }
-        for index in 0..taken {
+        for index in packets {
             self.take(now, source, index);
             self.settle();
         }
-        self.worker.reach(now);
-        self.settle();
     }
 
     /// Counts packets that should have come to another lane.
@@ -315,6 +338,9 @@ impl Lane {
 
     /// How long nothing falls due.
     fn wait(&self) -> Duration {
+        if self.inlets.has_moved() {
+            return SHORTEST_WAIT;
+        }
         match self.worker.due_in(self.clock.now()) {
             Some(due) if due <= SHORT_WAIT => SHORTEST_WAIT,
             Some(due) if due <= IDLE_WAIT => SHORT_WAIT,
