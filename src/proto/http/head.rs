@@ -189,6 +189,20 @@ pub(super) fn ends_method(byte: u8) -> bool {
     b"()<>@,;:\\\"/[]?={} \t\r\n".contains(&byte)
 }
 
+/// Lines that most heads have room in.
+const USUAL_HEADERS: usize = 12;
+
+/// Where the first blank line ends; at the end if there is none.
+fn behind_blank_line(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes)
+        .find_map(|at| match bytes.get(at + 1..)? {
+            [b'\n', ..] => Some(at + 2),
+            [b'\r', b'\n', ..] => Some(at + 3),
+            _ => None,
+        })
+        .unwrap_or(bytes.len())
+}
+
 pub(super) fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
@@ -233,10 +247,15 @@ impl Parser {
         }
         let before = self.head.raw.len();
         let skipped = self.skip(bytes)?;
-        self.head
-            .raw
-            .extend_from_slice(bytes.get(skipped..).unwrap_or_default());
-        let done = self.scan(limits)?;
+        // The body that may follow is not copied along.
+        let rest = bytes.get(skipped..).unwrap_or_default();
+        let (own, behind) = rest.split_at(behind_blank_line(rest));
+        self.head.raw.extend_from_slice(own);
+        let mut done = self.scan(limits)?;
+        if !done && !behind.is_empty() {
+            self.head.raw.extend_from_slice(behind);
+            done = self.scan(limits)?;
+        }
         if done {
             self.head.raw.truncate(self.read);
             return Ok((skipped + self.read - before, true));
@@ -474,6 +493,9 @@ impl Parser {
             self.head.anomalies.add(Anomaly::NulInHeader);
         }
         let value = self.token..here - blanks as u32;
+        if self.head.headers.is_empty() {
+            self.head.headers.reserve(USUAL_HEADERS);
+        }
         match self.head.headers.last_mut() {
             Some(folded) if self.folding => folded.value.end = value.end.max(folded.value.end),
             _ => self.head.headers.push(Header {
