@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::Failure;
 use super::options::ChecksumMode;
 use super::traffic::Traffic;
-use super::views::{Files, Selection, end_name, has_ports, ip, protocol_name, written};
+use super::views::{Files, Moment, Selection, end_name, has_ports, ip, protocol_name, written};
 use crate::analysis::{Collector, Flow, Side, Stream, StreamState, Witness};
 use crate::sink::rfc3339_micros;
 
@@ -46,15 +46,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let collector = Rc::new(RefCell::new(collector));
     let observer = Box::new(Witness::new(collector.clone()));
     let mut list = List::new(arguments);
-    list.head()?;
     let files = list.files.clone();
     let traffic = &arguments.traffic;
     traffic
-        .observe(&files, arguments.checksums, observer, |at_end| {
-            if at_end {
-                collector.borrow_mut().end_all();
-            }
-            match list.print_ended(&collector) {
+        .observe(&files, arguments.checksums, observer, |moment| {
+            let printed = match moment {
+                Moment::Begin => list.head(),
+                Moment::Frame => list.print_ended(&collector),
+                Moment::End => {
+                    collector.borrow_mut().end_all();
+                    list.print_ended(&collector)
+                }
+            };
+            match printed {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(failure) => ControlFlow::Break(Some(failure)),
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::Failure;
 use super::options::ChecksumMode;
 use super::traffic::Traffic;
-use super::views::{Files, Selection, ip, written};
+use super::views::{Files, Moment, Selection, ip, written};
 use crate::analysis::Endpoint;
 use crate::analysis::sessions::{About, Listener, Message, Sessions, summary};
 use crate::sink::rfc3339_micros;
@@ -48,11 +48,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         line: Vec::with_capacity(4096),
         broken: None,
     }));
-    list.borrow_mut().head();
     let observer = Box::new(Sessions::new(Shared(list.clone())));
     let (traffic, checksums) = (&arguments.traffic, arguments.checksums);
-    let read = traffic.observe(&files, checksums, observer, |_| {
+    let read = traffic.observe(&files, checksums, observer, |moment| {
         let mut list = list.borrow_mut();
+        if moment == Moment::Begin {
+            list.head();
+        }
         if traffic.is_live() {
             list.flush();
         }

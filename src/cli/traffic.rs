@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::options::ChecksumMode;
 use super::setup::enter_namespace;
-use super::views::{self, Files};
+use super::views::{self, Files, Moment};
 use super::{Failure, stop};
 use crate::capture::file::CaptureError;
 use crate::capture::interface::{Config, Interface};
@@ -64,18 +64,18 @@ impl Traffic {
         self.interface.is_some()
     }
 
-    /// As [`views::observe`]; on an interface `after` is also called when
+    /// As [`views::observe`]; on an interface `told` is also called when
     /// nothing came for a while.
     pub fn observe(
         &self,
         files: &RefCell<Files>,
         checksums: ChecksumMode,
         observer: Box<dyn Observer>,
-        after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
+        told: impl FnMut(Moment) -> ControlFlow<Option<Failure>>,
     ) -> Result<(), Failure> {
         match &self.interface {
-            None => views::observe(&self.captures, files, checksums, observer, after),
-            Some(name) => self.listen(name, checksums, observer, after),
+            None => views::observe(&self.captures, files, checksums, observer, told),
+            Some(name) => self.listen(name, checksums, observer, told),
         }
     }
 
@@ -84,7 +84,7 @@ impl Traffic {
         name: &str,
         checksums: ChecksumMode,
         observer: Box<dyn Observer>,
-        mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
+        mut told: impl FnMut(Moment) -> ControlFlow<Option<Failure>>,
     ) -> Result<(), Failure> {
         let config = Config {
             promiscuous: !self.no_promiscuous,
@@ -99,6 +99,9 @@ impl Traffic {
             Instant::now().checked_add(seconds)
         });
         eprintln!("listening on {name}");
+        if let ControlFlow::Break(failure) = told(Moment::Begin) {
+            return failure.map_or(Ok(()), Err);
+        }
 
         let (mut packets, mut fault) = (0, None);
         let is_over = |packets| {
@@ -128,12 +131,12 @@ impl Traffic {
                 }
             }
             journal.borrow_mut().clear();
-            if let ControlFlow::Break(failure) = after(false) {
+            if let ControlFlow::Break(failure) = told(Moment::Frame) {
                 return failure.map_or(Ok(()), Err);
             }
         }
         worker.finish();
-        if let ControlFlow::Break(Some(failure)) = after(true) {
+        if let ControlFlow::Break(Some(failure)) = told(Moment::End) {
             return Err(failure);
         }
         let dropped = interface.counters().dropped;

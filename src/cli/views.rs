@@ -81,30 +81,43 @@ fn parse_host(text: &str) -> Result<Network, String> {
     Network::new(addr, addr.family().bits()).map_err(|_| wrong())
 }
 
+/// How far [`observe`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// There is something to look at.
+    Begin,
+    /// A frame was taken.
+    Frame,
+    End,
+}
+
 /// Runs captures through an engine that nobody but `observer` listens to.
-/// `after` is called behind each frame, and at the end, which it is told.
-/// Breaking off without a failure is success.
+/// `told` is called at each [`Moment`]. Breaking off without a failure is
+/// success.
 pub fn observe(
     paths: &[PathBuf],
     files: &RefCell<Files>,
     checksums: ChecksumMode,
     observer: Box<dyn Observer>,
-    mut after: impl FnMut(bool) -> ControlFlow<Option<Failure>>,
+    mut told: impl FnMut(Moment) -> ControlFlow<Option<Failure>>,
 ) -> Result<(), Failure> {
     let captures = Captures::open(paths)?;
     let (mut worker, journal) = watched(checksums, observer, None)?;
+    if let ControlFlow::Break(failure) = told(Moment::Begin) {
+        return failure.map_or(Ok(()), Err);
+    }
     let (read, broken) = captures.read(|frame| {
         files.borrow_mut().note(frame.number, frame.file);
         worker.frame(&frame);
         journal.borrow_mut().clear();
-        after(false)
+        told(Moment::Frame)
     });
     match broken {
         Some(Some(failure)) => return Err(failure),
         Some(None) => {}
         None => {
             worker.finish();
-            if let ControlFlow::Break(Some(failure)) = after(true) {
+            if let ControlFlow::Break(Some(failure)) = told(Moment::End) {
                 return Err(failure);
             }
         }

@@ -20,10 +20,12 @@ mod straight;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use crate::core::{Core, Frame, Op, Output, Step, StreamState};
 use crate::event::{
-    DropReason, EventKind, HookSet, Hooks, ListenerFailed, Notice, Settings, Subject, Verdict,
+    DropReason, EVENTS, EventKind, HookSet, Hooks, ListenerFailed, Notice, Settings, Subject,
+    Verdict,
 };
 use crate::flow::arena::NO_SLOT;
 use crate::packet::fragment::Reassembler;
@@ -50,32 +52,12 @@ pub struct Engine {
     closing: Vec<u32>,
 }
 
-/// What is raised for datagrams of UDP.
-const OF_DATAGRAMS: u128 = HookSet::mask(&[
-    EventKind::PacketReceive,
-    EventKind::PacketSend,
-    EventKind::PacketNext,
-    EventKind::Ipv4Receive,
-    EventKind::Ipv4Reassembled,
-    EventKind::Ipv4Send,
-    EventKind::Ipv4Next,
-    EventKind::Ipv6Receive,
-    EventKind::Ipv6Reassembled,
-    EventKind::Ipv6Send,
-    EventKind::Ipv6Next,
-    EventKind::UdpReceive,
-    EventKind::UdpSend,
-    EventKind::UdpError,
-    EventKind::UdpNext,
-    EventKind::UdpNewConnection,
-    EventKind::UdpReceivePacket,
-    EventKind::UdpReceiveData,
-    EventKind::UdpEndConnection,
-    EventKind::UdpFlowNext,
-    EventKind::DnsQuery,
-    EventKind::DnsResponse,
-    EventKind::QuicClientHello,
-]);
+/// What is raised for datagrams of UDP, or for packets whatever they hold.
+static OF_DATAGRAMS: LazyLock<u128> = LazyLock::new(|| {
+    let meant = ["packet", "ipv4", "ipv6", "udp", "udp_connection"];
+    let rows = EVENTS.iter().filter(|row| meant.contains(&row.dissector));
+    rows.fold(0, |bits, row| bits | HookSet::mask(&[row.kind]))
+});
 
 /// A packet on its way out, or its refusal.
 #[derive(Clone, Copy, Debug)]
@@ -195,8 +177,8 @@ impl Engine {
     /// Whether anybody may judge datagrams, or all packets whatever they hold.
     pub fn judges_datagrams(&self) -> bool {
         let core = &self.core;
-        core.hooks.hears_any(OF_DATAGRAMS)
-            || core.extended.hears_any(OF_DATAGRAMS)
+        core.hooks.hears_any(*OF_DATAGRAMS)
+            || core.extended.hears_any(*OF_DATAGRAMS)
             || core.settings.inspect_tunnels
             || application::reads_some_datagrams(core)
     }
