@@ -9,10 +9,12 @@
 //! (`lua/lib/dialogue.lua`).
 
 mod content;
+mod conversation;
 mod data_flow;
 mod reader;
 mod shown;
 
+pub use conversation::{Conversation, Talk, Turn};
 pub use data_flow::{DataFlow, Mode};
 pub use reader::Reader;
 pub use shown::{Refusal, Shown};

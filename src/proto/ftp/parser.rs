@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::session::{Command, Found, Response, Session};
 use crate::flow::Direction;
+use crate::proto::dialogue::{Conversation, Talk, Turn};
 use crate::proto::line::Anomaly;
-use crate::proto::parser::{SessionParser, Waited};
 
 /// Bytes that wait for the answer to `AUTH`.
 const WAITING_BYTES: usize = 4096;
@@ -32,139 +32,59 @@ pub enum Message {
 /// let Message::Command(command) = &messages[0] else { panic!() };
 /// assert_eq!(command.data_flow.map(|flow| flow.port), Some(1025));
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Parser {
-    session: Session,
-    /// Bytes of the client that wait for a reply.
-    waiting: Vec<u8>,
-    /// Bytes of the client behind them, while these are read.
-    behind: u64,
-    /// Messages of the call under way that had waited.
-    waited: Vec<Waited>,
-}
+pub type Parser = Conversation<Session>;
 
-impl Parser {
-    /// Whether TLS was begun: the bytes fed from now on are a TLS parser's.
-    pub fn is_tls(&self) -> bool {
-        self.session.is_tls()
-    }
+impl Talk for Session {
+    type Message = Message;
 
-    fn read(&mut self, direction: Direction, bytes: &[u8], messages: &mut Vec<Message>) -> usize {
-        self.read_on(direction, bytes, false, messages)
-    }
+    const WAITING_BYTES: usize = WAITING_BYTES;
 
-    /// As [`Parser::read`], of bytes that may have waited.
-    fn read_on(
+    fn read(
         &mut self,
         direction: Direction,
         bytes: &[u8],
-        late: bool,
         messages: &mut Vec<Message>,
-    ) -> usize {
-        let mut used = 0;
-        while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let (taken, found) = self.session.read(direction, rest);
-            used += taken;
-            let first = messages.len();
-            while let Some(anomaly) = self.session.take_anomaly() {
-                messages.push(Message::Anomaly(anomaly));
+    ) -> (usize, Turn) {
+        let (used, found) = self.read(direction, bytes);
+        while let Some(anomaly) = self.take_anomaly() {
+            messages.push(Message::Anomaly(anomaly));
+        }
+        let turn = match found {
+            Found::Command(command) => {
+                messages.push(Message::Command(command));
+                Turn::Command
             }
-            let is_command = matches!(found, Found::Command(_));
-            if late {
-                let behind = self.behind + (bytes.len() - used) as u64;
-                let end = messages.len() + usize::from(is_command);
-                self.waited
-                    .extend(Waited::all(first..end, direction, behind));
+            Found::Response(response) => {
+                messages.push(Message::Response(response));
+                Turn::Reply
             }
-            match found {
-                Found::More | Found::Skipped => {}
-                Found::Command(command) => messages.push(Message::Command(command)),
-                Found::Response(response) => {
-                    messages.push(Message::Response(response));
-                    self.release(messages);
-                }
-                Found::Wait | Found::Tls => break,
-            }
-        }
-        used
+            Found::Wait | Found::Tls => Turn::Stop,
+            _ => Turn::On,
+        };
+        (used, turn)
     }
 
-    fn release(&mut self, messages: &mut Vec<Message>) {
-        if !self.session.waits() && !self.session.is_tls() && !self.waiting.is_empty() {
-            let waiting = std::mem::take(&mut self.waiting);
-            let used = self.read_on(Direction::ToServer, &waiting, true, messages);
-            self.waiting = waiting.get(used..).unwrap_or_default().to_vec();
-        }
+    fn waits(&self) -> bool {
+        self.waits()
     }
 
-    fn give_up_waiting(&mut self) -> Vec<Message> {
-        let mut messages = Vec::new();
-        self.waited.clear();
-        while self.session.waits() {
-            self.session.stop_waiting();
-            self.release(&mut messages);
-        }
-        messages
-    }
-}
-
-impl SessionParser for Parser {
-    type Message = Message;
-
-    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Message> {
-        let mut messages = Vec::new();
-        self.waited.clear();
-        let mut rest = bytes;
-        // What is kept is kept because the session waits.
-        while !rest.is_empty() && !self.session.is_tls() {
-            let used = self.read(Direction::ToServer, rest, &mut messages);
-            rest = rest.get(used..).unwrap_or_default();
-            let room = WAITING_BYTES.saturating_sub(self.waiting.len());
-            let (kept, more) = rest.split_at(room.min(rest.len()));
-            self.waiting.extend_from_slice(kept);
-            rest = more;
-            if !rest.is_empty() {
-                self.session.stop_waiting();
-                self.behind = rest.len() as u64;
-                self.release(&mut messages);
-                self.behind = 0;
-            }
-        }
-        messages
+    fn stop_waiting(&mut self) {
+        self.stop_waiting();
     }
 
-    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Message> {
-        let mut messages = Vec::new();
-        self.waited.clear();
-        self.read(Direction::ToClient, bytes, &mut messages);
-        messages
+    fn is_tls(&self) -> bool {
+        self.is_tls()
     }
 
-    fn fin_responder(&mut self) -> Vec<Message> {
-        self.give_up_waiting()
-    }
-
-    fn gap(&mut self, direction: Direction, _: u64) -> Vec<Message> {
-        let messages = self.give_up_waiting();
-        self.session.gap(direction);
-        messages
-    }
-
-    fn waited(&self) -> &[Waited] {
-        &self.waited
-    }
-
-    fn waiting(&self, direction: Direction) -> u64 {
-        match direction {
-            Direction::ToServer => self.waiting.len() as u64,
-            Direction::ToClient => 0,
-        }
+    fn gap(&mut self, direction: Direction, _: u64) {
+        self.gap(direction);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::parser::SessionParser;
     use proptest::prelude::*;
 
     fn talk(parser: &mut Parser, script: &[(&str, &str)]) -> Vec<String> {

@@ -2,12 +2,11 @@
 
 use serde::Serialize;
 
-use super::WAITING_BYTES;
 use super::command::{Command, Response};
 use super::session::{Found, Session};
 use crate::flow::Direction;
+use crate::proto::dialogue::{Conversation, Talk, Turn};
 use crate::proto::line::Anomaly;
-use crate::proto::parser::{SessionParser, Waited};
 
 /// What a connection consists of. Mail and credentials are no messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,159 +32,70 @@ pub enum Message {
 /// assert_eq!(command.command, "EHLO");
 /// assert_eq!(command.parameter.as_deref(), Some("client.example"));
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Parser {
-    session: Session,
-    /// Bytes of the client that wait for a reply.
-    waiting: Vec<u8>,
-    /// Bytes of the client behind them, while these are read.
-    behind: u64,
-    /// Messages of the call under way that had waited.
-    waited: Vec<Waited>,
-}
+pub type Parser = Conversation<Session>;
 
 impl Parser {
-    /// Whether TLS was begun: the bytes fed from now on are a TLS parser's.
-    pub fn is_tls(&self) -> bool {
-        self.session.is_tls()
-    }
-
     /// The keywords of the answer to `EHLO`, in capitals.
     pub fn extensions(&self) -> &[String] {
         self.session.extensions()
     }
+}
 
-    /// Reads until the bytes are used or wait: how many are used.
-    fn read(&mut self, direction: Direction, bytes: &[u8], messages: &mut Vec<Message>) -> usize {
-        self.read_on(direction, bytes, false, messages)
-    }
+impl Talk for Session {
+    type Message = Message;
 
-    /// As [`Parser::read`], of bytes that may have waited.
-    fn read_on(
+    const WAITING_BYTES: usize = super::WAITING_BYTES;
+
+    fn read(
         &mut self,
         direction: Direction,
         bytes: &[u8],
-        late: bool,
         messages: &mut Vec<Message>,
-    ) -> usize {
-        let mut used = 0;
-        loop {
-            let rest = bytes.get(used..).unwrap_or_default();
-            let (taken, found) = self.session.read(direction, rest);
-            used += taken;
-            let first = messages.len();
-            while let Some(anomaly) = self.session.take_anomaly() {
-                messages.push(Message::Anomaly(anomaly));
-            }
-            let is_command = matches!(found, Found::Command(_));
-            if late {
-                let behind = self.behind + (bytes.len() - used) as u64;
-                let end = messages.len() + usize::from(is_command);
-                self.waited
-                    .extend(Waited::all(first..end, direction, behind));
-            }
-            match found {
-                Found::Command(command) => {
-                    messages.push(Message::Command(command));
-                    // A chunk may have no bytes: it ends without any more.
-                    continue;
-                }
-                Found::Response(response) => {
-                    messages.push(Message::Response(response));
-                    self.release(messages);
-                }
-                Found::Wait | Found::Tls => return used,
-                _ => {}
-            }
-            if used == bytes.len() {
-                return used;
-            }
+    ) -> (usize, Turn) {
+        let (used, found) = self.read(direction, bytes);
+        while let Some(anomaly) = self.take_anomaly() {
+            messages.push(Message::Anomaly(anomaly));
         }
-    }
-
-    fn release(&mut self, messages: &mut Vec<Message>) {
-        if self.waiting.is_empty() || self.session.waits() {
-            return;
-        }
-        let waiting = std::mem::take(&mut self.waiting);
-        let used = self.read_on(Direction::ToServer, &waiting, true, messages);
-        if !self.session.is_tls() {
-            self.waiting = waiting.get(used..).unwrap_or_default().to_vec();
-        }
-    }
-
-    /// What waited is read without the reply.
-    fn give_up_waiting(&mut self) -> Vec<Message> {
-        let mut messages = Vec::new();
-        self.waited.clear();
-        while self.session.waits() {
-            self.session.stop_waiting();
-            self.release(&mut messages);
-        }
-        messages
-    }
-}
-
-impl SessionParser for Parser {
-    type Message = Message;
-
-    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Message> {
-        let mut messages = Vec::new();
-        self.waited.clear();
-        let mut rest = bytes;
-        // What is kept is kept because the session waits.
-        while !rest.is_empty() {
-            let used = self.read(Direction::ToServer, rest, &mut messages);
-            rest = rest.get(used..).unwrap_or_default();
-            if self.session.is_tls() {
-                break;
+        let turn = match found {
+            Found::Command(command) => {
+                messages.push(Message::Command(command));
+                Turn::Command
             }
-            let room = WAITING_BYTES.saturating_sub(self.waiting.len());
-            let (kept, more) = rest.split_at(room.min(rest.len()));
-            self.waiting.extend_from_slice(kept);
-            rest = more;
-            if !rest.is_empty() {
-                self.session.not_awaited();
-                self.behind = rest.len() as u64;
-                self.release(&mut messages);
-                self.behind = 0;
+            Found::Response(response) => {
+                messages.push(Message::Response(response));
+                Turn::Reply
             }
-        }
-        messages
+            Found::Wait | Found::Tls => Turn::Stop,
+            _ => Turn::On,
+        };
+        (used, turn)
     }
 
-    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Message> {
-        let mut messages = Vec::new();
-        self.waited.clear();
-        self.read(Direction::ToClient, bytes, &mut messages);
-        messages
+    fn waits(&self) -> bool {
+        self.waits()
     }
 
-    fn fin_responder(&mut self) -> Vec<Message> {
-        self.give_up_waiting()
+    fn stop_waiting(&mut self) {
+        self.stop_waiting();
     }
 
-    fn gap(&mut self, direction: Direction, bytes: u64) -> Vec<Message> {
-        let messages = self.give_up_waiting();
-        self.session.gap(direction, bytes);
-        messages
+    fn not_awaited(&mut self) {
+        self.not_awaited();
     }
 
-    fn waited(&self) -> &[Waited] {
-        &self.waited
+    fn is_tls(&self) -> bool {
+        self.is_tls()
     }
 
-    fn waiting(&self, direction: Direction) -> u64 {
-        match direction {
-            Direction::ToServer => self.waiting.len() as u64,
-            Direction::ToClient => 0,
-        }
+    fn gap(&mut self, direction: Direction, bytes: u64) {
+        self.gap(direction, bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::parser::SessionParser;
     use proptest::prelude::*;
 
     /// `>` and `<` say who sends a line of the script; line ends are added.
