@@ -7,7 +7,7 @@
 //! count hook that raises an error at every instruction. The tick before, a
 //! hook that only takes itself away tells whether Lua runs at all: a long
 //! pause in C, when LuaJIT collects or grows a table, is not the fault of the
-//! rule that it happens to, which gets one tick more to end. The hook stays
+//! rule that it happens to, which gets one whole tick more to end. The hook stays
 //! until the call has ended, so `pcall` and coroutines cannot swallow it; it
 //! notes the lines of the rule file that it struck first ([`take_stack`]).
 //! Arming costs no system call per event: a call is a store of an odd
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mlua::ffi::{self, lua_Debug, lua_State};
 
-/// Ticks per budget: a runaway ends between one budget and 6/4 of it.
+/// Ticks per budget: a runaway ends between one budget and 7/4 of it.
 const TICKS: u32 = 4;
 /// Ticks after which a call that nothing stops is taken for hopeless, only
 /// while the self-test runs.
@@ -44,6 +44,8 @@ struct Watch {
     call: AtomicU64,
     seen: AtomicU64,
     ticks: AtomicU32,
+    /// Lua was seen to run past the budget, if only for a part of a tick.
+    late: AtomicBool,
     doomed: AtomicBool,
     /// A debugger's hook is in place, which no other may take away.
     rested: AtomicBool,
@@ -104,6 +106,7 @@ impl Watchdog {
             call: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             ticks: AtomicU32::new(0),
+            late: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             rested: AtomicBool::new(false),
             testing: AtomicBool::new(false),
@@ -431,6 +434,7 @@ fn tick(watch: &Watch) {
     }
     if watch.seen.swap(call, Ordering::Relaxed) != call {
         watch.ticks.store(0, Ordering::Relaxed);
+        watch.late.store(false, Ordering::Relaxed);
         return;
     }
     let ticks = watch.ticks.fetch_add(1, Ordering::Relaxed) + 1;
@@ -458,8 +462,9 @@ fn tick(watch: &Watch) {
     }
 }
 
-/// Whether the call has not run for a tick past its budget yet: its first
-/// tick there, or one at which [`look`] still waits for an instruction.
+/// Whether the call has not run for a whole tick past its budget yet: its first
+/// tick there, one at which [`look`] still waits for an instruction, or the
+/// first at which it does not.
 fn is_pardonable(watch: &Watch, ticks: u32) -> bool {
     if watch.rested.load(Ordering::Acquire) || ticks > HOPELESS {
         return false;
@@ -472,6 +477,8 @@ fn is_pardonable(watch: &Watch, ticks: u32) -> bool {
             ffi::lua_sethook(state, Some(look), ffi::LUA_MASKCOUNT, 1);
             return true;
         }
-        ffi::lua_gethook(state).is_some_and(|hook| ptr::fn_addr_eq(hook, look as ffi::lua_Hook))
+        let waits = ffi::lua_gethook(state)
+            .is_some_and(|hook| ptr::fn_addr_eq(hook, look as ffi::lua_Hook));
+        waits || !watch.late.swap(true, Ordering::Relaxed)
     }
 }
