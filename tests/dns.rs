@@ -389,3 +389,30 @@ fn mistakes_of_rules_are_told_and_change_nothing() {
     );
     run.assert_sound();
 }
+
+#[test]
+fn forged_places_reach_no_other_memory() {
+    const RULE: &str = "require('protocol/dns')
+        local tried = 0
+        haka.rule { on = haka.dissectors.dns.events.response, eval = function (_, response)
+          local list = response.answer
+          local record = list[1]
+          if not record then return end
+          local places = { 1e9, -1, 2 ^ 31, 2 ^ 53, -2 ^ 63, 0.5, 1 / 0, -1 / 0, 0 / 0, 'x', {} }
+          for _, forged in ipairs(places) do
+            local own = rawget(record, 2)
+            rawset(record, 2, forged)
+            assert(not pcall(function () return record.ttl end))
+            assert(not pcall(function () record.ttl = 1 end))
+            rawset(record, 2, own)
+            assert(not pcall(function () return list[forged].ttl end))
+            pcall(list.remove, list, forged)
+            tried = tried + 1
+          end
+          assert(record.ttl and #list > 0)
+        end }
+        haka.on_exit(function () haka.log('%s', tried > 20) end)";
+    let run = replay(RULE, "dns-v4", &[]);
+    assert_eq!(run.logged(), ["true"]);
+    run.assert_sound();
+}

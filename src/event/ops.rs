@@ -263,7 +263,7 @@ typedef struct {
   uint32_t packets[2]; uint64_t bytes[2];
   uint64_t id; uint64_t first_frame; uint32_t timer_next; uint32_t timer_prev;
 } wero_flow;
-typedef struct { uint16_t name; uint16_t fixed; uint16_t data_len; uint16_t section; } wero_dns_item;
+typedef struct { uint16_t name; uint16_t fixed; uint16_t data_len; uint16_t section; uint32_t number; } wero_dns_item;
 typedef struct {
   uint32_t generation; uint8_t state; uint8_t writable; uint8_t over_tcp; uint8_t reserved;
   const uint8_t *data; const wero_dns_item *items;

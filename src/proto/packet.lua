@@ -37,6 +37,7 @@ function getters.data(o)
   if not data then
     data = {}
     rawset(o, '_data', data)
+    native.packet.keep(o)
   end
   return data
 end

@@ -61,41 +61,41 @@ return {
     return ok and text ~= 'abc' and text
   end },
   { 'a forged slot of a flow', function (flow)
-    local slot = flow._s
+    local slot = flow[0]
     for _, forged in ipairs { 1e9, -1, 2 ^ 31, 2 ^ 53, 0.5, 1 / 0, 0 / 0, '7' } do
-      rawset(flow, '_s', forged)
+      rawset(flow, 0, forged)
       -- At worst another flow is read.
       local ok, got = pcall(function () return flow.srcport end)
-      if ok and not (got > 1000 and got < 1004 or got == 2001) then rawset(flow, '_s', slot) return got end
+      if ok and not (got > 1000 and got < 1004 or got == 2001) then rawset(flow, 0, slot) return got end
     end
-    rawset(flow, '_s', slot)
+    rawset(flow, 0, slot)
   end },
   { 'a slot that is no number', function (flow)
-    local slot, got, ok = flow._s, nil, nil
+    local slot, got, ok = flow[0], nil, nil
     for _, forged in ipairs { {}, print, true, 'x' } do
-      rawset(flow, '_s', forged)
+      rawset(flow, 0, forged)
       ok, got = pcall(reads, flow, 'srcport')
       if ok and got then break end
     end
-    rawset(flow, '_s', slot)
+    rawset(flow, 0, slot)
     return ok and got
   end },
   { 'forged generations', function (flow)
-    local slot, generation = flow._s, flow._g
+    local slot, generation = flow[0], flow[1]
     for other = 0, 70000 do
-      rawset(flow, '_s', other)
+      rawset(flow, 0, other)
       for forged = 0, 3 do
-        rawset(flow, '_g', forged)
+        rawset(flow, 1, forged)
         pcall(reads, flow, 'srcport')
         pcall(reads, flow, 'srcip')
       end
     end
-    rawset(flow, '_s', slot)
-    rawset(flow, '_g', generation)
+    rawset(flow, 0, slot)
+    rawset(flow, 1, generation)
   end },
   { 'a table with the metatable of a flow', function (flow)
     local meta = getmetatable(flow)
-    local forged = type(meta) == 'table' and setmetatable({ _s = 0, _g = 1 }, meta) or {}
+    local forged = type(meta) == 'table' and setmetatable({ [0] = 0, 1 }, meta) or {}
     return forged.srcport or forged.drop
   end },
   { 'changing the metatable of a flow', function (flow)

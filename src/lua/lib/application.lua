@@ -86,8 +86,7 @@ function application.kind(kind)
     if getters[key] or methods[key] then error('This variable is immutable', 0) end
     rawset(o, key, value)
   end
-  meta.__metatable = { __name = name, __class = true, __attributes = kind.attributes,
-    __place = { _s = true, _g = true } }
+  meta.__metatable = { __name = name, __class = true, __attributes = kind.attributes }
   local announced = meta.__metatable
 
   local own_flow = kind.flow_object
@@ -106,7 +105,7 @@ function application.kind(kind)
     if o and getmetatable(o) == announced then return o end
     -- Another dissector went before, on a connection that was handed over.
     if o then data.close(o) end
-    o = { [' f'] = flow, _s = flow._s, _g = flow._g }
+    o = { [' f'] = flow }
     if kind.fresh then kind.fresh(o) end
     setmetatable(o, meta)
     rawset(flow, '_application', o)
@@ -124,7 +123,7 @@ function application.announce(kind, definition)
     policies = definition.policies or {},
     forms = definition.forms,
     attach = function (flow)
-      native.check(ops.flow_dissect(E, flow._s, flow._g, module.bit), kind.name)
+      native.check(ops.flow_dissect(E, flow[0], flow[1], module.bit), kind.name)
     end,
   })
   local connection = rawget(lib.dissector.dissectors, 'tcp_connection')

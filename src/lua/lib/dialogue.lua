@@ -174,7 +174,7 @@ dialogue.set_first = set_line
 local function message(kind, slot, class)
   local o = kind.object(slot)
   local flow = o[' f']
-  return o, setmetatable({ [' s'] = flow._s, [' g'] = flow._g, [' m'] = current.detail,
+  return o, setmetatable({ [' s'] = flow[0], [' g'] = flow[1], [' m'] = current.detail,
     [' n'] = kind.name }, class)
 end
 

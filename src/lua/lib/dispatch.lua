@@ -9,9 +9,10 @@
 local host, lib = ...
 
 local native, drive, context, watch = lib.native, lib.drive, lib.context.context, lib.watch
+local sharing = lib.sharing
 local st = native.st
 local ops, E, current = host.ops, host.engine, host.current
-local error, load, pcall, rawget, tostring, unpack = error, load, pcall, rawget, tostring, unpack
+local error, load, pairs, pcall, rawget, tostring, unpack = error, load, pairs, pcall, rawget, tostring, unpack
 local concat, format, gsub = table.concat, string.format, string.gsub
 local connections = context.connections
 
@@ -152,6 +153,14 @@ $CALLS
 end
 ]]
 
+-- The function that gives the listeners' arguments.
+local function prepare_of(kind, again)
+  local definition = definitions[kind]
+  if not definition.make then return definition.prepare end
+  local prepare = definition.make(sharing.constructors(kind, definition.shows, again))
+  return prepare
+end
+
 -- Makes the function that delivers an event to all who listen now.
 local function build(kind)
   local definition = definitions[kind]
@@ -175,7 +184,7 @@ local function build(kind)
   local function late(a, b, c, d)
     run_late(form, list, count, a, b, c, d)
   end
-  return compile(source, st, current, list, definition.prepare, before, after, late,
+  return compile(source, st, current, list, prepare_of(kind), before, after, late,
     flow and scoped_delivery(definition, list), count > CHUNK and chunks(form, list, count),
     lib.flow_data.sub, lib.flow_data.streamed, rawget, unpack(functions, 1, count + 1))
 end
@@ -211,11 +220,21 @@ local function rebuild(kind)
   end
 end
 
+-- Who shows what has changed: the events that depend on it are made again.
+local function update_sharing(kind, definition, listeners)
+  if not definition.shows then return end
+  sharing.update(kind, definition.shows, listeners, definition.wanted == true)
+  for other, dependent in pairs(definitions) do
+    if dependent.make then rebuild(other) end
+  end
+end
+
 -- Tells the engine whether an event has to be raised.
 local function update_hook(kind)
   local definition = definitions[kind]
   if not definition or not definition.event then return end
   local listeners = connections:listeners(definition.event)
+  update_sharing(kind, definition, listeners)
   local heard = #listeners > 0 or definition.wanted == true
   if heard ~= definition.heard then
     definition.heard = heard
@@ -224,9 +243,10 @@ local function update_hook(kind)
 end
 
 -- Announces how an event of the engine is delivered: `subject`, packet or
--- flow, or `script` (neither); `event`, with `form` and `prepare(slot)`, which gives the listeners'
--- arguments; `before` and `after`, which run around the listeners; or
--- `decide(slot)` for a policy.
+-- flow, or `script` (neither); `event`, with `form` and `prepare(slot)`, which
+-- gives the listeners' arguments; `shows`, the rows of `sharing`, and
+-- `make(...)`, which makes `prepare` of their constructors; `before` and
+-- `after`, which run around the listeners; or `decide(slot)` for a policy.
 function dispatch.define(kind, definition)
   definitions[kind] = definition
   rebuild(kind)
@@ -256,6 +276,7 @@ function host.policy_changed(policy)
   local kind = policy._native
   if extended[policy] or policy:only_builtin() then return end
   extended[policy] = true
+  sharing.mix()
   if definitions[kind] and definitions[kind].decide then
     ops.extend(E, kind, 1)
   else
@@ -320,7 +341,7 @@ function dispatch.resume(kind, place, slot)
   local flow = definition.subject == 'flow'
   st.kind, st.cur, st.stop, st.fault = kind, place, false, nil
   st.slot, st.flow = flow and current.packet or slot, flow and slot or -1
-  local a, b, c, d = definition.prepare(slot)
+  local a, b, c, d = prepare_of(kind, true)(slot)
   local list = connections:listeners(definition.event)
   while place < #list and not st.stop do
     place = place + 1

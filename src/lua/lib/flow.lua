@@ -1,8 +1,9 @@
 -- Flow objects: connections as rules see them, over the engine's records.
 --
--- An object lives as long as its flow, with the fields that rules gave it.
--- Objects lie in pages, so that the collector never has one huge table to
--- walk; those of flows that are gone are dropped bit by bit.
+-- An object is a table of a slot, [0], and a generation, [1], that lives as
+-- long as its flow, with the fields that rules gave it. Objects lie in pages,
+-- so that the collector never has one huge table to walk; those of flows that
+-- are gone are dropped bit by bit.
 
 local host, lib = ...
 
@@ -28,6 +29,8 @@ local STATES = {
   [9] = 'reset', [10] = 'drop',
 }
 local UNTRACKED, RESET = 0, 9
+-- Where an object says which flow it stands for.
+local PLACE = { [0] = true, true }
 local NO_PARENT = -1
 -- What an operation answers that the flow is in no state for.
 local UNSUPPORTED = 3
@@ -38,14 +41,14 @@ local flow = {}
 local metas = {}
 
 local function record(o, what)
-  local r = F[band(o._s, FLOW_MASK)]
-  if r.generation ~= o._g then error('invalid ' .. what, 0) end
+  local r = F[band(o[0], FLOW_MASK)]
+  if r.generation ~= o[1] then error('invalid ' .. what, 0) end
   return r
 end
 
 local function alive(o)
-  local r = F[band(o._s, FLOW_MASK)]
-  return r.generation == o._g and r.state ~= UNTRACKED and r.state < RESET
+  local r = F[band(o[0], FLOW_MASK)]
+  return r.generation == o[1] and r.state ~= UNTRACKED and r.state < RESET
 end
 
 local function half(d, at)
@@ -96,41 +99,61 @@ local function entry_of(o, what)
 end
 
 -- Objects by slot, in pages.
-local function object_of(meta)
-  local pages, sweep_page, sweep_at = {}, 0, 0
+local pages, sweep_page, sweep_at = {}, 0, 0
 
-  -- Looks at one place for an object whose flow is gone; called twice per
-  -- new object (a loop would keep the caller from being compiled).
-  local function sweep()
-    local page = pages[sweep_page]
-    local o = page and page[sweep_at]
-    if o and F[sweep_page * (PAGE_MASK + 1) + sweep_at].generation ~= o._g then
-      page[sweep_at] = nil
-    end
-    sweep_at = sweep_at + 1
-    if sweep_at > PAGE_MASK then
-      sweep_at, sweep_page = 0, sweep_page + 1
-      if not pages[sweep_page] then sweep_page = 0 end
-    end
+-- Looks at one place for an object whose flow is gone; called twice per
+-- new object (a loop would keep the caller from being compiled).
+local function sweep()
+  local page = pages[sweep_page]
+  local o = page and page[sweep_at]
+  if o and F[sweep_page * (PAGE_MASK + 1) + sweep_at].generation ~= o[1] then
+    page[sweep_at] = nil
   end
+  sweep_at = sweep_at + 1
+  if sweep_at > PAGE_MASK then
+    sweep_at, sweep_page = 0, sweep_page + 1
+    if not pages[sweep_page] then sweep_page = 0 end
+  end
+end
 
-  return function (slot)
+-- The object is found again by its slot, with what was stored in it.
+local function keep(o)
+  local slot = band(o[0], FLOW_MASK)
+  local number, at = rshift(slot, PAGE_BITS), band(slot, PAGE_MASK)
+  local page = pages[number]
+  if not page then
+    page = {}
+    pages[number] = page
+  end
+  if page[at] == o then return end
+  sweep()
+  sweep()
+  page[at] = o
+end
+
+local function store(o, key, value)
+  rawset(o, key, value)
+  keep(o)
+end
+
+-- The functions that give the object of a slot, and a new one that nobody
+-- else finds before it is kept.
+local function constructors(meta)
+  local function fresh(slot)
     slot = band(slot, FLOW_MASK)
-    local number, at = rshift(slot, PAGE_BITS), band(slot, PAGE_MASK)
-    local page = pages[number]
-    if not page then
-      page = {}
-      pages[number] = page
-    end
-    local generation = F[slot].generation
-    local o = page[at]
-    if o and rawget(o, '_g') == generation and rawget(o, '_s') == slot then return o end
-    sweep()
-    sweep()
-    o = setmetatable({ _s = slot, _g = generation }, meta)
-    page[at] = o
+    local o = setmetatable({ [0] = slot, F[slot].generation }, meta)
     return o
   end
+  local function object(slot)
+    slot = band(slot, FLOW_MASK)
+    local page = pages[rshift(slot, PAGE_BITS)]
+    local o = page and page[band(slot, PAGE_MASK)]
+    if o and rawget(o, 1) == F[slot].generation and rawget(o, 0) == slot then return o end
+    o = setmetatable({ [0] = slot, F[slot].generation }, meta)
+    keep(o)
+    return o
+  end
+  return object, fresh
 end
 
 local common = {}
@@ -144,7 +167,7 @@ function common.continue(o)
 end
 
 function common.select_next_dissector(o, next)
-  rawset(o, '_next_dissector', next)
+  store(o, '_next_dissector', next)
 end
 
 -- The dissector's dynamic listeners go to the scope of the flow.
@@ -152,7 +175,7 @@ function common.activate_next_dissector(o)
   local next = rawget(o, '_next_dissector')
   if next == nil then return nil end
   if is_inactive(next) and next.activate then
-    if not rawget(o, '_scope') then rawset(o, '_scope', context:newscope()) end
+    if not rawget(o, '_scope') then store(o, '_scope', context:newscope()) end
     local previous = context.scope
     context.scope = o._scope
     local ok, result = pcall(next.activate, next, o)
@@ -178,7 +201,7 @@ function common.alert(_, fields)
 end
 
 local function stopped(o)
-  if o._s == st.flow then st.stop = true end
+  if o[0] == st.flow then st.stop = true end
 end
 flow.stopped = stopped
 
@@ -188,7 +211,7 @@ local flow_drop, flow_scripted, flow_bypass, leave =
 function flow.drop(o, what)
   local floor = drive.enter()
   local kind, cur = st.kind, st.cur
-  drive.run(floor, flow_drop(E, o._s, o._g, kind, cur), what)
+  drive.run(floor, flow_drop(E, o[0], o[1], kind, cur), what)
   stopped(o)
 end
 
@@ -196,7 +219,7 @@ end
 -- it, so that it has to be followed to its end.
 function common.bypass(o)
   local floor = drive.enter()
-  local status = flow_bypass(E, o._s, o._g)
+  local status = flow_bypass(E, o[0], o[1])
   if status == UNSUPPORTED then
     leave(E, floor)
     return false
@@ -207,16 +230,17 @@ end
 
 -- A dissector in Lua reads the flow from now on.
 function flow.script(o, next)
-  rawset(o, '_next_dissector', next)
+  store(o, '_next_dissector', next)
   local object = o:activate_next_dissector()
-  check(flow_scripted(E, o._s, o._g, 1), o.name)
+  check(flow_scripted(E, o[0], o[1], 1), o.name)
   return object
 end
 
 -- Kinds by the number of their protocol, once they are loaded.
 flow.kinds = {}
 
--- The kind of flow objects of a protocol: `name`, `number`, `methods`.
+-- The kind of flow objects of a protocol: `name`, `number`, `methods`. It
+-- gets `object(slot)`, and the rows of `sharing` for events.
 function flow.kind(kind)
   flow.kinds[kind.number] = kind
   local methods, name = kind.methods, kind.name
@@ -232,11 +256,11 @@ function flow.kind(kind)
   -- A connection that another one announced, such as FTP's for files.
   function getters.label(o)
     record(o, name)
-    if ops.flow_parent(E, o._s, o._g) ~= NO_PARENT then return 'ftp-data' end
+    if ops.flow_parent(E, o[0], o[1]) ~= NO_PARENT then return 'ftp-data' end
   end
   function getters.expected_by(o)
     record(o, name)
-    local slot = tonumber(ops.flow_parent(E, o._s, o._g))
+    local slot = tonumber(ops.flow_parent(E, o[0], o[1]))
     if slot >= 0 then
       local parent = kind.object(slot)
       return parent
@@ -244,8 +268,8 @@ function flow.kind(kind)
   end
   -- A flow that is over has no state any more.
   function getters.state(o)
-    local r = F[band(o._s, FLOW_MASK)]
-    if r.generation == o._g then return STATES[r.state] end
+    local r = F[band(o[0], FLOW_MASK)]
+    if r.generation == o[1] then return STATES[r.state] end
   end
   for key, method in pairs(common) do
     if methods[key] == nil then methods[key] = method end
@@ -273,17 +297,23 @@ function flow.kind(kind)
   if watch and watch.index then meta.__index = watch.index(name, meta.__index) end
   function meta.__newindex(o, key, value)
     if getters[key] or methods[key] then error('This variable is immutable', 0) end
-    rawset(o, key, value)
+    store(o, key, value)
+  end
+  function meta.__eq(left, right)
+    return left[0] == right[0] and left[1] == right[1]
   end
   meta.__metatable = { __name = name, __class = true, __attributes = meta.__attributes,
-    __place = { _s = true, _g = true } }
+    __place = PLACE }
   meta.__tostring = lib.pprint.text_of(name, true)
   metas[meta.__metatable] = true
 
   kind.alive = alive
-  kind.object = object_of(meta)
+  kind.object, kind.fresh = constructors(meta)
+  kind.row = { place = 1, key = 'flow ' .. kind.number, kept = kind.object }
+  -- For an event that a flow has but once.
+  kind.row_once = { place = 1, key = kind.row.key, kept = kind.object, fresh = kind.fresh }
   function kind.is(o)
-    return type(o) == 'table' and rawget(o, '_s') ~= nil and getmetatable(o) == meta.__metatable
+    return type(o) == 'table' and rawget(o, 0) ~= nil and getmetatable(o) == meta.__metatable
   end
   return kind
 end

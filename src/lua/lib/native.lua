@@ -14,7 +14,7 @@ local ops, E = host.ops, host.engine
 local P, PACKET_MASK = host.packets, host.packet_mask
 local type, tonumber, tostring, error, load, getmetatable, setmetatable, rawget, rawset =
   type, tonumber, tostring, error, load, getmetatable, setmetatable, rawget, rawset
-local pairs, ipairs = pairs, ipairs
+local pairs, ipairs, unpack = pairs, ipairs, unpack
 local byte, format, gsub, match = string.byte, string.format, string.gsub, string.match
 local floor, band, sort = math.floor, bit.band, table.sort
 local is_address, new_address = lib.address.is, lib.address.new
@@ -274,6 +274,11 @@ local function metatable_of(kind)
       refuse_assignment(key, kind.name)
     end
     rawset(o, key, value)
+    kind.keep(o)
+  end
+
+  function meta.__eq(left, right)
+    return left[0] == right[0] and left[1] == right[1]
   end
 
   meta.__metatable = describe(meta)
@@ -283,11 +288,12 @@ local function metatable_of(kind)
 end
 
 -- Objects of one layer by slot. An object stays the same while its packet
--- does, with what rules stored in it.
+-- does, with what rules stored in it: the first function makes or finds it,
+-- the second makes one that nobody finds unless the third keeps it.
 local OBJECT = [[
 local P, band, rawget, setmetatable, meta = ...
 local cache = {}
-return function (slot)
+local function object(slot)
   local generation = P[band(slot, $MASK)].generation
   local o = cache[slot + 1]
   if o and rawget(o, 1) == generation and rawget(o, 0) == slot then return o end
@@ -295,11 +301,20 @@ return function (slot)
   cache[slot + 1] = o
   return o
 end
+local function fresh(slot)
+  local o = setmetatable({ [0] = slot, P[band(slot, $MASK)].generation }, meta)
+  return o
+end
+local function keep(o)
+  cache[o[0] + 1] = o
+end
+return object, fresh, keep
 ]]
 
-local function object_of(kind)
+local function add_objects(kind)
   local source = gsub(OBJECT, '%$MASK', PACKET_MASK)
-  return load(source, '=[wero]/object', 't')(P, band, rawget, setmetatable, kind.meta)
+  local chunk = load(source, '=[wero]/object', 't')
+  kind.object, kind.fresh, kind.keep = chunk(P, band, rawget, setmetatable, kind.meta)
 end
 
 -- A group's object reads the same packet as its owner, and is made anew for
@@ -443,8 +458,8 @@ end
 
 -- Makes the objects of a layer. `kind`: name; layer; fields; class, whether
 -- rules may keep fields of their own; parent(o); getters, setters, methods.
--- What is missing is added, and `object(slot)`; `kind.entry` is set later,
--- when the dissector is announced.
+-- What is missing is added, and `object(slot)`, `fresh(slot)` and `keep(o)`;
+-- `kind.entry` is set later, when the dissector is announced.
 function native.kind(kind)
   kind.what = kind.name .. ' packet'
   if kind.layer == native.LINK then kind.what = 'packet' end
@@ -462,7 +477,7 @@ function native.kind(kind)
   for group, members in pairs(kind.groups) do add_group(kind, group, members) end
   add_operations(kind)
   kind.meta = metatable_of(kind)
-  kind.object = object_of(kind)
+  add_objects(kind)
   if not kind.class then
     for _, key in ipairs { 'name', '_parent', '_next_dissector' } do
       kind.attributes[#kind.attributes + 1] = key
@@ -499,6 +514,27 @@ function native.transport(slot)
   local kind = native.transports[P[band(slot, PACKET_MASK)].protocol]
   if kind then return kind.object(slot) end
   return native.network(slot)
+end
+
+local function fresh_transport(slot)
+  local kind = native.transports[P[band(slot, PACKET_MASK)].protocol]
+  if kind then return kind.fresh(slot) end
+  return native.network(slot)
+end
+
+-- What objects of a layer lead to: those of the layers below.
+local LEADS = { [0] = {}, { 'packet' }, { 'ipv4', 'ipv6', 'packet' } }
+
+-- The row of `sharing` for events that show packets of a kind.
+function native.row(kind)
+  local leads = { kind.name, unpack(LEADS[kind.layer]) }
+  return { place = 1, key = kind.name, leads = leads, kept = kind.object, fresh = kind.fresh }
+end
+
+-- And for events of flows, which show the packet behind the flow.
+function native.transport_row(name)
+  return { place = 2, key = name, leads = { name, unpack(LEADS[native.TRANSPORT]) },
+    kept = native.transport, fresh = fresh_transport }
 end
 
 local create_layer = ops.layer_create

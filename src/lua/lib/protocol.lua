@@ -82,11 +82,11 @@ function protocol.packet(kind, definition)
   }
   kind.entry, natives[descriptor] = entry, true
 
-  local object = kind.object
+  local object, shows = kind.object, { native.row(kind) }
   for key, number in pairs(numbers) do
     if key == 'protocol_error' then
       dispatch.define(number, { subject = 'packet', event = entry.events[key], form = 'fault',
-        prepare = function (slot) return object(slot), fault_of() end })
+        shows = shows, prepare = function (slot) return object(slot), fault_of() end })
     elseif key == 'policy:next_dissector' then
       local policy, values = entry.policies.next_dissector, definition.values
       dispatch.define(number, { subject = 'packet',
@@ -96,11 +96,14 @@ function protocol.packet(kind, definition)
         end })
     else
       dispatch.define(number, { subject = 'packet', event = entry.events[key], form = 'packet',
-        prepare = object })
+        shows = shows, make = function (constructor) return constructor end })
     end
   end
   return entry
 end
+
+-- What events of dissectors above connections show: the flow, of any protocol.
+protocol.flow_row = { place = 1, key = 'flow', leads = { 'flow 6', 'flow 17' } }
 
 -- Announces a flow dissector: `forms`, event -> {form =, prepare =, after =}
 -- and so on; `policies`, name -> {title =, kind =}; `attach(flow)` for one
@@ -118,7 +121,7 @@ function protocol.flow(kind, definition)
   }
   kind.entry, natives[descriptor] = entry, true
   for key, form in pairs(definition.forms) do
-    form.subject, form.event = 'flow', entry.events[key]
+    form.subject, form.event, form.shows = 'flow', entry.events[key], form.shows or { protocol.flow_row }
     dispatch.define(numbers[key], form)
   end
   return entry

@@ -528,6 +528,7 @@ mod tests {
             fixed: fixed as u16,
             data_len: data.len() as u16,
             section: 1,
+            number: 0,
         };
         (message, item)
     }

@@ -1,14 +1,13 @@
 -- DNS as rules see it: messages with their question and records.
 --
--- A message is read in place, in the engine's bytes; what an object holds is
--- a slot and a generation, which every access compares. Names and data are
--- made into text when they are read. Objects of records are made with the
--- first look at their section and keep their place when others are removed.
--- What is the library's own stands under small numbers, since an array is
--- one block of memory where names would take two: [0] is the slot and [1]
--- the generation; [2] is a record's place in the message, or the first
--- question of a message, and [3] to [6] are the lists of its sections. Of a
--- list, [0] is the message.
+-- A message is read in place, in the engine's bytes; names and data are made
+-- into text when they are read. Objects are made whenever they are asked for
+-- and hold nothing but numbers, so that the JIT compiler leaves out those that
+-- rules only read: [0] is the slot of the message and [1] its generation,
+-- which every access compares; of a record, [2] is the number that the engine
+-- gave it, which it keeps when others are removed. In lists, whose records
+-- begin at one, slot and generation have names. What is made twice is equal,
+-- and an object in which a rule stored something is kept and found again.
 
 local host, lib = ...
 
@@ -19,13 +18,12 @@ local M, MASK = host.dns, host.dns_mask
 local F, FLOW_MASK = host.flows, host.flow_mask
 local TYPES = host.dns_types
 local to_string = host.ffi.string
-local new_table = require('table.new')
 local new_address, is_address = lib.address.new, lib.address.is
-local error, ipairs, pairs, rawget, rawset, setmetatable, tonumber, tostring, type =
-  error, ipairs, pairs, rawget, rawset, setmetatable, tonumber, tostring, type
-local band, byte, concat, floor, format, gmatch, match, remove, sort, sub, upper =
+local error, ipairs, load, pairs, rawget, rawset, setmetatable, tonumber, tostring, type =
+  error, ipairs, load, pairs, rawget, rawset, setmetatable, tonumber, tostring, type
+local band, byte, concat, floor, format, gmatch, match, sort, sub, upper =
   bit.band, string.byte, table.concat, math.floor, string.format, string.gmatch, string.match,
-  table.remove, table.sort, string.sub, string.upper
+  table.sort, string.sub, string.upper
 
 local NAME, TCP = 'dns', 6
 -- "No slot", in `current`.
@@ -69,13 +67,13 @@ local function refused(p)
   error(to_string(p, current.length), 0)
 end
 
-local function set_data(o, text)
-  refused(ops.dns_set_data(E, o[0], o[1], o[2], text, #text))
+local function set_data(o, i, text)
+  refused(ops.dns_set_data(E, o[0], o[1], i, text, #text))
 end
 
-local function set_owner(o, value)
+local function set_owner(o, i, value)
   local name = tostring(value)
-  local status = ops.dns_set_owner(E, o[0], o[1], o[2], name, #name)
+  local status = ops.dns_set_owner(E, o[0], o[1], i, name, #name)
   if status == 10 then error(format("invalid domain name '%s'", name), 0) end
   check(status, 'dns message')
 end
@@ -107,7 +105,8 @@ end
 
 local function guard(meta)
   meta.__class = true
-  meta.__metatable = { __name = meta.__name, __class = true, __members = meta.__members }
+  meta.__metatable = { __name = meta.__name, __class = true, __members = meta.__members,
+    __pairs = meta.__pairs }
   return meta
 end
 
@@ -159,7 +158,7 @@ local function buffer(m, item, from)
   return lib.vbuffer.vbuffer_from(sub(raw(m, item), from)):sub()
 end
 
--- What every record has: key -> reader of object, message and item.
+-- What every record has: key -> reader of object, message, item and its place.
 local READ = {}
 
 function READ.type(_, m, item)
@@ -217,8 +216,8 @@ function RECORD.ip(_, m, item)
   end
 end
 
-function RECORD.rdata(o)
-  local p = ops.dns_data(E, o[0], o[1], o[2])
+function RECORD.rdata(o, _, _, i)
+  local p = ops.dns_data(E, o[0], o[1], i)
   return p ~= nil and to_string(p, current.length) or nil
 end
 
@@ -259,11 +258,11 @@ function RECORD.unknown(_, m, item)
 end
 
 -- Parts of the data, by the type of the record.
-local function part(o, m, item, key)
+local function part(o, m, item, i, key)
   local parts = PARTS[number_of(m, item)]
   local index = parts and parts[key]
   if not index then return nil end
-  local p = ops.dns_part(E, o[0], o[1], o[2], index)
+  local p = ops.dns_part(E, o[0], o[1], i, index)
   if p == nil then return nil end
   local text = to_string(p, current.length)
   if text == '.' then return '' end
@@ -272,11 +271,45 @@ end
 
 -- Entries ------------------------------------------------------------------------
 
+-- Where a record is after others were added or removed.
+local function search(m, number)
+  for i = 0, m.first[4] - 1 do
+    if m.items[i].number == number then return i end
+  end
+  removed()
+end
+
+-- Message, item and place of a record.
 local function item_of(o)
-  local m = record(o)
-  local i = o[2]
-  if i < 0 or i >= m.first[4] then removed() end
-  return m, m.items[i]
+  local m, i = record(o), o[2]
+  -- Nor is NaN any place.
+  if not (i >= 0 and i < m.first[4]) or m.items[i].number ~= i then i = search(m, i) end
+  return m, m.items[i], i
+end
+
+-- By slot of the message: its records in which rules stored something, by
+-- number, with the `generation` that they are of.
+local kept = {}
+
+local function entry(s, g, number, meta)
+  local known = kept[s + 1]
+  if known and known.generation == g and known[number] then return known[number] end
+  local o = setmetatable({ [0] = s, g, number }, meta)
+  return o
+end
+
+local function store(o, key, value)
+  rawset(o, key, value)
+  local known = kept[o[0] + 1]
+  if not known or known.generation ~= o[1] then
+    known = { generation = o[1] }
+    kept[o[0] + 1] = known
+  end
+  known[o[2]] = o
+end
+
+local function same_entry(left, right)
+  return left[0] == right[0] and left[1] == right[1] and left[2] == right[2]
 end
 
 local function members(o, buffers, keys)
@@ -287,7 +320,7 @@ local function members(o, buffers, keys)
   return list
 end
 
-local Question = { __name = 'Result' }
+local Question = { __name = 'Result', __eq = same_entry }
 
 function Question.__index(o, key)
   local read = READ[key]
@@ -298,15 +331,15 @@ function Question.__index(o, key)
 end
 
 function Question.__newindex(o, key, value)
-  local _, item = item_of(o)
+  local _, item, i = item_of(o)
   if key == 'name' or key == 'owner' then
-    set_owner(o, value)
+    set_owner(o, i, value)
   elseif key == 'type' then
     write(o, item.fixed, 2, 0xffff, type_number(value))
   elseif key == 'class' then
     write(o, item.fixed + 2, 2, 0xffff, integer(value, 65536, key))
   else
-    rawset(o, key, value)
+    store(o, key, value)
   end
 end
 
@@ -315,57 +348,57 @@ function Question.__members(o)
 end
 guard(Question)
 
-local Record = { __name = 'Result' }
+local Record = { __name = 'Result', __eq = same_entry }
 
 function Record.__index(o, key)
   local read = RECORD[key]
-  local m, item = item_of(o)
+  local m, item, i = item_of(o)
   if read then
-    local value = read(o, m, item)
+    local value = read(o, m, item, i)
     return value
   end
-  local value = part(o, m, item, key)
+  local value = part(o, m, item, i, key)
   return value
 end
 
 -- A target stands behind what else the data hold.
-local function set_target(o, m, item, value)
+local function set_target(o, m, item, i, value)
   local text = tostring(value)
   if text == '' then text = '.' end
   if number_of(m, item) == 15 then text = format('%d %s', o.pref, text) end
-  set_data(o, text)
+  set_data(o, i, text)
 end
 
-local function set_address(o, m, item, value)
+local function set_address(o, m, item, i, value)
   local number = number_of(m, item)
   local family = number == 1 and 4 or number == 28 and 6
   if not family then immutable() end
   if not is_address(value) or value.family ~= family then
     error(format("Error in ip (arg 2), expected 'addr' of IPv%d got '%s'", family, type(value)), 0)
   end
-  set_data(o, tostring(value))
+  set_data(o, i, tostring(value))
 end
 
 function Record.__newindex(o, key, value)
-  local m, item = item_of(o)
+  local m, item, i = item_of(o)
   if key == 'ip' then
-    set_address(o, m, item, value)
+    set_address(o, m, item, i, value)
   elseif key == 'ttl' then
     write(o, item.fixed + 4, 4, 0xffffffff, integer(value, 4294967296, key))
   elseif key == 'class' then
     write(o, item.fixed + 2, 2, 0xffff, integer(value, 65536, key))
   elseif key == 'rdata' then
-    set_data(o, tostring(value))
+    set_data(o, i, tostring(value))
   elseif key == 'owner' or key == 'name' and not TARGETS[number_of(m, item)] then
-    set_owner(o, value)
+    set_owner(o, i, value)
   elseif key == 'name' or key == 'target' and TARGETS[number_of(m, item)] then
-    set_target(o, m, item, value)
+    set_target(o, m, item, i, value)
   elseif key == 'type' then
     error('the type of a record cannot be changed: remove it and append another', 0)
-  elseif RECORD[key] or part(o, m, item, key) ~= nil then
+  elseif RECORD[key] or part(o, m, item, i, key) ~= nil then
     immutable()
   else
-    rawset(o, key, value)
+    store(o, key, value)
   end
 end
 
@@ -387,56 +420,41 @@ guard(Record)
 -- Sections -----------------------------------------------------------------------
 
 local SECTIONS = { [0] = 'questions', 'answer', 'authority', 'additional' }
--- By section: where its list is kept in the message, and what it is made of.
-local KEYS = { [0] = 3, 4, 5, 6 }
 local metas = {}
 
-local function section(o, number)
-  local list = rawget(o, KEYS[number])
-  if list then return list end
-  local m = record(o)
-  local entry = number == 0 and Question or Record
-  local s, g, first = o[0], o[1], m.first[number]
-  local count = m.first[number + 1] - first
-  list = new_table(count, 0)
-  list[0] = o
-  for i = 1, count do
-    list[i] = setmetatable({ [0] = s, g, first + i - 1 }, entry)
-  end
-  -- The first question may have been looked at by itself.
-  local question = number == 0 and count > 0 and rawget(o, 2)
-  if question then list[1] = question end
-  setmetatable(list, metas[number])
-  rawset(o, KEYS[number], list)
+local function section(s, g, number)
+  local list = setmetatable({ [' s'] = s, [' g'] = g }, metas[number])
   return list
 end
 
--- After a change of the message its objects find their places again.
-local function renumber(o)
-  local m = record(o)
-  for number = 0, 3 do
-    local list = rawget(o, KEYS[number])
-    local entry = number == 0 and Question or Record
-    if list then
-      local first, count = m.first[number], m.first[number + 1] - m.first[number]
-      for i = 1, count do
-        local known = rawget(list, i)
-        if known then
-          rawset(known, 2, first + i - 1)
-        else
-          list[i] = setmetatable({ [0] = o[0], o[1], first + i - 1 }, entry)
-        end
-      end
-    end
-  end
+-- The message that a list is of.
+local function message_of(list)
+  local m = M[band(list[' s'], MASK)]
+  if m.generation ~= list[' g'] then stale() end
+  return m
 end
 
-local list_methods = {}
+local function length(list, number)
+  local m = message_of(list)
+  return m.first[number + 1] - m.first[number]
+end
+
+local function element(list, number, index)
+  local m = message_of(list)
+  local first = m.first[number]
+  local i = first + index - 1
+  -- No other numbers than 1 to the length.
+  if i < first or i >= m.first[number + 1] or i % 1 ~= 0 then return nil end
+  local o = entry(list[' s'], list[' g'], m.items[i].number, number == 0 and Question or Record)
+  return o
+end
+
+local message
 
 -- Adds a record: `name` (that of the question), `type`, `class`, `ttl` (60)
 -- and `ip`, or `data` in master-file form.
 local function append(list, number, init)
-  local o = list[0]
+  local s, g = list[' s'], list[' g']
   if type(init) ~= 'table' then error('a table that describes the record expected', 0) end
   local ip, data, kind = init.ip, init.data, init.type
   if ip ~= nil then
@@ -445,47 +463,56 @@ local function append(list, number, init)
   end
   if kind == nil then error('a record needs a type', 0) end
   if data == nil and number ~= 0 then error('a record needs ip or data', 0) end
-  local question = o.question
+  local question = section(s, g, 0)[1]
   local name = init.name or question and question.name or ''
   name, data = tostring(name), tostring(data or '')
   local class = integer(init.class or 1, 65536, 'class')
   local ttl = integer(init.ttl or 60, 4294967296, 'ttl')
-  -- All objects are there before their places move.
-  section(o, number)
-  refused(ops.dns_append(E, o[0], o[1], number, type_number(kind),
+  refused(ops.dns_append(E, s, g, number, type_number(kind),
     class * 0x100000000ULL + ttl, name, #name, data, #data))
-  renumber(o)
   return list[#list]
 end
 
 -- Removes a record, by its place or itself.
 local function take_out(list, number, which)
-  local o = list[0]
-  local place = which
+  local found = type(which) == 'number' and list[which]
   if type(which) ~= 'number' then
     for i = 1, #list do
-      if rawget(list, i) == which then place = i end
+      if list[i] == which then found = which end
     end
   end
-  local found = type(place) == 'number' and place >= 1 and rawget(list, place)
   if not found then return end
-  check(ops.dns_remove(E, o[0], o[1], number, found[2]), 'dns message')
-  remove(list, place)
-  rawset(found, 2, -1)
-  if number == 0 then rawset(o, 2, false) end
-  renumber(o)
+  local _, _, i = item_of(found)
+  check(ops.dns_remove(E, list[' s'], list[' g'], number, i), 'dns message')
 end
 
 local function clear(list, number)
-  local o = list[0]
-  check(ops.dns_remove(E, o[0], o[1], number, ALL), 'dns message')
-  for i = #list, 1, -1 do
-    rawset(list[i], 2, -1)
-    list[i] = nil
-  end
-  if number == 0 then rawset(o, 2, false) end
-  renumber(o)
+  check(ops.dns_remove(E, list[' s'], list[' g'], number, ALL), 'dns message')
 end
+
+local function following(list, i)
+  local o = list[i + 1]
+  if o then return i + 1, o end
+end
+
+local function each(list)
+  return following, list, 0
+end
+
+-- Reads are functions of each section's own: see the objects of packets.
+local LIST = [[
+local number, methods, element, length, type = ...
+return function (list, key)
+  if type(key) == 'number' then
+    local o = element(list, number, key)
+    return o
+  end
+  return methods[key]
+end, function (list)
+  local count = length(list, number)
+  return count
+end
+]]
 
 for number = 0, 3 do
   local methods = {
@@ -493,9 +520,12 @@ for number = 0, 3 do
     remove = function (list, which) return take_out(list, number, which) end,
     clear = function (list) return clear(list, number) end,
   }
-  local meta = { __name = 'ArrayResult', __index = methods }
-  -- Only the records: the list's own keys are nobody's business.
-  function meta.__pairs(list) return ipairs(list) end
+  local meta = { __name = 'ArrayResult', __pairs = each, __ipairs = each }
+  meta.__index, meta.__len = load(LIST, '=[wero]/list', 't')(number, methods, element, length, type)
+  function meta.__newindex() immutable() end
+  function meta.__eq(left, right)
+    return left[' s'] == right[' s'] and left[' g'] == right[' g']
+  end
   function meta.__members(list)
     local found = {}
     for i = 1, #list do found[i] = { i, list[i] } end
@@ -558,21 +588,17 @@ end
 
 for number, key in pairs(SECTIONS) do
   getters[key] = function (o)
-    local list = section(o, number)
+    record(o)
+    local list = section(o[0], o[1], number)
     return list
   end
 end
 
 -- The first question; Haka knew of no other.
 function getters.question(o)
-  local question = rawget(o, 2)
-  if question then return question end
-  local list = rawget(o, KEYS[0])
-  if list then return list[1] end
   local m = record(o)
   if m.first[1] == 0 then return nil end
-  question = setmetatable({ [0] = o[0], o[1], 0 }, Question)
-  rawset(o, 2, question)
+  local question = entry(o[0], o[1], m.items[0].number, Question)
   return question
 end
 
@@ -589,8 +615,6 @@ function methods.nxdomain(o)
   o.rcode = 3
   o.answer:clear()
 end
-
-local message
 
 -- Answers a query in the server's place, which does not get it. `init`: ip
 -- (one or a list), ttl, rcode. The response may be changed further until the
@@ -611,6 +635,11 @@ function methods.reply(o, init)
 end
 
 local Result = { __name = 'DnsResult' }
+local cache = {}
+
+function Result.__eq(left, right)
+  return left[0] == right[0] and left[1] == right[1]
+end
 
 function Result.__index(o, key)
   local get = getters[key]
@@ -626,6 +655,7 @@ function Result.__newindex(o, key, value)
   if set then return set(o, value) end
   if getters[key] or methods[key] then immutable() end
   rawset(o, key, value)
+  cache[o[0] + 1] = o
 end
 
 -- Lists before numbers, each in the order of their names.
@@ -641,15 +671,16 @@ function Result.__members(o)
 end
 guard(Result)
 
-local cache = {}
+local function fresh_message(slot)
+  local o = setmetatable({ [0] = slot, M[band(slot, MASK)].generation }, Result)
+  return o
+end
 
 -- The object of a message, the same for all events that it takes part in.
 message = function (slot)
-  local generation = M[band(slot, MASK)].generation
   local o = cache[slot + 1]
-  if o and rawget(o, 1) == generation and rawget(o, 0) == slot then return o end
-  -- With places for all: a table that grows costs more.
-  o = setmetatable({ [0] = slot, generation, false, false, false, false, false }, Result)
+  if o and rawget(o, 1) == M[band(slot, MASK)].generation and rawget(o, 0) == slot then return o end
+  o = fresh_message(slot)
   cache[slot + 1] = o
   return o
 end
@@ -671,22 +702,29 @@ local kind = application.kind {
 
 -- Events -------------------------------------------------------------------------
 
-local function with_query(slot)
-  return kind.object(slot), message(current.detail)
+local QUERY = { place = 2, key = 'dns query', kept = message, fresh = fresh_message }
+local RESPONSE = { place = 2, key = 'dns response', kept = message, fresh = fresh_message }
+local ANSWERED = { place = 3, key = 'dns query', kept = message, fresh = fresh_message }
+
+local function with_query(query_of)
+  return function (slot) return kind.object(slot), query_of(current.detail) end
 end
 
 -- A response that nobody waited for has no query.
-local function with_response(slot)
-  local query
-  if current.fresh ~= NONE then query = message(current.fresh) end
-  return kind.object(slot), message(current.detail), query
+local function with_response(response_of, query_of)
+  return function (slot)
+    local query
+    if current.fresh ~= NONE then query = query_of(current.fresh) end
+    return kind.object(slot), response_of(current.detail), query
+  end
 end
 
 return function ()
   local entry = application.announce(kind, {
     forms = {
-      query = { form = 'flow_packet', prepare = with_query },
-      response = { form = 'flow_packet_direction', prepare = with_response },
+      query = { form = 'flow_packet', shows = { protocol.flow_row, QUERY }, make = with_query },
+      response = { form = 'flow_packet_direction',
+        shows = { protocol.flow_row, RESPONSE, ANSWERED }, make = with_response },
     },
   })
   lib.dispatch.define(host.kinds[NAME]['policy:next_dissector'],

@@ -83,6 +83,8 @@ impl Record for MessageRecord {
 pub struct Body {
     bytes: Vec<u8>,
     items: Vec<Item>,
+    /// The number that the next added item gets, if it is not just their count.
+    next_number: u32,
     /// The query that a response answers.
     pub query: Option<u32>,
     /// The response that a rule gave to a query.
@@ -104,9 +106,36 @@ impl Body {
         &self.items
     }
 
+    /// Gives the items the numbers that they had before a change.
+    fn renumber(&mut self, mut before: Vec<Item>, edit: Option<&Edit<'_>>) {
+        self.next_number = self.next_number.max(before.len() as u32);
+        match edit {
+            Some(Edit::Remove(index)) if *index < before.len() => {
+                before.remove(*index);
+            }
+            Some(Edit::Clear(section)) => before.retain(|item| item.section != *section as u16),
+            Some(Edit::Append(section, _)) => {
+                let section = *section as u16;
+                let at = before.partition_point(|item| item.section <= section);
+                let number = self.next_number;
+                self.next_number += 1;
+                let added = Item {
+                    number,
+                    ..Item::default()
+                };
+                before.insert(at, added);
+            }
+            _ => {}
+        }
+        for (item, known) in self.items.iter_mut().zip(before) {
+            item.number = known.number;
+        }
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+        self.next_number = 0;
         self.query = None;
         self.reply = None;
         self.dropped = false;
@@ -228,16 +257,20 @@ impl Messages {
             return false;
         };
         let old = std::mem::replace(&mut body.bytes, bytes);
+        let before = body.items.clone();
         body.changed = true;
-        if self.rescan(slot).is_ok() {
-            return true;
+        let done = self.rescan(slot).is_ok();
+        if !done {
+            // Data of a rule's own that do not fit their type.
+            if let Some(body) = self.bodies.get_mut(slot as usize) {
+                body.bytes = old;
+            }
+            let _ = self.rescan(slot);
         }
-        // Data of a rule's own that do not fit their type.
         if let Some(body) = self.bodies.get_mut(slot as usize) {
-            body.bytes = old;
+            body.renumber(before, done.then_some(edit));
         }
-        let _ = self.rescan(slot);
-        false
+        done
     }
 
     fn rescan(&mut self, slot: u32) -> Result<(), Fault> {
@@ -248,6 +281,9 @@ impl Messages {
             return Err(FaultKind::Truncated.at(0));
         };
         let scan = wire::scan(&body.bytes, &mut body.items)?;
+        for (number, item) in (0..).zip(&mut body.items) {
+            item.number = number;
+        }
         record.data = body.bytes.as_ptr();
         record.len = body.bytes.len() as u32;
         record.items = body.items.as_ptr();
@@ -352,5 +388,38 @@ mod tests {
             Some([0, 1, 2, 2, 2])
         );
         assert!(messages.body(slot).is_some_and(|body| body.changed));
+    }
+
+    #[test]
+    fn entries_keep_their_numbers_while_others_come_and_go() {
+        let mut messages = Messages::new(1).expect("the arena fits");
+        let slot = messages.open(QUERY, true).expect("a good message");
+        let record = edit::NewRecord {
+            owner: b"\0",
+            kind: 1,
+            class: 1,
+            ttl: 0,
+            data: &[1, 2, 3, 4],
+        };
+        let numbers = |messages: &Messages| -> Vec<u32> {
+            let items = messages.body(slot).map_or(&[][..], Body::items);
+            items.iter().map(|item| item.number).collect()
+        };
+        let answer = Edit::Append(wire::Section::Answer, record);
+        assert!(messages.edit(slot, &Edit::Append(wire::Section::Additional, record)));
+        assert!(messages.edit(slot, &answer));
+        assert!(messages.edit(slot, &answer));
+        assert_eq!(numbers(&messages), [0, 2, 3, 1]);
+        assert!(messages.edit(slot, &Edit::Remove(1)));
+        assert_eq!(numbers(&messages), [0, 3, 1]);
+        let bad = edit::NewRecord {
+            data: &[1, 2, 3],
+            ..record
+        };
+        assert!(!messages.edit(slot, &Edit::Append(wire::Section::Answer, bad)));
+        assert_eq!(numbers(&messages), [0, 3, 1]);
+        assert!(messages.edit(slot, &Edit::Clear(wire::Section::Answer)));
+        assert!(messages.edit(slot, &answer));
+        assert_eq!(numbers(&messages), [0, 4, 1], "numbers are not used again");
     }
 }

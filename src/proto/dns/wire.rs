@@ -98,6 +98,9 @@ pub struct Item {
     pub data_len: u16,
     /// Number of the [`Section`].
     pub section: u16,
+    /// Its index in the message as it came. It keeps that when others are
+    /// added or removed; what is added gets the next free one.
+    pub number: u32,
 }
 
 impl Item {
@@ -202,6 +205,7 @@ fn item(message: &[u8], at: usize, section: u16) -> Result<Item, Fault> {
         fixed: u16::try_from(fixed).map_err(|_| too_long())?,
         data_len: 0,
         section,
+        number: 0,
     };
     if section > 0 {
         if message.len() < item.data_at() {

@@ -3,7 +3,7 @@
 -- A message object is the flow it belongs to and a number; what it shows is
 -- read from the engine when asked for, and what rules write is checked
 -- there. Keys of the objects' own begin with a blank, which no header name
--- has.
+-- has. Objects of headers are made whenever they are asked for, and are equal.
 
 local host, lib = ...
 
@@ -11,6 +11,7 @@ local native, protocol, application, dispatch, data = lib.native, lib.protocol, 
   lib.dispatch, lib.flow_data
 local direction = application.direction
 local ops, E, current = host.ops, host.engine, host.current
+local F, FLOW_MASK, band = host.flows, host.flow_mask, bit.band
 local to_string = host.ffi.string
 local rawget, rawset, setmetatable, type, tostring, error =
   rawget, rawset, setmetatable, type, tostring, error
@@ -112,6 +113,11 @@ function Headers.__pairs(h)
   end
 end
 
+function Headers.__eq(left, right)
+  return left[' m'] == right[' m'] and left[' s'] == right[' s'] and left[' g'] == right[' g']
+    and left[' p'] == right[' p']
+end
+
 -- For debug.pprint: by name, as Haka lists them.
 function Headers.__members(h)
   local list = {}
@@ -147,8 +153,13 @@ function message_methods.add_header(o, name, value)
   write(o.headers, ADD, name, value)
 end
 
+-- The object in which rules store something of a message: one for all that are
+-- made of it. `kept_of` is nil while there is none.
+local keep, kept_of
+
 -- Parts of the start line by their number, in the order they are printed.
-local function message_class(name, fields, printed, computed)
+-- `place` is where the connection keeps its message of the kind.
+local function message_class(name, place, fields, printed, computed)
   local meta = { __name = name }
   local function part(o, key)
     local p = http_field(E, o[' s'], o[' g'], o[' m'], fields[key])
@@ -161,18 +172,22 @@ local function message_class(name, fields, printed, computed)
       local text = part(o, key)
       return text
     end
-    local value
-    if key == 'headers' then
-      value = headers_of(o, 0)
-    elseif key == 'trailers' then
-      value = headers_of(o, 2)
-    elseif computed[key] then
-      value = computed[key](o)
-    else
+    if key == 'headers' or key == 'trailers' then
+      local headers = headers_of(o, key == 'headers' and 0 or 2)
+      return headers
+    elseif message_methods[key] then
       return message_methods[key]
     end
-    rawset(o, key, value)
+    local known = kept_of(o, place)
+    local value = known and rawget(known, key)
+    if value == nil and computed[key] then
+      value = computed[key](o)
+      rawset(keep(o, place), key, value)
+    end
     return value
+  end
+  function meta.__eq(left, right)
+    return left[' m'] == right[' m'] and left[' s'] == right[' s'] and left[' g'] == right[' g']
   end
   function meta.__newindex(o, key, value)
     local number = fields[key]
@@ -185,7 +200,7 @@ local function message_class(name, fields, printed, computed)
     if key == 'headers' or key == 'trailers' or computed[key] or message_methods[key] then
       error('This variable is immutable', 0)
     end
-    rawset(o, key, value)
+    rawset(keep(o, place), key, value)
   end
   function meta.__members(o)
     local list = { { 'headers', o.headers } }
@@ -195,13 +210,13 @@ local function message_class(name, fields, printed, computed)
   return guard(meta)
 end
 
-local Request = message_class('HttpRequestResult', { method = 0, uri = 1, version = 2 },
+local Request = message_class('HttpRequestResult', ' request', { method = 0, uri = 1, version = 2 },
   { 'method', 'uri', 'version', 'split_cookies', 'split_uri' }, {
     split_uri = function (o) return split_uri(o.uri) end,
     split_cookies = function (o) return split_cookies(o.headers['Cookie']) end,
   })
 
-local Response = message_class('HttpResponseResult', { version = 0, status = 1, reason = 2 },
+local Response = message_class('HttpResponseResult', ' response', { version = 0, status = 1, reason = 2 },
   { 'reason', 'status', 'version', 'split_cookies' }, {
     split_cookies = function (o) return split_cookies(o.headers['Set-Cookie']) end,
   })
@@ -214,16 +229,54 @@ local kind = application.kind {
   fresh = function (o) o[' b'], o[' head'] = 0, false end,
 }
 
--- The object of a message, the same for all who ask.
-local function message(o, serial, class, key)
-  local known = rawget(o, key)
-  if known and known[' m'] == serial then return known end
-  local other = rawget(o, ' last' .. key)
-  if other and other[' m'] == serial then return other end
+local function fresh_message(o, serial, class)
   local flow = o[' f']
-  local made = setmetatable({ [' s'] = flow._s, [' g'] = flow._g, [' m'] = serial }, class)
-  rawset(o, ' last' .. key, known)
-  rawset(o, key, made)
+  local made = setmetatable({ [' s'] = flow[0], [' g'] = flow[1], [' m'] = serial }, class)
+  return made
+end
+
+-- The latest two messages of a kind are kept.
+local function known_message(o, serial, place)
+  local known = rawget(o, place)
+  if known and known[' m'] == serial then return known end
+  known = rawget(o, ' last' .. place)
+  if known and known[' m'] == serial then return known end
+end
+
+local function keep_in(o, made, place)
+  rawset(o, ' last' .. place, rawget(o, place))
+  rawset(o, place, made)
+end
+
+-- The connection of a message, unless it is gone.
+local function connection_of(made)
+  local slot = made[' s']
+  if F[band(slot, FLOW_MASK)].generation ~= made[' g'] then return nil end
+  local o = kind.object(slot)
+  return o
+end
+
+kept_of = function (made, place)
+  local o = connection_of(made)
+  local known = o and known_message(o, made[' m'], place)
+  return known
+end
+
+keep = function (made, place)
+  local o = connection_of(made)
+  if not o then return made end
+  local known = known_message(o, made[' m'], place)
+  if known then return known end
+  keep_in(o, made, place)
+  return made
+end
+
+-- The object of a message, the same for all who ask.
+local function message(o, serial, class, place)
+  local known = known_message(o, serial, place)
+  if known then return known end
+  local made = fresh_message(o, serial, class)
+  keep_in(o, made, place)
   return made
 end
 
@@ -231,7 +284,7 @@ local STATES = { [0] = 'request', 'response', 'connect' }
 
 local function current_message(o, which)
   local flow = o[' f']
-  return ops.http_current(E, flow._s, flow._g, which, o[' b'])
+  return ops.http_current(E, flow[0], flow[1], which, o[' b'])
 end
 
 function getters.state(o) return STATES[current_message(o, STATE)] end
@@ -268,13 +321,13 @@ end
 -- Rules may change the size of the body that follows the head of this event.
 function methods.enable_data_modification(o)
   local flow, serial = o[' f'], head_of(o, 'enable_data_modification')
-  settle(ops.http_resize(E, flow._s, flow._g, serial))
+  settle(ops.http_resize(E, flow[0], flow[1], serial))
 end
 
 -- Listeners get that body without its content codings, to read.
 function methods.enable_data_decoding(o)
   local flow, serial = o[' f'], head_of(o, 'enable_data_decoding')
-  local decoded = ops.http_decode(E, flow._s, flow._g, serial)
+  local decoded = ops.http_decode(E, flow[0], flow[1], serial)
   if decoded < 0 then settle(-decoded) end
   return decoded == 1
 end
@@ -290,16 +343,27 @@ end
 
 -- Events -------------------------------------------------------------------------
 
-local function with_request(slot)
-  local serial = current.detail
-  local o = object(slot, 0, serial)
-  return o, message(o, serial, Request, ' request')
+-- What events show: from a connection its messages can be had.
+local CONNECTION = { place = 1, key = 'flow',
+  leads = { 'flow 6', 'flow 17', 'http request', 'http response' } }
+local BODIES = { CONNECTION }
+local REQUESTS = { place = 2, key = 'http request', kept = message, fresh = fresh_message }
+local RESPONSES = { place = 2, key = 'http response', kept = message, fresh = fresh_message }
+
+local function with_request(message_of)
+  return function (slot)
+    local serial = current.detail
+    local o = object(slot, 0, serial)
+    return o, message_of(o, serial, Request, ' request')
+  end
 end
 
-local function with_response(slot)
-  local serial = current.detail
-  local o = object(slot, 0, serial)
-  return o, message(o, serial, Response, ' response')
+local function with_response(message_of)
+  return function (slot)
+    local serial = current.detail
+    local o = object(slot, 0, serial)
+    return o, message_of(o, serial, Response, ' response')
+  end
 end
 
 local function with_data(slot)
@@ -348,11 +412,11 @@ return function ()
   local entry = application.announce(kind, {
     policies = { anomaly = { title = 'http anomaly', kind = host.kinds[NAME]['policy:anomaly'] } },
     forms = {
-      request = { form = 'flow_packet', prepare = with_request },
-      response = { form = 'flow_packet', prepare = with_response },
-      receive_data = { form = 'flow_data', prepare = with_data },
-      request_data = { form = 'flow_data', prepare = with_request_data },
-      response_data = { form = 'flow_data', prepare = with_response_data },
+      request = { form = 'flow_packet', shows = { CONNECTION, REQUESTS }, make = with_request },
+      response = { form = 'flow_packet', shows = { CONNECTION, RESPONSES }, make = with_response },
+      receive_data = { form = 'flow_data', shows = BODIES, prepare = with_data },
+      request_data = { form = 'flow_data', shows = BODIES, prepare = with_request_data },
+      response_data = { form = 'flow_data', shows = BODIES, prepare = with_response_data },
     },
   })
   define_policies(entry)

@@ -37,6 +37,8 @@ local function loader(name, version, number)
     function kind.getters.payload(o)
       return native.payload(o, native.TRANSPORT, name .. ' packet'):sub()
     end
+    -- Flows are met here as well.
+    lib.sharing.mix()
     function kind.getters.related(o)
       local slot = about(o, name)
       if slot then return flow_object(slot) end

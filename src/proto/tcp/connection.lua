@@ -31,7 +31,7 @@ function methods.send(flow, direction)
     if not mask then error("direction must be 'up' or 'down'", 2) end
   end
   local floor = drive.enter()
-  drive.run(floor, ops.flow_send(E, flow._s, flow._g, mask), NAME)
+  drive.run(floor, ops.flow_send(E, flow[0], flow[1], mask), NAME)
 end
 
 function methods.drop(flow)
@@ -42,7 +42,7 @@ methods.error = methods.drop
 
 local function reset(flow, towards)
   local floor = drive.enter()
-  drive.run(floor, ops.flow_reset(E, flow._s, flow._g, towards, st.kind, st.cur), NAME)
+  drive.run(floor, ops.flow_reset(E, flow[0], flow[1], towards, st.kind, st.cur), NAME)
   flows.stopped(flow)
 end
 
@@ -58,12 +58,14 @@ end
 
 -- Events ----------------------------------------------------------------------
 
-local function packet_and_flow(slot)
-  return kind.object(slot), native.transport(current.packet)
+local function packet_and_flow(object, transport)
+  return function (slot) return object(slot), transport(current.packet) end
 end
 
-local function with_direction(slot)
-  return kind.object(slot), native.transport(current.packet), DIRECTIONS[current.direction]
+local function with_direction(object, transport)
+  return function (slot)
+    return object(slot), transport(current.packet), DIRECTIONS[current.direction]
+  end
 end
 
 local function with_data(slot)
@@ -122,7 +124,7 @@ local function define_policies(entry)
       local decided = protocol.decide_flow(flow, entry.policies.next_dissector, script)
       -- What is spoken there is left to its first bytes.
       if not decided and flow:can_continue() then
-        native.check(ops.flow_dissect(E, flow._s, flow._g, 0), NAME)
+        native.check(ops.flow_dissect(E, flow[0], flow[1], 0), NAME)
       end
     end })
   dispatch.define(kinds['policy:no_connection_found'], { subject = 'packet',
@@ -240,6 +242,7 @@ return function ()
   flows.kind(kind)
   -- In Haka the policy is applied by a rule that its summary counts.
   local counted = host.fixed_texts
+  local segment, alone = native.transport_row('tcp'), { kind.row }
   local entry = protocol.flow(kind, {
     policies = {
       new_connection = { title = 'new connection', kind = host.kinds[NAME].new_connection },
@@ -250,11 +253,12 @@ return function ()
       invalid_handshake = { title = 'invalid tcp handshake' },
     },
     forms = {
-      new_connection = { form = 'flow_packet', prepare = packet_and_flow,
-        before = not counted and apply_new_connection or nil },
-      receive_packet = { form = 'flow_packet_direction', prepare = with_direction },
-      receive_data = { form = 'flow_data', prepare = with_data, after = feed_dissector },
-      end_connection = { form = 'flow', prepare = kind.object, after = finish },
+      new_connection = { form = 'flow_packet', shows = { kind.row_once, segment },
+        make = packet_and_flow, before = not counted and apply_new_connection or nil },
+      receive_packet = { form = 'flow_packet_direction', shows = { kind.row, segment },
+        make = with_direction },
+      receive_data = { form = 'flow_data', shows = alone, prepare = with_data, after = feed_dissector },
+      end_connection = { form = 'flow', shows = alone, prepare = kind.object, after = finish },
     },
   })
   define_policies(entry)

@@ -192,11 +192,11 @@ local Alert = message_class('TlsAlert', ALERT, { 'level', 'description', 'name' 
 -- object for all who ask.
 local function message(o, class)
   local flow = o[' f']
-  local serial = tls_serial(E, flow._s, flow._g, class.which)
+  local serial = tls_serial(E, flow[0], flow[1], class.which)
   local known = rawget(o, class.key)
   if serial == 0 or known and known[' m'] == serial then return known end
   local made = setmetatable(
-    { [' s'] = flow._s, [' g'] = flow._g, [' w'] = class.which, [' m'] = serial, [' c'] = {} },
+    { [' s'] = flow[0], [' g'] = flow[1], [' w'] = class.which, [' m'] = serial, [' c'] = {} },
     class.meta)
   rawset(o, class.key, made)
   return made
@@ -264,7 +264,7 @@ function chunk.tls()
     decide = function (slot)
       local o = kind.object(slot)
       local flow = o[' f']
-      local p = tls_text(E, flow._s, flow._g, CLIENT_HELLO, ANOMALY)
+      local p = tls_text(E, flow[0], flow[1], CLIENT_HELLO, ANOMALY)
       anomaly:evaluate(o, { anomaly = p ~= nil and to_string(p, current.length) or '' },
         { description = 'unreadable tls hello' })
     end })

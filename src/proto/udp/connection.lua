@@ -34,12 +34,14 @@ function methods.send(_, pkt, payload, clone)
   return copy
 end
 
-local function packet_and_flow(slot)
-  return kind.object(slot), native.transport(current.packet)
+local function packet_and_flow(object, transport)
+  return function (slot) return object(slot), transport(current.packet) end
 end
 
-local function with_direction(slot)
-  return kind.object(slot), native.transport(current.packet), DIRECTIONS[current.direction]
+local function with_direction(object, transport)
+  return function (slot)
+    return object(slot), transport(current.packet), DIRECTIONS[current.direction]
+  end
 end
 
 local function feed_dissector(flow, pkt, direction)
@@ -103,14 +105,17 @@ end
 
 return function ()
   flows.kind(kind)
+  local datagram = native.transport_row('udp')
   local entry = protocol.flow(kind, {
     policies = {},
     forms = {
-      new_connection = { form = 'flow_packet', prepare = packet_and_flow },
-      receive_packet = { form = 'flow_packet_direction', prepare = with_direction },
-      receive_data = { form = 'flow_packet_direction', prepare = with_direction,
-        after = feed_dissector },
-      end_connection = { form = 'flow', prepare = kind.object, after = finish },
+      new_connection = { form = 'flow_packet', shows = { kind.row_once, datagram },
+        make = packet_and_flow },
+      receive_packet = { form = 'flow_packet_direction', shows = { kind.row, datagram },
+        make = with_direction },
+      receive_data = { form = 'flow_packet_direction', shows = { kind.row, datagram },
+        make = with_direction, after = feed_dissector },
+      end_connection = { form = 'flow', shows = { kind.row }, prepare = kind.object, after = finish },
     },
   })
   dispatch.define(host.kinds[NAME]['policy:next_dissector'], { subject = 'flow',
@@ -119,7 +124,7 @@ return function ()
       local decided = protocol.decide_flow(flow, entry.policies.next_dissector, script)
       -- Left to the ports that the engine knows.
       if not decided and flow:can_continue() then
-        native.check(ops.flow_dissect(E, flow._s, flow._g, 0), NAME)
+        native.check(ops.flow_dissect(E, flow[0], flow[1], 0), NAME)
       end
     end })
   protocol.builtin { { on = lib.dissector.dissectors.udp.policies.next_dissector,

@@ -1,0 +1,75 @@
+-- Whether rules can meet one object in two events.
+--
+-- Rules may use an object as a key, or keep it, and look for it in a later
+-- event: a packet that several events show is one object, found again by its
+-- slot. Where a single event shows it, nobody can tell, and it is made anew:
+-- the JIT compiler then leaves the object out where rules only read it, and
+-- the collector has nothing to do. What a rule stores in an object is found
+-- in either case, since the object is kept from then on.
+--
+-- An event says what it shows as rows: `place`, the listeners' argument;
+-- `key`, the kind of object; `leads`, the keys of all that it gives away; the
+-- constructors `kept` and, where there is one, `fresh`. A row without any only
+-- tells what is shown.
+
+local _, lib = ...
+
+local ipairs, pairs, getinfo, unpack = ipairs, pairs, debug.getinfo, unpack
+local sharing = {}
+
+-- By key: how many events show it. By event: the keys counted for it, and the
+-- rows that its listeners take.
+local counts, shown, taken = {}, {}, {}
+-- Objects are seen on other ways as well: by a profiler, by rules' policies.
+local mixed = lib.watch ~= false
+
+local function takes(listener, place)
+  local info = getinfo(listener.fn, 'u')
+  return info.isvararg or info.nparams >= place
+end
+
+local function is_taken(row, listeners)
+  for _, listener in ipairs(listeners) do
+    if takes(listener, row.place) then return true end
+  end
+  return false
+end
+
+local function count(keys, by)
+  for key in pairs(keys) do counts[key] = (counts[key] or 0) + by end
+end
+
+-- Counts anew what the event `kind` shows to its listeners; `always`, that it
+-- shows all of it whoever listens.
+function sharing.update(kind, rows, listeners, always)
+  local keys, places = {}, {}
+  for _, row in ipairs(rows) do
+    places[row] = always or is_taken(row, listeners)
+    if places[row] then
+      for _, key in ipairs(row.leads or { row.key }) do keys[key] = true end
+    end
+  end
+  count(shown[kind] or {}, -1)
+  count(keys, 1)
+  shown[kind], taken[kind] = keys, places
+end
+
+function sharing.mix()
+  mixed = true
+end
+
+local function is_alone(kind, row)
+  return row.fresh and not mixed and ((counts[row.key] or 0) <= 1 or not taken[kind][row])
+end
+
+-- The constructors for the rows of an event, in their order. `again` for a
+-- delivery that goes on: what the first part stored has to be found.
+function sharing.constructors(kind, rows, again)
+  local list = {}
+  for _, row in ipairs(rows) do
+    list[#list + 1] = not again and is_alone(kind, row) and row.fresh or row.kept
+  end
+  return unpack(list)
+end
+
+return sharing

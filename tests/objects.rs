@@ -1,0 +1,228 @@
+//! Objects of packets, flows and messages: one for all events that show it,
+//! whether the library kept it or not.
+
+#[path = "support/rig.rs"]
+mod rig;
+
+use std::path::Path;
+
+use rig::{Rig, read_capture};
+use wero::event::{Profile, Settings};
+use wero::lua::Limits;
+use wero::time::Timestamp;
+
+/// Often enough that what runs per packet is compiled.
+const PASSES: u64 = 40;
+
+/// What rules print at the end of a capture that is replayed many times, an
+/// hour after each other.
+fn printed(rules: &str, capture: &str) -> String {
+    let settings = Settings::new(Profile::Wero);
+    let mut rig = Rig::load(rules, &[], settings, Limits::default())
+        .unwrap_or_else(|(error, _)| panic!("{error}"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = match capture.contains('/') {
+        true => folder.join(capture),
+        false => folder
+            .join("tests/captures")
+            .join(format!("{capture}.pcap")),
+    };
+    let (link, packets) = read_capture(&file);
+    rig.started();
+    let mut id = 0;
+    for pass in 0..PASSES {
+        for (time, bytes) in &packets {
+            id += 1;
+            let time = Timestamp(time.0 + pass as i64 * 3_600_000_000_000);
+            rig.packet(id, time, link, bytes);
+        }
+    }
+    rig.shutdown();
+    rig.exiting();
+    let said = rig.into_said();
+    assert_eq!(said.errors(), Vec::<&str>::new());
+    said.printed.trim().to_owned()
+}
+
+#[test]
+fn a_packet_is_the_same_key_in_all_events_that_show_it() {
+    let rules = "
+        require('protocol/udp')
+        local known, found, below, all = {}, 0, 0, 0
+        haka.rule { on = haka.dissectors.ipv4.events.receive_packet,
+          eval = function (pkt) known[pkt] = true end }
+        haka.rule { on = haka.dissectors.udp.events.receive_packet,
+          eval = function (pkt)
+            all = all + 1
+            if known[pkt:parent()] then below = below + 1 end
+            known[pkt] = true
+          end }
+        haka.rule { on = haka.dissectors.udp.events.send_packet,
+          eval = function (pkt) if known[pkt] then found = found + 1 end end }
+        haka.on_exit(function () print(all > 0, found == all, below == all) end)";
+    assert_eq!(printed(rules, "datagrams-v4"), "true true true");
+}
+
+#[test]
+fn what_a_rule_stores_is_found_by_the_next_one() {
+    let rules = "
+        require('protocol/udp_connection')
+        local events = haka.dissectors.udp_connection.events
+        local all, right, kept = 0, 0, {}
+        haka.rule { on = events.new_connection, eval = function (flow, pkt)
+          flow.mark = flow.id
+          pkt.mark = pkt.srcport
+          kept[#kept + 1] = flow
+        end }
+        haka.rule { on = events.new_connection, eval = function (flow, pkt)
+          all = all + 1
+          if flow.mark == flow.id and pkt.mark == pkt.srcport and kept[#kept] == flow then
+            right = right + 1
+          end
+        end }
+        haka.on_exit(function () print(all > 0, right == all) end)";
+    assert_eq!(printed(rules, "datagrams-v4"), "true true");
+}
+
+#[test]
+fn an_object_that_one_event_shows_is_equal_to_itself_elsewhere() {
+    let rules = "
+        require('protocol/tcp')
+        local all, right = 0, 0
+        local last
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          all = all + 1
+          if pkt ~= last and pkt == pkt and pkt:parent() == pkt:parent() and pkt ~= pkt:parent() then
+            right = right + 1
+          end
+          last = pkt
+        end }
+        haka.on_exit(function () print(all > 0, right == all) end)";
+    assert_eq!(printed(rules, "stream-plain-v4"), "true true");
+    assert_eq!(printed(rules, "stream-plain-v6"), "true true");
+}
+
+#[test]
+fn a_listener_that_comes_later_finds_flows_as_keys() {
+    let rules = "
+        require('protocol/udp_connection')
+        local events = haka.dissectors.udp_connection.events
+        local known, ended, missed, late = {}, 0, 0, false
+        haka.rule { on = events.new_connection, eval = function (flow)
+          if not late then
+            late = true
+            haka.rule { on = events.end_connection, eval = function (flow)
+              if known[flow] then ended = ended + 1 else missed = missed + 1 end
+              known[flow] = nil
+            end }
+            return
+          end
+          known[flow] = true
+        end }
+        haka.on_exit(function () print(ended > 0, missed) end)";
+    // The first flow came before anybody could look for it.
+    assert_eq!(printed(rules, "datagrams-v4"), "true 1");
+}
+
+#[test]
+fn queries_are_the_same_in_their_responses() {
+    let rules = "
+        require('protocol/dns')
+        local events = haka.dissectors.dns.events
+        local asked, all, right = {}, 0, 0
+        haka.rule { on = events.query, eval = function (dns, query)
+          asked[query] = true
+          query.mark = query.id
+          query.question.mark = query.id
+        end }
+        haka.rule { on = events.response, eval = function (dns, response, query)
+          if not query then return end
+          all = all + 1
+          if asked[query] and query.mark == response.id and query.question.mark == response.id then
+            right = right + 1
+          end
+        end }
+        haka.on_exit(function () print(all > 0, right == all) end)";
+    assert_eq!(printed(rules, "dns-v4"), "true true");
+    assert_eq!(printed(rules, "dns-tcp-v6"), "true true");
+}
+
+#[test]
+fn records_are_themselves_while_others_come_and_go() {
+    let rules = "
+        require('protocol/dns')
+        local all, right = 0, 0
+        haka.rule { on = haka.dissectors.dns.events.response, eval = function (dns, response)
+          local list = response.answer
+          if #list == 0 then return end
+          all = all + 1
+          local first = list[1]
+          first.mark = all
+          local second = list:append { ip = ipv4.addr('10.0.0.1'), ttl = 11 }
+          local third = list:append { ip = ipv4.addr('10.0.0.2'), ttl = 12 }
+          local seen = {}
+          for i, record in ipairs(list) do seen[i] = record end
+          local walked = 0
+          for _, record in pairs(list) do walked = walked + record.ttl - record.ttl + 1 end
+          local good = #seen == #list and walked == #list and list[1].mark == all
+            and seen[1] == first and list == response.answer and list[0.5] == nil
+          list:remove(1)
+          good = good and not pcall(function () return first.ttl end)
+            and second.ttl == 11 and list[#list] == third and list[#list - 1] == second
+          list:remove(second)
+          good = good and third.ttl == 12 and list[#list].ttl == 12
+          if good then right = right + 1 end
+        end }
+        haka.on_exit(function () print(all > 0, right == all) end)";
+    let rules = format!("local ipv4 = require('protocol/ipv4')\n{rules}");
+    assert_eq!(printed(&rules, "dns-v4"), "true true");
+}
+
+#[test]
+fn what_is_stored_in_a_request_is_found_in_its_response() {
+    let rules = "
+        require('protocol/http')
+        local events, known, all, right = haka.dissectors.http.events, {}, 0, 0
+        haka.rule { on = events.request, eval = function (http, request)
+          known[request] = true
+          request.mark = request.uri
+          request.split_uri.fragment = 'f'
+        end }
+        haka.rule { on = events.response, eval = function (http)
+          all = all + 1
+          local request = http.request
+          if known[request] and request.mark == request.uri and request.split_uri.fragment == 'f'
+              and request.headers == http.request.headers then
+            right = right + 1
+          end
+        end }
+        haka.on_exit(function () print(all > 0, right == all) end)";
+    assert_eq!(
+        printed(rules, "sample/http-gateway/input.pcap"),
+        "true true"
+    );
+}
+
+#[test]
+fn a_request_that_one_event_shows_keeps_what_is_stored() {
+    let rules = "
+        require('protocol/http')
+        local all, right, last = 0, 0, nil
+        haka.rule { on = haka.dissectors.http.events.request, eval = function (http, request)
+          request.split_uri.fragment = 'f'
+          if request ~= last then request.mark = http.srcport end
+          last = request
+        end }
+        haka.rule { on = haka.dissectors.http.events.request, eval = function (http, request)
+          all = all + 1
+          if request == last and request.mark == http.srcport and request.split_uri.fragment == 'f'
+              and request.headers == last.headers and request.headers['Host'] then
+            right = right + 1
+          end
+        end }
+        haka.on_exit(function () print(all > 0, right == all) end)";
+    assert_eq!(
+        printed(rules, "sample/http-gateway/input.pcap"),
+        "true true"
+    );
+}
