@@ -181,7 +181,7 @@ fn what_is_lost_behind_us_leaves_again_when_its_sender_repeats_what_it_owes() {
         let start = scene.lead;
         // Only what follows the token arrives.
         let left = scene.client(4, "two ");
-        let (_, end) = (start, start + token.len() as i64);
+        let end = start + token.len() as i64;
         let told = scene.server(start, Some((end, end + 6)));
         if token.is_empty() {
             // Nothing of it is missing.
@@ -199,8 +199,7 @@ fn what_is_lost_behind_us_leaves_again_when_its_sender_repeats_what_it_owes() {
                 "{told:?}"
             );
         }
-        let last = left.last().into_iter().cloned().collect::<Vec<_>>();
-        scene.has.take(&last);
+        scene.has.take(&left[left.len() - 1..]);
         // The first time all of that is lost again.
         scene.client(4, "two ");
         let again = scene.client(4, "two ");
@@ -321,10 +320,13 @@ fn a_connection_whose_acknowledged_bytes_are_lost_is_dropped() {
         for number in 0..4 {
             scene.client(14 + number * 1000, &full);
         }
-        let stats = scene.talk.stats();
-        assert_eq!(stats.forgotten_bytes, 1);
-        assert!(stats.kept_caps > 0);
+        // They may have arrived.
+        assert!(scene.talk.stats().kept_caps > 0);
+        assert_eq!(scene.talk.wait(100), []);
+        assert_eq!(scene.talk.stats().forgotten_bytes, 0);
+        scene.client(4, "two ");
         scene.talk.wait(1);
+        assert!(scene.talk.stats().forgotten_bytes > 0);
         scene.client(4, "two ");
         let refused = scene.talk.refused().last().map(|&(_, reason)| reason);
         assert_eq!(refused, Some(DropReason::FlowDropped));

@@ -212,7 +212,7 @@ pub struct Heavy {
     /// Up to here its sender was told that the bytes have arrived, be it that
     /// they are held here.
     pub vouched_to: u64,
-    /// Some of those bytes are neither kept nor with their receiver.
+    /// Some of those bytes had to leave again and were not kept.
     pub vouched_lost: bool,
 }
 

@@ -89,12 +89,6 @@ impl Kept {
         self.acknowledged
     }
 
-    /// Whether the cap took bytes that the receiver does not have.
-    pub fn lacks_some(&self) -> bool {
-        let first = self.chunks.front();
-        first.is_some_and(|first| self.lost(0, first.start))
-    }
-
     /// Whether bytes from `offset` on were forgotten although their receiver
     /// did not acknowledge them: the cap took them.
     pub fn lost(&self, offset: u64, begins: u64) -> bool {

@@ -145,9 +145,6 @@ impl Tcp<'_> {
         }
         if heavy.kept.shrink_to(pool, cap) {
             self.core.stats.kept_caps += 1;
-            if heavy.has_lost_vouched() && !heavy.vouched_lost {
-                self.cannot_vouch(flow, direction);
-            }
         }
     }
 

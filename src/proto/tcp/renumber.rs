@@ -372,6 +372,36 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever sent bytes that we vouched for owes the next one.
+        #[test]
+        fn what_follows_vouched_bytes_is_owed_until_they_have_arrived(
+            base: u32,
+            edits in prop::collection::vec((1u64..2000, 0u64..2000), 1..20),
+            places in prop::array::uniform4(0.0f64..=1.0),
+        ) {
+            let mut half = half(base, &edits);
+            let (orig_end, new_end) = (half.next, half.to_new(half.next));
+            let [vouched, acked, from, to] = places;
+            let vouched = ((vouched * orig_end as f64) as u64).max(1);
+            let [acked, from, to] = [acked, from, to].map(|at| (at * new_end as f64) as u64);
+            let mut pool = crate::buf::ExtentPool::new(1 << 20);
+            half.heavy().vouched_to = vouched;
+            half.heavy().kept.acknowledge(&mut pool, acked);
+            let (ack, _) = acknowledgement(&half, base.wrapping_add(acked as u32), 1000, 0);
+            let ack = u64::from(ack.wrapping_sub(base));
+            prop_assert!(vouched <= ack && ack <= orig_end);
+            if half.vouches() {
+                prop_assert!(half.is_translated());
+                prop_assert_eq!(ack, vouched);
+            }
+            let [left, right] = [from.min(to), from.max(to)].map(|at| base.wrapping_add(at as u32));
+            let block = block_backward(&half, left, right);
+            if let Some((left, right)) = block.filter(|_| half.vouches() && from.max(to) > acked) {
+                let [left, right] = [left, right].map(|edge| u64::from(edge.wrapping_sub(base)));
+                prop_assert!(vouched < left && left < right && right <= orig_end);
+            }
+        }
+
         #[test]
         fn acknowledgements_never_pass_what_was_sent_and_keep_the_right_edge(
             base: u32,

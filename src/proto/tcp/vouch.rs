@@ -32,6 +32,14 @@ const ECE: u8 = 0x40;
 /// Segments that leave once more.
 pub(super) type Again = SmallVec<[u32; 4]>;
 
+/// Vouched bytes that have left and that their receiver lacks.
+struct Missing {
+    /// Their number as the receiver counts, unless the cap of kept bytes took
+    /// some of them.
+    place: Option<u32>,
+    bytes: Vec<u8>,
+}
+
 impl Heavy {
     /// Whether bytes were seen behind a hole at `next`.
     fn has_hole(&self, next: u64) -> bool {
@@ -50,11 +58,6 @@ impl Heavy {
             true => self.vouched_to + 1,
             false => 0,
         }
-    }
-
-    /// Whether the cap of kept bytes took some that we vouched for.
-    pub fn has_lost_vouched(&self) -> bool {
-        self.vouches() && self.kept.lacks_some()
     }
 }
 
@@ -124,7 +127,11 @@ impl Tcp<'_> {
         segment: &Segment,
     ) -> Again {
         let mut again = Again::new();
-        let Some((start, bytes)) = self.vouched_missing(flow, direction, segment) else {
+        let Some(Missing { place, bytes }) = self.vouched_missing(flow, direction, segment) else {
+            return again;
+        };
+        let Some(mut seq) = place else {
+            self.cannot_vouch(flow, direction);
             return again;
         };
         let packet = self.core.packet(slot);
@@ -132,7 +139,6 @@ impl Tcp<'_> {
             return again;
         }
         let limit = segment::limit(self.again(), slot);
-        let mut seq = start;
         for piece in bytes.chunks(limit) {
             again.extend(self.forge_again(flow, direction, slot, segment, seq, piece));
             seq = seq.wrapping_add(piece.len() as u32);
@@ -141,15 +147,14 @@ impl Tcp<'_> {
         again
     }
 
-    /// The number of the first vouched byte that the receiver lacks, and what
-    /// has left from there to the bytes of a segment, if its sender owes some
-    /// of those.
+    /// What has left from the first vouched byte that the receiver lacks to
+    /// the bytes of a segment, if its sender owes some of those.
     fn vouched_missing(
         &mut self,
         flow: u32,
         direction: Direction,
         segment: &Segment,
-    ) -> Option<(u32, Vec<u8>)> {
+    ) -> Option<Missing> {
         let side = self.core.flows.live(flow)?.side;
         let half = &self.connections.get(side)?.halves[direction.index()];
         let heavy = half.heavy.as_ref().filter(|heavy| heavy.vouches())?;
@@ -167,7 +172,8 @@ impl Tcp<'_> {
         let mut bytes = Vec::with_capacity((to - from) as usize);
         let extents = &self.core.bufs.extents;
         let start = heavy.kept.copy(extents, from..to, &mut bytes);
-        Some((half.base.wrapping_add(start as u32), bytes))
+        let place = (start == from).then_some(half.base.wrapping_add(start as u32));
+        Some(Missing { place, bytes })
     }
 
     /// A segment of judged bytes with the headers of another.
@@ -207,7 +213,7 @@ impl Tcp<'_> {
 
     /// Bytes that we vouched for are forgotten, and nobody can repeat them:
     /// the connection is dropped when time is looked at next.
-    pub(super) fn cannot_vouch(&mut self, flow: u32, direction: Direction) {
+    fn cannot_vouch(&mut self, flow: u32, direction: Direction) {
         let now = self.core.now;
         self.core.stats.forgotten_bytes += 1;
         if let Some(half) = self.half(flow, direction) {
