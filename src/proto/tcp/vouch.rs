@@ -62,7 +62,7 @@ impl Heavy {
 }
 
 impl Half {
-    /// As [`Heavy::vouches`].
+    /// Whether the receiver lacks bytes that we vouched for.
     pub fn vouches(&self) -> bool {
         self.heavy.as_ref().is_some_and(|heavy| heavy.vouches())
     }
