@@ -104,6 +104,7 @@ impl Summary<'_> {
             "fronts sent" sent_fronts,
             "unseen holes" unseen_holes,
             "ACKs on behalf" behalf_acks,
+            "ACKs of held bytes" vouched_acks,
             "ACKs copied" ack_copies,
             "timer caps" timer_caps,
             "kept caps" kept_caps,

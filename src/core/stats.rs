@@ -44,6 +44,10 @@ pub struct Stats {
     pub unseen_holes: u64,
     /// Acknowledgements sent for receivers, so that a hole is filled.
     pub behalf_acks: u64,
+    /// Those among them that tell a sender to go on, of bytes that are held.
+    pub vouched_acks: u64,
+    /// Segments of such bytes that left again.
+    pub vouched_again: u64,
     /// Acknowledgements sent on without the bytes they came with.
     pub ack_copies: u64,
     pub kept_caps: u64,

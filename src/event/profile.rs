@@ -133,8 +133,9 @@ pub struct Settings {
     /// milliseconds. Their sender waits for acknowledgements meanwhile.
     pub hold_segments: u32,
     pub hold_time: u32,
-    /// Inline: how long segments behind a hole wait for it to be filled where
-    /// rules may edit what fills it, in milliseconds.
+    /// Inline: how long segments behind a hole, and what readers hold before
+    /// it, wait for it to be filled where rules may edit what fills it, in
+    /// milliseconds.
     pub hole_time: u32,
     /// Inline: how long the judged front of a segment waits for its end that
     /// readers hold, while nothing else arrives, in milliseconds.

@@ -3,7 +3,8 @@
 //! Where segments are held behind a hole, their receiver cannot ask for what
 //! is missing: duplicate acknowledgements do so on its behalf, with SACK
 //! blocks where both ends permit them (RFC 2018, RFC 5681, 3.2, RFC 6675).
-//! They acknowledge what the receiver did, never what is held, and only once
+//! They acknowledge what the receiver did, of what is held only what its
+//! sender repeats in vain (`vouch`), and only once
 //! the receiver has acknowledged all but the last bytes before the hole:
 //! before, its sender would take for lost what is under way.
 //! And where a segment is held that acknowledges something itself, a copy of
@@ -48,6 +49,12 @@ impl Tcp<'_> {
         if let Some(heavy) = connection.half(direction).heavy.as_mut() {
             heavy.owed_acks = heavy.owed_acks.saturating_add(copies as u8).min(MOST_OWED);
         }
+        self.send_acknowledgements_due(frame);
+    }
+
+    /// Sends what is owed to the sender of a packet and can be said by now.
+    pub(super) fn send_acknowledgements_due(&mut self, frame: Frame) {
+        let (flow, direction) = (frame.flow(), frame.direction());
         for slot in self.acknowledgements_due(flow, direction, frame.packet()) {
             self.core.push(Frame::on_packet(Op::Send, slot));
         }
@@ -73,6 +80,7 @@ impl Tcp<'_> {
         cause: u32,
     ) -> SmallVec<[u32; 4]> {
         let mut made = SmallVec::new();
+        let vouched = self.vouch(flow, direction);
         let Some(connection) = self.connection(flow) else {
             return made;
         };
@@ -88,6 +96,7 @@ impl Tcp<'_> {
         if heavy.assembler.is_empty() && heavy.early_fin.is_none() {
             heavy.owed_acks = 0;
         }
+        heavy.owed_acks = heavy.owed_acks.max(u8::from(vouched));
         if acked.is_none_or(|acked| acked + slack < left) {
             return made;
         }

@@ -35,7 +35,7 @@ impl Tcp<'_> {
         let edited = connection
             .halves
             .iter()
-            .any(|half| half.is_edited() || half.is_renumbered());
+            .any(|half| half.is_edited() || half.is_translated());
         let streams = Direction::BOTH.map(|direction| {
             let heavy = connection.half(direction).heavy.as_ref();
             heavy.and_then(|heavy| heavy.stream)

@@ -199,7 +199,7 @@ pub struct Heavy {
     pub hole_unseen: bool,
     /// The first reader was waited for long enough: what comes leaves.
     pub reader_given_up: bool,
-    /// When its receiver acknowledged something last.
+    /// When its receiver acknowledged something last, or a hole was filled.
     pub heard_at: Timestamp,
     /// The deadline came much too late: packets may have waited for us.
     pub was_late: bool,
@@ -207,6 +207,13 @@ pub struct Heavy {
     pub front_tried: bool,
     /// Duplicate acknowledgements that wait for the receiver's own.
     pub owed_acks: u8,
+    /// Its sender repeated bytes that readers hold and waits for an answer.
+    pub repeats_held: bool,
+    /// Up to here its sender was told that the bytes have arrived, be it that
+    /// they are held here.
+    pub vouched_to: u64,
+    /// Some of those bytes had to leave again and were not kept.
+    pub vouched_lost: bool,
 }
 
 /// A FIN that waits for the bytes before it.
@@ -310,6 +317,12 @@ impl Half {
         self.heavy
             .as_ref()
             .is_some_and(|heavy| !heavy.map.is_identity())
+    }
+
+    /// Whether what its receiver acknowledges is translated.
+    #[inline]
+    pub fn is_translated(&self) -> bool {
+        self.is_renumbered() || self.vouches()
     }
 
     /// Offset of a sequence number that the receiver sent, which counts what

@@ -6,6 +6,7 @@
 
 use super::connection::{EarlyFin, Held, Sums};
 use super::segment::Segment;
+use super::vouch::Again;
 use super::{Tcp, cause};
 use crate::buf::BufId;
 use crate::core::{Frame, Op, Step};
@@ -95,8 +96,14 @@ impl Tcp<'_> {
             return self.pass(frame, segment);
         }
         if !read {
+            let again = match end <= next {
+                true => self.vouched_again(flow, direction, frame.packet(), segment),
+                false => Again::new(),
+            };
             self.unread(flow, direction, frame.packet(), segment);
-            return self.forward(frame.packet());
+            let sent = self.forward(frame.packet());
+            self.core.send_all(&again, 0);
+            return sent;
         }
         let window = u64::from(
             self.half(flow, direction.opposite())
@@ -212,18 +219,21 @@ impl Tcp<'_> {
                 let fin = half.finished && half.heavy.is_some() && half.all_left();
                 half.released() + u64::from(fin)
             });
+        let (flow, direction, slot) = (frame.flow(), frame.direction(), frame.packet());
+        let end = (offset + i64::from(segment.len)).max(0) as u64;
         if offset.max(0) as u64 >= released {
             // Its first copy is still held and will leave once judged.
-            return self.superseded(frame);
+            self.superseded(frame);
+        } else {
+            let again = self.vouched_again(flow, direction, slot, segment);
+            self.rebuild(flow, direction, slot, segment, false);
+            self.forward(slot);
+            self.core.send_all(&again, 0);
         }
-        self.rebuild(
-            frame.flow(),
-            frame.direction(),
-            frame.packet(),
-            segment,
-            false,
-        );
-        self.forward(frame.packet())
+        if end > released && segment.len > 0 {
+            self.asked_for_held(frame);
+        }
+        None
     }
 
     /// Everything in the packet is held already: the first copy leaves.
@@ -353,9 +363,18 @@ impl Tcp<'_> {
     /// many as they may have in hand at a time.
     fn present(&mut self, frame: Frame, first: Piece) -> Option<Step> {
         let (flow, direction) = (frame.flow(), frame.direction());
-        let (fresh_from, was_finished) = self
-            .half(flow, direction)
-            .map_or((0, false), |half| (half.next, half.finished));
+        let now = self.core.now;
+        let (fresh_from, was_finished) = self.half(flow, direction).map_or((0, false), |half| {
+            let was = (half.next, half.finished);
+            let heavy = half.heavy();
+            if !heavy.assembler.is_empty() || heavy.early_fin.is_some() {
+                // Readers that were waited for as the hole was have their own
+                // time from now on.
+                heavy.heard_at = now;
+            }
+            heavy.repeats_held = false;
+            was
+        });
         let most = match self.is_paced() {
             true => AT_ONCE,
             false => u64::MAX,
@@ -374,7 +393,6 @@ impl Tcp<'_> {
             }
             piece = half.next_piece();
         }
-        let now = self.core.now;
         let Some(half) = self.half(flow, direction) else {
             return self.forward(frame.packet());
         };

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::receive::ends;
 use super::reset::{TOWARDS_CLIENT, TOWARDS_SERVER};
-use super::{Connection, Tcp};
+use super::{Connection, Half, Tcp};
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind, ListenerFailed};
 use crate::flow::Direction;
@@ -76,7 +76,10 @@ pub fn closing_down(mut tcp: Tcp<'_>, flow: u32) {
     let is_open = tcp.core.flows.live(flow).is_some_and(|record| {
         (flow_state::ESTABLISHED..flow_state::TIMED_WAIT).contains(&record.state)
     });
-    if tcp.core.settings.live && is_open && tcp.is_renumbered(flow) {
+    let renumbered = tcp
+        .connection(flow)
+        .is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered));
+    if tcp.core.settings.live && is_open && renumbered {
         // Nobody translates its numbers any more: its ends would wait in vain.
         let both = TOWARDS_SERVER | TOWARDS_CLIENT;
         tcp.core

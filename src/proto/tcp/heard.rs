@@ -41,7 +41,7 @@ impl Tcp<'_> {
             heavy.map.prune(heavy.map.ack_to_orig(new));
             heavy.heard_at = self.core.now;
             waits = !heavy.parked.is_empty();
-            behind_hole = heavy.owed_acks > 0 || !heavy.assembler.is_empty();
+            behind_hole = heavy.owed_acks > 0 || heavy.repeats_held || !heavy.assembler.is_empty();
         }
         let before = connection.half(frame.direction()).acked;
         let news = credible && connection.half(frame.direction()).hears(segment);
@@ -111,9 +111,12 @@ impl Half {
 
     /// Where what has left of this direction ends, as its receiver counts.
     fn left_end(&self) -> u64 {
-        match &self.heavy {
-            Some(heavy) => self.to_new(self.next.max(heavy.ahead_to)),
-            None => self.next,
-        }
+        let Some(heavy) = &self.heavy else {
+            return self.next;
+        };
+        // Insertions before the FIN have no place of their own.
+        let fin = u64::from(self.finished && self.all_left());
+        let judged = heavy.map.new_end().saturating_sub(fin);
+        self.to_new(self.next.max(heavy.ahead_to)).max(judged)
     }
 }

@@ -83,6 +83,12 @@ impl Kept {
         }
     }
 
+    /// Up to here the receiver has everything.
+    #[inline]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Whether bytes from `offset` on were forgotten although their receiver
     /// did not acknowledge them: the cap took them.
     pub fn lost(&self, offset: u64, begins: u64) -> bool {

@@ -7,8 +7,8 @@
 //! and `ending` end connections, `bypass` lets the rest of one pass.
 //! On live traffic `patience` says how long segments are held, `front` lets
 //! go what readers do not hold of them, `ahead` lets them leave before they
-//! are judged, `behalf` acknowledges for others and
-//! `heard` notes what they acknowledge themselves.
+//! are judged, `behalf` acknowledges for others, `vouch` also what readers
+//! hold, and `heard` notes what they acknowledge themselves.
 //! Not here: the order of bytes (`stream::assembler`), the arithmetic of
 //! edits (`stream::offset_map`).
 
@@ -32,6 +32,7 @@ mod reset;
 mod segment;
 pub mod state;
 mod unwanted;
+mod vouch;
 mod window;
 
 pub use bypass::bypass;

@@ -8,7 +8,8 @@
 //! what waits leaves ahead of its judgement, or the connection is dropped.
 //! Behind a hole nothing is lost by waiting, since the sender is told
 //! (`behalf`) and repairs it: where rules may edit, those segments wait for
-//! `hole_time`; elsewhere not at all.
+//! `hole_time`; elsewhere not at all. What readers hold before such a hole
+//! waits as long: it stops its sender no more than what is behind (`vouch`).
 //! Only on live traffic. Not here: how segments leave (`ahead`).
 
 use std::time::Duration;
@@ -191,7 +192,7 @@ impl Tcp<'_> {
         }
     }
 
-    fn set_deadline(&mut self, flow: u32, direction: Direction, due: Timestamp) {
+    pub(super) fn set_deadline(&mut self, flow: u32, direction: Direction, due: Timestamp) {
         let Some(record) = self.core.flows.live(flow) else {
             return;
         };
@@ -214,6 +215,7 @@ impl Tcp<'_> {
         let span = |ms: u32| Duration::from_millis(u64::from(ms));
         let (hold, hole) = (span(settings.hold_time), span(settings.hole_time));
         let front = span(settings.front_time);
+        let vouches = self.may_vouch(flow);
         let side = self.core.flows.live(flow).map(|record| record.side);
         let connection = side.and_then(|side| self.connections.get(side));
         let half = connection.map(|connection| &connection.halves[direction.index()]);
@@ -230,7 +232,8 @@ impl Tcp<'_> {
             .chain(heavy.early_fin.map(|fin| fin.packet))
             .any(|slot| self.core.packet(slot).flags & flag::AHEAD == 0);
         [
-            held.map(|since| since + hold),
+            held.filter(|_| !(waits && vouches))
+                .map(|since| since + hold),
             waits.then_some(heavy.hole_since + hole),
             held.and(newest).map(|held| held.since + front),
         ]
@@ -268,11 +271,15 @@ impl Tcp<'_> {
 
     fn deadline_came(&mut self, flow: u32, direction: Direction) {
         let now = self.core.now;
-        let mut unseen = false;
+        let (mut unseen, mut lost) = (false, false);
         if let Some(half) = self.half(flow, direction) {
             let heavy = half.heavy();
             heavy.deadline = None;
             unseen = std::mem::take(&mut heavy.hole_unseen) && !heavy.assembler.is_empty();
+            lost = heavy.vouched_lost;
+        }
+        if lost {
+            return self.drop_forgotten(flow);
         }
         if unseen {
             self.core.stats.unseen_holes += 1;

@@ -27,7 +27,7 @@ impl Tcp<'_> {
     /// Whether the numbers of a connection's packets change at all.
     pub(super) fn is_renumbered(&mut self, flow: u32) -> bool {
         self.connection(flow)
-            .is_some_and(|connection| connection.halves.iter().any(Half::is_renumbered))
+            .is_some_and(|connection| connection.halves.iter().any(Half::is_translated))
     }
 
     /// Whether rules changed bytes of a connection, be it in place.
@@ -37,12 +37,13 @@ impl Tcp<'_> {
     }
 
     /// The largest window that is announced with the acknowledgements of an
-    /// edited direction: what is under way in it is kept until it has arrived.
+    /// direction that was edited, or for which we vouch: what is under way in
+    /// it is kept until it has arrived.
     pub(super) fn most_window(&mut self, flow: u32, acknowledging: Direction) -> Option<u32> {
         let settings = &self.core.settings;
         let most = settings.live.then_some(settings.kept_bytes / 2)?;
         let half = self.half(flow, acknowledging.opposite())?;
-        half.is_edited().then_some(most)
+        (half.is_edited() || half.vouches()).then_some(most)
     }
 
     /// Translates the numbers of a packet that leaves with its own payload,
@@ -99,7 +100,7 @@ impl Tcp<'_> {
         let sent = &connection.halves[direction.index()];
         let answered = &connection.halves[direction.opposite().index()];
         let (mut ack, mut window) = (segment.ack, segment.window);
-        let translates = recorded || answered.is_renumbered();
+        let translates = recorded || answered.is_translated();
         if recorded && segment.ack_set() {
             ack = recorded_acknowledgement(answered, ack);
         } else if translates && segment.ack_set() {
@@ -271,8 +272,8 @@ pub(super) fn capped(window: u16, most: Option<u32>, shift: u8) -> u16 {
 }
 
 /// An acknowledgement and its window in the numbering of the sender they go
-/// to. No acknowledgement passes what that sender sent, and the window ends
-/// at the same byte as it did.
+/// to. No acknowledgement passes what that sender sent, nor falls behind what
+/// it was told before; and the window ends at the same byte as it did.
 pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> (u32, u16) {
     let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
         return (ack, window);
@@ -281,7 +282,7 @@ pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> 
     let Some(new) = half.new_offset_of(ack) else {
         return (ack, window);
     };
-    let orig = map.ack_to_orig(new);
+    let orig = map.ack_to_orig(new).max(heavy.vouched_to);
     let edge = new + (u64::from(window) << shift);
     let orig_edge = match edge.checked_sub(map.new_end()) {
         Some(beyond) => map.orig_end() + beyond,
@@ -323,7 +324,7 @@ fn shifted(half: &Half, ack: u32) -> u32 {
 }
 
 /// A SACK block in the numbering of the sender; none if it covers nothing
-/// whole.
+/// whole, or only what the sender has to owe (`vouch`).
 fn block_backward(half: &Half, left: u32, right: u32) -> Option<(u32, u32)> {
     let Some(heavy) = half.heavy.as_ref().filter(|_| half.started) else {
         return Some((left, right));
@@ -335,15 +336,18 @@ fn block_backward(half: &Half, left: u32, right: u32) -> Option<(u32, u32)> {
         return Some((left, right));
     }
     let (new_end, orig_end) = (heavy.map.new_end(), heavy.map.orig_end());
+    let heard_from = heavy.heard_from(to);
     if from >= new_end && heavy.ahead_to > orig_end {
         // Behind a hole, sent ahead: nothing from the hole on is edited.
-        let left = orig_end + (from - new_end);
+        let left = (orig_end + (from - new_end)).max(heard_from);
         let right = (orig_end + (to - new_end)).min(heavy.ahead_to);
         return (left < right).then(|| (half.seq_at(left), half.seq_at(right)));
     }
     heavy
         .map
         .sack_to_orig(from..to)
+        .map(|range| range.start.max(heard_from)..range.end)
+        .filter(|range| !range.is_empty())
         .map(|range| (half.seq_at(range.start), half.seq_at(range.end)))
 }
 
@@ -368,6 +372,36 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever sent bytes that we vouched for owes the next one.
+        #[test]
+        fn what_follows_vouched_bytes_is_owed_until_they_have_arrived(
+            base: u32,
+            edits in prop::collection::vec((1u64..2000, 0u64..2000), 1..20),
+            places in prop::array::uniform4(0.0f64..=1.0),
+        ) {
+            let mut half = half(base, &edits);
+            let (orig_end, new_end) = (half.next, half.to_new(half.next));
+            let [vouched, acked, from, to] = places;
+            let vouched = ((vouched * orig_end as f64) as u64).max(1);
+            let [acked, from, to] = [acked, from, to].map(|at| (at * new_end as f64) as u64);
+            let mut pool = crate::buf::ExtentPool::new(1 << 20);
+            half.heavy().vouched_to = vouched;
+            half.heavy().kept.acknowledge(&mut pool, acked);
+            let (ack, _) = acknowledgement(&half, base.wrapping_add(acked as u32), 1000, 0);
+            let ack = u64::from(ack.wrapping_sub(base));
+            prop_assert!(vouched <= ack && ack <= orig_end);
+            if half.vouches() {
+                prop_assert!(half.is_translated());
+                prop_assert_eq!(ack, vouched);
+            }
+            let [left, right] = [from.min(to), from.max(to)].map(|at| base.wrapping_add(at as u32));
+            let block = block_backward(&half, left, right);
+            if let Some((left, right)) = block.filter(|_| half.vouches() && from.max(to) > acked) {
+                let [left, right] = [left, right].map(|edge| u64::from(edge.wrapping_sub(base)));
+                prop_assert!(vouched < left && left < right && right <= orig_end);
+            }
+        }
+
         #[test]
         fn acknowledgements_never_pass_what_was_sent_and_keep_the_right_edge(
             base: u32,
