@@ -27,16 +27,24 @@ impl Accumulator {
 
     /// Adds a run of bytes.
     pub fn add(&mut self, bytes: &[u8]) {
-        let folded = fold(sum(bytes));
+        let sum = sum(bytes);
         // A run that starts in the middle of a word has all its bytes in the
         // other half: swapping its sum says the same (RFC 1071, 2.B).
-        let placed = if self.odd {
-            folded.swap_bytes()
+        self.sum += if self.odd {
+            u64::from(fold(sum).swap_bytes())
         } else {
-            folded
+            (sum >> 32) + (sum & 0xffff_ffff)
         };
-        self.sum += u64::from(placed);
         self.odd ^= bytes.len() % 2 == 1;
+    }
+
+    /// Adds an address. Only at even positions.
+    fn add_addr(&mut self, addr: &Addr) {
+        debug_assert!(!self.odd, "an address starts on a word");
+        let (words, _) = addr.octets().as_chunks::<4>();
+        for word in words {
+            self.sum += u64::from(u32::from_ne_bytes(*word));
+        }
     }
 
     /// Adds a 16-bit field given in host order. Only at even positions.
@@ -111,8 +119,8 @@ pub fn pseudo_header(src: &Addr, dst: &Addr, protocol: u8, length: u32) -> Accum
     // Lengths above 65,535 exist over IPv6 only; adding the 32-bit field
     // covers the 16-bit one of IPv4, whose upper half is zero.
     let mut sum = Accumulator::new();
-    sum.add(src.octets());
-    sum.add(dst.octets());
+    sum.add_addr(src);
+    sum.add_addr(dst);
     sum.add_u32(length);
     sum.add_u16(u16::from(protocol));
     sum
