@@ -374,6 +374,11 @@ impl Half {
 }
 
 impl Heavy {
+    /// What its sender is told when its receiver has what lies before `new`.
+    pub fn told(&self, new: u64) -> u64 {
+        self.map.ack_to_orig(new).max(self.vouched_to)
+    }
+
     /// Held pieces that have left already: those in front.
     pub fn left(&self) -> usize {
         match self.held.front() {

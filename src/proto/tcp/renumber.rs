@@ -263,6 +263,18 @@ fn bare_seq(half: &Half, seq: u32) -> u32 {
     }
 }
 
+/// The number of a segment without data for a receiver that takes nothing but
+/// what it waits for, `ack`: exactly that, or the one below in a probe, which
+/// is one below what its sender was told. At a closed window senders number
+/// what has no data by what they were told, although more has left.
+pub(super) fn awaited_seq(half: &Half, ack: u32, seq: u32) -> u32 {
+    let told = half
+        .new_offset_of(ack)
+        .and_then(|new| Some(half.heavy.as_ref()?.told(new)));
+    let probes = told.is_some_and(|told| half.offset_of(seq) + 1 == told as i64);
+    ack.wrapping_sub(u32::from(probes))
+}
+
 /// A window as its header says it, of at most so many bytes.
 pub(super) fn capped(window: u16, most: Option<u32>, shift: u8) -> u16 {
     match most.map(|most| u16::try_from(most >> shift)) {
@@ -282,7 +294,7 @@ pub(super) fn acknowledgement(half: &Half, ack: u32, window: u16, shift: u8) -> 
     let Some(new) = half.new_offset_of(ack) else {
         return (ack, window);
     };
-    let orig = map.ack_to_orig(new).max(heavy.vouched_to);
+    let orig = heavy.told(new);
     let edge = new + (u64::from(window) << shift);
     let orig_edge = match edge.checked_sub(map.new_end()) {
         Some(beyond) => map.orig_end() + beyond,
@@ -455,6 +467,17 @@ mod tests {
         let half = half(1000, &[(10, 3010)]);
         assert_eq!(bare_seq(&half, 1009), 1000 + 3009);
         assert_eq!(bare_seq(&half, 1010), 1000 + 3010);
+    }
+
+    #[test]
+    fn at_a_closed_window_only_what_is_awaited_is_taken() {
+        let half = half(1000, &[(10, 3010), (10, 10)]);
+        // The receiver has 1,500 bytes of what nine became, as its sender knows.
+        let (ack, told) = (1000 + 1500, 1009);
+        for seq in [told, told + 1, told + 11] {
+            assert_eq!(awaited_seq(&half, ack, seq), ack);
+        }
+        assert_eq!(awaited_seq(&half, ack, told - 1), ack - 1);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use smallvec::SmallVec;
 
 use super::receive::key;
+use super::renumber::awaited_seq;
 use super::{Half, Tcp};
 use crate::core::frame::JUST_LEAVE;
 use crate::event::DropReason;
@@ -187,8 +188,7 @@ impl Tcp<'_> {
     }
 
     /// The number of a segment without data in a direction in which something
-    /// waits: exactly what its receiver waits for, since a closed window takes
-    /// nothing else (RFC 9293, 3.10.7.4), or the one below in a probe.
+    /// waits: a closed window takes but one (RFC 9293, 3.10.7.4).
     pub(super) fn bare_seq_before_parked(
         &mut self,
         flow: u32,
@@ -198,8 +198,7 @@ impl Tcp<'_> {
         self.parked(flow, direction)?;
         let view = self.view(flow, direction)?;
         let half = self.half(flow, direction)?;
-        let probes = half.offset_of(seq) < half.released() as i64;
-        Some(view.ack.wrapping_sub(u32::from(probes)))
+        Some(awaited_seq(half, view.ack, seq))
     }
 
     /// The direction is given up: what waits is refused, or leaves.
