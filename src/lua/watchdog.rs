@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use mlua::ffi::{self, lua_Debug, lua_State};
 
-/// Ticks per budget: a runaway ends between one budget and 7/4 of it.
+/// Ticks per budget: a runaway ends between one budget and 6/4 of it.
 const TICKS: u32 = 4;
 /// Ticks after which a call that nothing stops is taken for hopeless, only
 /// while the self-test runs.
@@ -44,8 +44,8 @@ struct Watch {
     call: AtomicU64,
     seen: AtomicU64,
     ticks: AtomicU32,
-    /// Lua was seen to run past the budget, if only for a part of a tick.
-    late: AtomicBool,
+    /// At the last tick past the budget it was C that ran.
+    paused: AtomicBool,
     doomed: AtomicBool,
     /// A debugger's hook is in place, which no other may take away.
     rested: AtomicBool,
@@ -106,7 +106,7 @@ impl Watchdog {
             call: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             ticks: AtomicU32::new(0),
-            late: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             rested: AtomicBool::new(false),
             testing: AtomicBool::new(false),
@@ -434,7 +434,7 @@ fn tick(watch: &Watch) {
     }
     if watch.seen.swap(call, Ordering::Relaxed) != call {
         watch.ticks.store(0, Ordering::Relaxed);
-        watch.late.store(false, Ordering::Relaxed);
+        watch.paused.store(false, Ordering::Relaxed);
         return;
     }
     let ticks = watch.ticks.fetch_add(1, Ordering::Relaxed) + 1;
@@ -464,7 +464,7 @@ fn tick(watch: &Watch) {
 
 /// Whether the call has not run for a whole tick past its budget yet: its first
 /// tick there, one at which [`look`] still waits for an instruction, or the
-/// first at which it does not.
+/// next one after such a pause.
 fn is_pardonable(watch: &Watch, ticks: u32) -> bool {
     if watch.rested.load(Ordering::Acquire) || ticks > HOPELESS {
         return false;
@@ -479,6 +479,6 @@ fn is_pardonable(watch: &Watch, ticks: u32) -> bool {
         }
         let waits = ffi::lua_gethook(state)
             .is_some_and(|hook| ptr::fn_addr_eq(hook, look as ffi::lua_Hook));
-        waits || !watch.late.swap(true, Ordering::Relaxed)
+        watch.paused.swap(waits, Ordering::Relaxed) || waits
     }
 }
