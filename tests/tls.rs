@@ -198,6 +198,33 @@ fn mail_that_turns_to_tls_is_judged_by_both_dissectors() {
     }
 }
 
+/// What rules keep of a request does not touch the connection that its tunnel
+/// has become.
+#[test]
+fn a_request_kept_from_before_a_tunnel_leaves_the_tunnel_alone() {
+    let rules = "
+        require('protocol/http')
+        require('protocol/tls')
+        local asked
+        haka.rule { on = haka.dissectors.http.events.request,
+          eval = function (_, request) asked = request end }
+        haka.rule { on = haka.dissectors.tls.events.client_hello, eval = function (tls)
+          tls.mark = 'marked'
+          asked.mark = asked.unknown == nil
+        end }
+        haka.rule { on = haka.dissectors.tls.events.server_hello,
+          eval = function (tls) print(tls.mark, asked.mark, asked.other) end }";
+    let mut c = client(FROM, "10.2.0.80:80");
+    c.handshake();
+    c.client_says(b"CONNECT inner:443 HTTP/1.1\r\nHost: inner\r\n\r\n");
+    c.server_says(b"HTTP/1.1 200 Connected\r\n\r\n");
+    c.client_says(&Hello::default().record());
+    c.server_says(&server_hello(0x0303, Some(0x0304), 0x1301));
+    c.closes();
+    let (said, _) = run(rules, one(c));
+    assert_eq!(said.printed, "marked true nil\n");
+}
+
 #[test]
 fn a_hello_over_datagrams_is_held_until_it_is_judged() {
     for (name, refused) in [(NAME, true), ("www.example.com", false)] {

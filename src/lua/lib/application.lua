@@ -54,7 +54,8 @@ end
 
 -- Completes a kind: `name`, `getters` and `methods` (name -> function of the
 -- object), `attributes` (what can be printed), `fresh(o)` for new objects.
--- Gives it `object(slot)`. `flow_object(slot)` where not all are of TCP.
+-- Gives it `object(slot)` and `known(slot)`. `flow_object(slot)` where not all
+-- are of TCP.
 function application.kind(kind)
   local name, getters, methods = kind.name, kind.getters, kind.methods
   function getters.name() return name end
@@ -97,6 +98,12 @@ function application.kind(kind)
     end
     local flow = lib.tcp_flow.object(slot)
     return flow
+  end
+
+  -- The object of a connection, unless there is none, or of another kind.
+  function kind.known(slot)
+    local o = rawget(flow_object(slot), '_application')
+    if o and getmetatable(o) == announced then return o end
   end
 
   function kind.object(slot)

@@ -12,7 +12,8 @@ local native, drive, context, watch = lib.native, lib.drive, lib.context.context
 local sharing = lib.sharing
 local st = native.st
 local ops, E, current = host.ops, host.engine, host.current
-local error, load, pairs, pcall, rawget, tostring, unpack = error, load, pairs, pcall, rawget, tostring, unpack
+local error, load, pairs, pcall, rawget, tostring, unpack =
+  error, load, pairs, pcall, rawget, tostring, unpack
 local concat, format, gsub = table.concat, string.format, string.gsub
 local connections = context.connections
 
@@ -220,21 +221,20 @@ local function rebuild(kind)
   end
 end
 
--- Who shows what has changed: the events that depend on it are made again.
-local function update_sharing(kind, definition, listeners)
-  if not definition.shows then return end
-  sharing.update(kind, definition.shows, listeners, definition.wanted == true)
-  for other, dependent in pairs(definitions) do
-    if dependent.make then rebuild(other) end
+sharing.on_change(function ()
+  for kind, definition in pairs(definitions) do
+    if definition.make then rebuild(kind) end
   end
-end
+end)
 
 -- Tells the engine whether an event has to be raised.
 local function update_hook(kind)
   local definition = definitions[kind]
   if not definition or not definition.event then return end
   local listeners = connections:listeners(definition.event)
-  update_sharing(kind, definition, listeners)
+  if definition.shows then
+    sharing.update(kind, definition.shows, listeners, definition.wanted == true)
+  end
   local heard = #listeners > 0 or definition.wanted == true
   if heard ~= definition.heard then
     definition.heard = heard

@@ -149,7 +149,7 @@ local function constructors(meta)
     local page = pages[rshift(slot, PAGE_BITS)]
     local o = page and page[band(slot, PAGE_MASK)]
     if o and rawget(o, 1) == F[slot].generation and rawget(o, 0) == slot then return o end
-    o = setmetatable({ [0] = slot, F[slot].generation }, meta)
+    o = fresh(slot)
     keep(o)
     return o
   end

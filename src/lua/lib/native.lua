@@ -293,16 +293,15 @@ end
 local OBJECT = [[
 local P, band, rawget, setmetatable, meta = ...
 local cache = {}
-local function object(slot)
-  local generation = P[band(slot, $MASK)].generation
-  local o = cache[slot + 1]
-  if o and rawget(o, 1) == generation and rawget(o, 0) == slot then return o end
-  o = setmetatable({ [0] = slot, generation }, meta)
-  cache[slot + 1] = o
-  return o
-end
 local function fresh(slot)
   local o = setmetatable({ [0] = slot, P[band(slot, $MASK)].generation }, meta)
+  return o
+end
+local function object(slot)
+  local o = cache[slot + 1]
+  if o and rawget(o, 1) == P[band(slot, $MASK)].generation and rawget(o, 0) == slot then return o end
+  o = fresh(slot)
+  cache[slot + 1] = o
   return o
 end
 local function keep(o)
@@ -525,9 +524,11 @@ end
 -- What objects of a layer lead to: those of the layers below.
 local LEADS = { [0] = {}, { 'packet' }, { 'ipv4', 'ipv6', 'packet' } }
 
--- The row of `sharing` for events that show packets of a kind.
+-- The row of `sharing` for events that show packets of a kind, which may lead
+-- to more (`kind.leads`).
 function native.row(kind)
   local leads = { kind.name, unpack(LEADS[kind.layer]) }
+  for _, key in ipairs(kind.leads or {}) do leads[#leads + 1] = key end
   return { place = 1, key = kind.name, leads = leads, kept = kind.object, fresh = kind.fresh }
 end
 

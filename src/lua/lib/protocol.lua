@@ -121,7 +121,8 @@ function protocol.flow(kind, definition)
   }
   kind.entry, natives[descriptor] = entry, true
   for key, form in pairs(definition.forms) do
-    form.subject, form.event, form.shows = 'flow', entry.events[key], form.shows or { protocol.flow_row }
+    form.subject, form.event = 'flow', entry.events[key]
+    form.shows = form.shows or { protocol.flow_row }
     dispatch.define(numbers[key], form)
   end
   return entry

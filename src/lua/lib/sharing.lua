@@ -15,6 +15,7 @@
 local _, lib = ...
 
 local ipairs, pairs, getinfo, unpack = ipairs, pairs, debug.getinfo, unpack
+
 local sharing = {}
 
 -- By key: how many events show it. By event: the keys counted for it, and the
@@ -22,6 +23,8 @@ local sharing = {}
 local counts, shown, taken = {}, {}, {}
 -- Objects are seen on other ways as well: by a profiler, by rules' policies.
 local mixed = lib.watch ~= false
+-- Makes the events' functions again, with other constructors.
+local rebuild = function () end
 
 local function takes(listener, place)
   local info = getinfo(listener.fn, 'u')
@@ -39,6 +42,20 @@ local function count(keys, by)
   for key in pairs(keys) do counts[key] = (counts[key] or 0) + by end
 end
 
+local function same(left, right)
+  for key, value in pairs(left) do
+    if right[key] ~= value then return false end
+  end
+  for key in pairs(right) do
+    if left[key] == nil then return false end
+  end
+  return true
+end
+
+function sharing.on_change(fn)
+  rebuild = fn
+end
+
 -- Counts anew what the event `kind` shows to its listeners; `always`, that it
 -- shows all of it whoever listens.
 function sharing.update(kind, rows, listeners, always)
@@ -49,13 +66,19 @@ function sharing.update(kind, rows, listeners, always)
       for _, key in ipairs(row.leads or { row.key }) do keys[key] = true end
     end
   end
-  count(shown[kind] or {}, -1)
-  count(keys, 1)
+  local before, were_taken = shown[kind] or {}, taken[kind] or {}
   shown[kind], taken[kind] = keys, places
+  if same(before, keys) and same(places, were_taken) then return end
+  count(before, -1)
+  count(keys, 1)
+  rebuild()
 end
 
+-- Objects are met elsewhere than in events from now on.
 function sharing.mix()
+  if mixed then return end
   mixed = true
+  rebuild()
 end
 
 local function is_alone(kind, row)

@@ -3,37 +3,63 @@
 //! are kept while they wait for a reply, which says what they are.
 //! Not here: what a protocol's lines say (its session).
 
+use serde::Serialize;
+
 use crate::flow::Direction;
+use crate::proto::line::Anomaly;
 use crate::proto::parser::{SessionParser, Waited};
 
+/// What a conversation consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Message<C, R> {
+    /// The client's.
+    Command(C),
+    /// The server's.
+    Response(R),
+    Anomaly(Anomaly),
+}
+
 /// What [`Talk::read`] came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn<C, R> {
     /// There is nothing to do but to go on.
     On,
-    /// A command is over; what follows it may end without any bytes.
-    Command,
+    /// A command is over.
+    Command(C),
     /// A reply is over.
-    Reply,
+    Response(R),
     /// Nothing was taken: the bytes wait, or are another protocol's.
     Stop,
 }
 
+impl<C, R> Turn<C, R> {
+    fn into_message(self) -> Option<Message<C, R>> {
+        match self {
+            Turn::Command(command) => Some(Message::Command(command)),
+            Turn::Response(response) => Some(Message::Response(response)),
+            Turn::On | Turn::Stop => None,
+        }
+    }
+}
+
 /// The session of a protocol of lines.
 pub trait Talk: Default {
-    type Message;
+    type Command;
+    type Response;
 
     /// Bytes of the client that are kept until the reply.
     const WAITING_BYTES: usize;
 
     /// Takes bytes up to the end of a line: how many, and what they were.
-    /// Messages that are whole are added.
     fn read(
         &mut self,
         direction: Direction,
         bytes: &[u8],
-        messages: &mut Vec<Self::Message>,
-    ) -> (usize, Turn);
+    ) -> (usize, Turn<Self::Command, Self::Response>);
+
+    /// What was out of order in the bytes read, oldest first.
+    fn take_anomaly(&mut self) -> Option<Anomaly>;
 
     /// Whether the client's next bytes wait for a reply.
     fn waits(&self) -> bool;
@@ -65,6 +91,9 @@ pub struct Conversation<S> {
     waited: Vec<Waited>,
 }
 
+/// What the messages of a session are.
+type Told<S> = Message<<S as Talk>::Command, <S as Talk>::Response>;
+
 impl<S: Talk> Conversation<S> {
     /// Whether TLS was begun: the bytes fed from now on are a TLS parser's.
     pub fn is_tls(&self) -> bool {
@@ -77,32 +106,40 @@ impl<S: Talk> Conversation<S> {
         direction: Direction,
         bytes: &[u8],
         late: bool,
-        messages: &mut Vec<S::Message>,
+        messages: &mut Vec<Told<S>>,
     ) -> usize {
         let mut used = 0;
         loop {
             let rest = bytes.get(used..).unwrap_or_default();
             let first = messages.len();
-            let (taken, turn) = self.session.read(direction, rest, messages);
+            let (taken, turn) = self.session.read(direction, rest);
             used += taken;
+            while let Some(anomaly) = self.session.take_anomaly() {
+                messages.push(Message::Anomaly(anomaly));
+            }
+            let stops = matches!(turn, Turn::Stop);
+            let answered = matches!(turn, Turn::Response(_));
+            // What follows a command may end without any bytes.
+            let again = matches!(turn, Turn::Command(_));
+            messages.extend(turn.into_message());
             if late {
                 let behind = self.behind + (bytes.len() - used) as u64;
                 let told = first..messages.len();
                 self.waited.extend(Waited::all(told, direction, behind));
             }
-            match turn {
-                Turn::Stop => return used,
-                Turn::Command => continue,
-                Turn::Reply => self.release(messages),
-                Turn::On => {}
+            if stops {
+                return used;
             }
-            if used == bytes.len() {
+            if answered {
+                self.release(messages);
+            }
+            if used == bytes.len() && !again {
                 return used;
             }
         }
     }
 
-    fn release(&mut self, messages: &mut Vec<S::Message>) {
+    fn release(&mut self, messages: &mut Vec<Told<S>>) {
         if self.waiting.is_empty() || self.session.waits() {
             return;
         }
@@ -114,7 +151,7 @@ impl<S: Talk> Conversation<S> {
     }
 
     /// What waited is read without the reply.
-    fn give_up_waiting(&mut self) -> Vec<S::Message> {
+    fn give_up_waiting(&mut self) -> Vec<Told<S>> {
         let mut messages = Vec::new();
         self.waited.clear();
         while self.session.waits() {
@@ -126,9 +163,9 @@ impl<S: Talk> Conversation<S> {
 }
 
 impl<S: Talk> SessionParser for Conversation<S> {
-    type Message = S::Message;
+    type Message = Told<S>;
 
-    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<S::Message> {
+    fn feed_initiator(&mut self, bytes: &[u8]) -> Vec<Told<S>> {
         let mut messages = Vec::new();
         self.waited.clear();
         let mut rest = bytes;
@@ -153,18 +190,18 @@ impl<S: Talk> SessionParser for Conversation<S> {
         messages
     }
 
-    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<S::Message> {
+    fn feed_responder(&mut self, bytes: &[u8]) -> Vec<Told<S>> {
         let mut messages = Vec::new();
         self.waited.clear();
         self.read(Direction::ToClient, bytes, false, &mut messages);
         messages
     }
 
-    fn fin_responder(&mut self) -> Vec<S::Message> {
+    fn fin_responder(&mut self) -> Vec<Told<S>> {
         self.give_up_waiting()
     }
 
-    fn gap(&mut self, direction: Direction, bytes: u64) -> Vec<S::Message> {
+    fn gap(&mut self, direction: Direction, bytes: u64) -> Vec<Told<S>> {
         let messages = self.give_up_waiting();
         self.session.gap(direction, bytes);
         messages

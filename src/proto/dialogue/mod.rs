@@ -14,7 +14,7 @@ mod data_flow;
 mod reader;
 mod shown;
 
-pub use conversation::{Conversation, Talk, Turn};
+pub use conversation::{Conversation, Message, Talk, Turn};
 pub use data_flow::{DataFlow, Mode};
 pub use reader::Reader;
 pub use shown::{Refusal, Shown};

@@ -1,26 +1,16 @@
 //! The messages of a control connection, for whoever follows it without an
 //! engine.
 
-use serde::Serialize;
-
 use super::session::{Command, Found, Response, Session};
 use crate::flow::Direction;
-use crate::proto::dialogue::{Conversation, Talk, Turn};
+use crate::proto::dialogue::{self, Conversation, Talk, Turn};
 use crate::proto::line::Anomaly;
 
 /// Bytes that wait for the answer to `AUTH`.
 const WAITING_BYTES: usize = 4096;
 
 /// What a control connection consists of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Message {
-    /// The client's.
-    Command(Command),
-    /// The server's.
-    Response(Response),
-    Anomaly(Anomaly),
-}
+pub type Message = dialogue::Message<Command, Response>;
 
 /// Reads both directions of a control connection.
 ///
@@ -35,33 +25,24 @@ pub enum Message {
 pub type Parser = Conversation<Session>;
 
 impl Talk for Session {
-    type Message = Message;
+    type Command = Command;
+    type Response = Response;
 
     const WAITING_BYTES: usize = WAITING_BYTES;
 
-    fn read(
-        &mut self,
-        direction: Direction,
-        bytes: &[u8],
-        messages: &mut Vec<Message>,
-    ) -> (usize, Turn) {
+    fn read(&mut self, direction: Direction, bytes: &[u8]) -> (usize, Turn<Command, Response>) {
         let (used, found) = self.read(direction, bytes);
-        while let Some(anomaly) = self.take_anomaly() {
-            messages.push(Message::Anomaly(anomaly));
-        }
         let turn = match found {
-            Found::Command(command) => {
-                messages.push(Message::Command(command));
-                Turn::Command
-            }
-            Found::Response(response) => {
-                messages.push(Message::Response(response));
-                Turn::Reply
-            }
+            Found::Command(command) => Turn::Command(command),
+            Found::Response(response) => Turn::Response(response),
             Found::Wait | Found::Tls => Turn::Stop,
             _ => Turn::On,
         };
         (used, turn)
+    }
+
+    fn take_anomaly(&mut self) -> Option<Anomaly> {
+        self.take_anomaly()
     }
 
     fn waits(&self) -> bool {

@@ -216,7 +216,8 @@ local Request = message_class('HttpRequestResult', ' request', { method = 0, uri
     split_cookies = function (o) return split_cookies(o.headers['Cookie']) end,
   })
 
-local Response = message_class('HttpResponseResult', ' response', { version = 0, status = 1, reason = 2 },
+local Response = message_class('HttpResponseResult', ' response',
+  { version = 0, status = 1, reason = 2 },
   { 'reason', 'status', 'version', 'split_cookies' }, {
     split_cookies = function (o) return split_cookies(o.headers['Set-Cookie']) end,
   })
@@ -248,11 +249,11 @@ local function keep_in(o, made, place)
   rawset(o, place, made)
 end
 
--- The connection of a message, unless it is gone.
+-- The connection of a message, unless it is gone or was handed over.
 local function connection_of(made)
   local slot = made[' s']
   if F[band(slot, FLOW_MASK)].generation ~= made[' g'] then return nil end
-  local o = kind.object(slot)
+  local o = kind.known(slot)
   return o
 end
 
@@ -350,19 +351,13 @@ local BODIES = { CONNECTION }
 local REQUESTS = { place = 2, key = 'http request', kept = message, fresh = fresh_message }
 local RESPONSES = { place = 2, key = 'http response', kept = message, fresh = fresh_message }
 
-local function with_request(message_of)
-  return function (slot)
-    local serial = current.detail
-    local o = object(slot, 0, serial)
-    return o, message_of(o, serial, Request, ' request')
-  end
-end
-
-local function with_response(message_of)
-  return function (slot)
-    local serial = current.detail
-    local o = object(slot, 0, serial)
-    return o, message_of(o, serial, Response, ' response')
+local function with_message(class, place)
+  return function (message_of)
+    return function (slot)
+      local serial = current.detail
+      local o = object(slot, 0, serial)
+      return o, message_of(o, serial, class, place)
+    end
   end
 end
 
@@ -372,13 +367,8 @@ local function with_data(slot)
   return o, stream, direction(), piece
 end
 
-local function with_request_data(slot)
-  local o = object(slot, 1, false)
-  local stream, piece = data.open(o)
-  return o, stream, nil, piece
-end
-
-local function with_response_data(slot)
+-- For the events of one direction.
+local function with_body(slot)
   local o = object(slot, 1, false)
   local stream, piece = data.open(o)
   return o, stream, nil, piece
@@ -412,11 +402,13 @@ return function ()
   local entry = application.announce(kind, {
     policies = { anomaly = { title = 'http anomaly', kind = host.kinds[NAME]['policy:anomaly'] } },
     forms = {
-      request = { form = 'flow_packet', shows = { CONNECTION, REQUESTS }, make = with_request },
-      response = { form = 'flow_packet', shows = { CONNECTION, RESPONSES }, make = with_response },
+      request = { form = 'flow_packet', shows = { CONNECTION, REQUESTS },
+        make = with_message(Request, ' request') },
+      response = { form = 'flow_packet', shows = { CONNECTION, RESPONSES },
+        make = with_message(Response, ' response') },
       receive_data = { form = 'flow_data', shows = BODIES, prepare = with_data },
-      request_data = { form = 'flow_data', shows = BODIES, prepare = with_request_data },
-      response_data = { form = 'flow_data', shows = BODIES, prepare = with_response_data },
+      request_data = { form = 'flow_data', shows = BODIES, prepare = with_body },
+      response_data = { form = 'flow_data', shows = BODIES, prepare = with_body },
     },
   })
   define_policies(entry)

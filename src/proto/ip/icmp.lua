@@ -32,13 +32,12 @@ local function loader(name, version, number)
       name = name, layer = native.TRANSPORT, class = true, fields = host.fields.icmp,
       getters = {}, attributes = { 'payload', 'related', 'related_direction' },
       parent = function (o) return native.network(o[0]) end,
+      leads = protocol.flow_row.leads,
     }
     native.checksum_methods(kind)
     function kind.getters.payload(o)
       return native.payload(o, native.TRANSPORT, name .. ' packet'):sub()
     end
-    -- Flows are met here as well.
-    lib.sharing.mix()
     function kind.getters.related(o)
       local slot = about(o, name)
       if slot then return flow_object(slot) end

@@ -1,23 +1,13 @@
 //! The messages of a connection, for whoever follows it without an engine.
 
-use serde::Serialize;
-
 use super::command::{Command, Response};
 use super::session::{Found, Session};
 use crate::flow::Direction;
-use crate::proto::dialogue::{Conversation, Talk, Turn};
+use crate::proto::dialogue::{self, Conversation, Talk, Turn};
 use crate::proto::line::Anomaly;
 
 /// What a connection consists of. Mail and credentials are no messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Message {
-    /// The client's.
-    Command(Command),
-    /// The server's.
-    Response(Response),
-    Anomaly(Anomaly),
-}
+pub type Message = dialogue::Message<Command, Response>;
 
 /// Reads both directions of a connection.
 ///
@@ -42,33 +32,24 @@ impl Parser {
 }
 
 impl Talk for Session {
-    type Message = Message;
+    type Command = Command;
+    type Response = Response;
 
     const WAITING_BYTES: usize = super::WAITING_BYTES;
 
-    fn read(
-        &mut self,
-        direction: Direction,
-        bytes: &[u8],
-        messages: &mut Vec<Message>,
-    ) -> (usize, Turn) {
+    fn read(&mut self, direction: Direction, bytes: &[u8]) -> (usize, Turn<Command, Response>) {
         let (used, found) = self.read(direction, bytes);
-        while let Some(anomaly) = self.take_anomaly() {
-            messages.push(Message::Anomaly(anomaly));
-        }
         let turn = match found {
-            Found::Command(command) => {
-                messages.push(Message::Command(command));
-                Turn::Command
-            }
-            Found::Response(response) => {
-                messages.push(Message::Response(response));
-                Turn::Reply
-            }
+            Found::Command(command) => Turn::Command(command),
+            Found::Response(response) => Turn::Response(response),
             Found::Wait | Found::Tls => Turn::Stop,
             _ => Turn::On,
         };
         (used, turn)
+    }
+
+    fn take_anomaly(&mut self) -> Option<Anomaly> {
+        self.take_anomaly()
     }
 
     fn waits(&self) -> bool {

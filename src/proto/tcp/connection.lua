@@ -257,7 +257,8 @@ return function ()
         make = packet_and_flow, before = not counted and apply_new_connection or nil },
       receive_packet = { form = 'flow_packet_direction', shows = { kind.row, segment },
         make = with_direction },
-      receive_data = { form = 'flow_data', shows = alone, prepare = with_data, after = feed_dissector },
+      receive_data = { form = 'flow_data', shows = alone, prepare = with_data,
+        after = feed_dissector },
       end_connection = { form = 'flow', shows = alone, prepare = kind.object, after = finish },
     },
   })

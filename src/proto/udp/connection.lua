@@ -115,7 +115,8 @@ return function ()
         make = with_direction },
       receive_data = { form = 'flow_packet_direction', shows = { kind.row, datagram },
         make = with_direction, after = feed_dissector },
-      end_connection = { form = 'flow', shows = { kind.row }, prepare = kind.object, after = finish },
+      end_connection = { form = 'flow', shows = { kind.row }, prepare = kind.object,
+        after = finish },
     },
   })
   dispatch.define(host.kinds[NAME]['policy:next_dissector'], { subject = 'flow',
