@@ -68,8 +68,16 @@ fn a_packet_is_the_same_key_in_all_events_that_show_it() {
 fn objects_that_rules_only_read_are_not_made() {
     for (module, event, read) in [
         ("udp", "receive_packet", "first.srcport + first.length"),
-        ("tcp", "receive_packet", "first.srcport + (first.flags.syn and 1 or 0)"),
-        ("udp_connection", "new_connection", "first.srcport + second.length"),
+        (
+            "tcp",
+            "receive_packet",
+            "first.srcport + (first.flags.syn and 1 or 0)",
+        ),
+        (
+            "udp_connection",
+            "new_connection",
+            "first.srcport + second.length",
+        ),
     ] {
         let rules = format!(
             "require('protocol/{module}')

@@ -57,12 +57,29 @@ pub struct Protocol {
     /// Name of the Lua chunk that announces it; two rows may share one.
     pub chunk: &'static str,
     pub source: &'static str,
+    /// Chunks that it builds on, with their names.
+    pub parts: &'static [(&'static str, &'static str)],
     pub fields: &'static [Field],
     /// Where it is found, unless rules say otherwise.
     pub over: &'static [Over],
     /// Makes the reader of a TCP connection, for those that read streams.
     pub application: Option<Factory>,
 }
+
+/// What rows leave out.
+const MODULE: Protocol = Protocol {
+    name: "",
+    require: "",
+    bit: 0,
+    needs: &[],
+    needs_with_ipv6: &[],
+    chunk: "",
+    source: "",
+    parts: &[],
+    fields: &[],
+    over: &[],
+    application: None,
+};
 
 const IPV4: &str = "protocol/ipv4";
 const IPV6: &str = "protocol/ipv6";
@@ -75,87 +92,62 @@ const UDP_CONNECTION: &str = "protocol/udp_connection";
 pub const PROTOCOLS: &[Protocol] = &[
     Protocol {
         name: "packet",
-        require: "",
-        bit: 0,
-        needs: &[],
-        needs_with_ipv6: &[],
         chunk: "proto/packet",
         source: include_str!("packet.lua"),
-        fields: &[],
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "ip",
         require: "protocol/ip",
-        bit: 0,
-        needs: &[],
-        needs_with_ipv6: &[],
         chunk: "proto/ip/ip",
         source: include_str!("ip/ip.lua"),
-        fields: &[],
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "ipv4",
         require: IPV4,
         bit: dissector::IPV4,
-        needs: &[],
-        needs_with_ipv6: &[],
         chunk: "proto/ip/ipv4",
         source: include_str!("ip/ipv4.lua"),
         fields: ip::fields::IPV4,
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "ipv4lua",
         require: "protocol/ipv4lua",
-        bit: 0,
         needs: &[IPV4],
-        needs_with_ipv6: &[],
         chunk: "proto/ip/ipv4lua",
         source: include_str!("ip/ipv4lua.lua"),
-        fields: &[],
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "ipv6",
         require: IPV6,
         bit: dissector::IPV6,
-        needs: &[],
-        needs_with_ipv6: &[],
         chunk: "proto/ip/ipv6",
         source: include_str!("ip/ipv6.lua"),
         fields: ip::fields::IPV6,
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "icmp",
         require: "protocol/icmp",
         bit: dissector::ICMP,
         needs: &[IPV4],
-        needs_with_ipv6: &[],
         chunk: "proto/ip/icmp",
         source: include_str!("ip/icmp.lua"),
         fields: ip::fields::ICMP,
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "icmpv6",
         require: "protocol/icmpv6",
         bit: dissector::ICMPV6,
         needs: &[IPV6],
-        needs_with_ipv6: &[],
         chunk: "proto/ip/icmp",
         source: include_str!("ip/icmp.lua"),
         fields: ip::fields::ICMP,
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "tcp",
@@ -166,8 +158,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/tcp/tcp",
         source: include_str!("tcp/tcp.lua"),
         fields: tcp::fields::TCP,
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "udp",
@@ -178,33 +169,24 @@ pub const PROTOCOLS: &[Protocol] = &[
         chunk: "proto/udp/udp",
         source: include_str!("udp/udp.lua"),
         fields: udp::fields::UDP,
-        over: &[],
-        application: None,
+        ..MODULE
     },
     Protocol {
         name: "tcp_connection",
         require: TCP_CONNECTION,
         bit: dissector::TCP_CONNECTION,
         needs: &[TCP],
-        needs_with_ipv6: &[],
         chunk: "proto/tcp/connection",
         source: include_str!("tcp/connection.lua"),
-        fields: &[],
-        over: &[],
-        application: None,
+        ..MODULE
     },
     #[cfg(feature = "http")]
     Protocol {
         name: "http_utils",
         require: "protocol/http_utils",
-        bit: 0,
-        needs: &[],
-        needs_with_ipv6: &[],
         chunk: "proto/http/utils",
         source: include_str!("http/utils.lua"),
-        fields: &[],
-        over: &[],
-        application: None,
+        ..MODULE
     },
     #[cfg(feature = "http")]
     Protocol {
@@ -212,12 +194,11 @@ pub const PROTOCOLS: &[Protocol] = &[
         require: "protocol/http",
         bit: dissector::HTTP,
         needs: &[TCP_CONNECTION, "protocol/http_utils"],
-        needs_with_ipv6: &[],
         chunk: "proto/http/http",
         source: include_str!("http/http.lua"),
-        fields: &[],
         over: &[Over::TcpPort(80), Over::TcpProbe(http::probe)],
         application: Some(|| Box::<http::Reader>::default()),
+        ..MODULE
     },
     #[cfg(feature = "smtp")]
     Protocol {
@@ -225,16 +206,15 @@ pub const PROTOCOLS: &[Protocol] = &[
         require: "protocol/smtp",
         bit: dissector::SMTP,
         needs: &[TCP_CONNECTION],
-        needs_with_ipv6: &[],
         chunk: "proto/smtp/smtp",
         source: include_str!("smtp/smtp.lua"),
-        fields: &[],
         over: &[
             Over::TcpPort(25),
             Over::TcpPort(587),
             Over::TcpProbe(smtp::probe),
         ],
         application: Some(|| Box::new(smtp::reader())),
+        ..MODULE
     },
     #[cfg(feature = "ftp")]
     Protocol {
@@ -242,12 +222,11 @@ pub const PROTOCOLS: &[Protocol] = &[
         require: "protocol/ftp",
         bit: dissector::FTP,
         needs: &[TCP_CONNECTION],
-        needs_with_ipv6: &[],
         chunk: "proto/ftp/ftp",
         source: include_str!("ftp/ftp.lua"),
-        fields: &[],
         over: &[Over::TcpPort(21), Over::TcpProbe(ftp::probe)],
         application: Some(|| Box::new(ftp::reader())),
+        ..MODULE
     },
     #[cfg(feature = "ssh")]
     Protocol {
@@ -255,12 +234,11 @@ pub const PROTOCOLS: &[Protocol] = &[
         require: "protocol/ssh",
         bit: dissector::SSH,
         needs: &[TCP_CONNECTION],
-        needs_with_ipv6: &[],
         chunk: "proto/ssh/ssh",
         source: include_str!("ssh/ssh.lua"),
-        fields: &[],
         over: &[Over::TcpPort(22), Over::TcpProbe(ssh::probe)],
         application: Some(|| Box::new(ssh::reader())),
+        ..MODULE
     },
     #[cfg(feature = "tls")]
     Protocol {
@@ -268,24 +246,20 @@ pub const PROTOCOLS: &[Protocol] = &[
         require: "protocol/tls",
         bit: dissector::TLS,
         needs: &[TCP_CONNECTION],
-        needs_with_ipv6: &[],
         chunk: "proto/tls/tls",
         source: include_str!("tls/tls.lua"),
-        fields: &[],
         over: tls::OVER,
         application: Some(|| Box::<tls::Session>::default()),
+        ..MODULE
     },
     Protocol {
         name: "udp_connection",
         require: UDP_CONNECTION,
         bit: dissector::UDP_CONNECTION,
         needs: &[UDP],
-        needs_with_ipv6: &[],
         chunk: "proto/udp/connection",
         source: include_str!("udp/connection.lua"),
-        fields: &[],
-        over: &[],
-        application: None,
+        ..MODULE
     },
     #[cfg(feature = "tls")]
     Protocol {
@@ -293,12 +267,10 @@ pub const PROTOCOLS: &[Protocol] = &[
         require: "protocol/quic",
         bit: dissector::QUIC,
         needs: &[UDP_CONNECTION],
-        needs_with_ipv6: &[],
         chunk: "proto/quic/quic",
         source: include_str!("quic/quic.lua"),
-        fields: &[],
         over: &[Over::UdpPort(443)],
-        application: None,
+        ..MODULE
     },
     #[cfg(feature = "dns")]
     Protocol {
@@ -310,7 +282,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         needs_with_ipv6: &[TCP_CONNECTION],
         chunk: "proto/dns/dns",
         source: include_str!("dns/dns.lua"),
-        fields: &[],
+        parts: &[("proto/dns/records", include_str!("dns/records.lua"))],
         over: &[
             Over::UdpPort(dns::PORT),
             Over::TcpPort(dns::PORT),
@@ -318,6 +290,7 @@ pub const PROTOCOLS: &[Protocol] = &[
             Over::UdpPort(dns::LINK_LOCAL_PORT),
         ],
         application: Some(|| Box::<dns::Reader>::default()),
+        ..MODULE
     },
 ];
 

@@ -555,10 +555,9 @@ fn protocol_chunks() -> Vec<Module> {
     let mut chunks: Vec<Module> = Vec::new();
     for protocol in PROTOCOLS {
         if !chunks.iter().any(|chunk| chunk.name == protocol.chunk) {
-            chunks.push(Module {
-                name: protocol.chunk,
-                source: protocol.source,
-            });
+            let own = (protocol.chunk, protocol.source);
+            let all = protocol.parts.iter().copied().chain([own]);
+            chunks.extend(all.map(|(name, source)| Module { name, source }));
         }
     }
     chunks
