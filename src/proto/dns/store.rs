@@ -364,24 +364,27 @@ mod tests {
         assert_eq!(messages.open(QUERY, true), Err(NoMessage::Full));
     }
 
-    #[test]
-    fn data_that_do_not_fit_leave_the_message_as_it_was() {
-        let mut messages = Messages::new(1).expect("the arena fits");
-        let slot = messages.open(QUERY, true).expect("a good message");
-        let record = edit::NewRecord {
+    /// A record of type A of the root, or one that is damaged.
+    fn address(data: &[u8]) -> edit::NewRecord<'_> {
+        edit::NewRecord {
             owner: b"\0",
             kind: 1,
             class: 1,
             ttl: 0,
-            data: &[1, 2, 3],
-        };
-        let append = Edit::Append(wire::Section::Answer, record);
-        assert!(!messages.edit(slot, &append));
+            data,
+        }
+    }
+
+    #[test]
+    fn data_that_do_not_fit_leave_the_message_as_it_was() {
+        let mut messages = Messages::new(1).expect("the arena fits");
+        let slot = messages.open(QUERY, true).expect("a good message");
+        assert!(!messages.edit(
+            slot,
+            &Edit::Append(wire::Section::Answer, address(&[1, 2, 3]))
+        ));
         assert_eq!(messages.bytes(slot), QUERY);
-        let good = edit::NewRecord {
-            data: &[1, 2, 3, 4],
-            ..record
-        };
+        let good = address(&[1, 2, 3, 4]);
         assert!(messages.edit(slot, &Edit::Append(wire::Section::Answer, good)));
         assert_eq!(
             messages.record(slot).map(|r| r.first),
@@ -394,13 +397,7 @@ mod tests {
     fn entries_keep_their_numbers_while_others_come_and_go() {
         let mut messages = Messages::new(1).expect("the arena fits");
         let slot = messages.open(QUERY, true).expect("a good message");
-        let record = edit::NewRecord {
-            owner: b"\0",
-            kind: 1,
-            class: 1,
-            ttl: 0,
-            data: &[1, 2, 3, 4],
-        };
+        let record = address(&[1, 2, 3, 4]);
         let numbers = |messages: &Messages| -> Vec<u32> {
             let items = messages.body(slot).map_or(&[][..], Body::items);
             items.iter().map(|item| item.number).collect()
@@ -412,10 +409,7 @@ mod tests {
         assert_eq!(numbers(&messages), [0, 2, 3, 1]);
         assert!(messages.edit(slot, &Edit::Remove(1)));
         assert_eq!(numbers(&messages), [0, 3, 1]);
-        let bad = edit::NewRecord {
-            data: &[1, 2, 3],
-            ..record
-        };
+        let bad = address(&[1, 2, 3]);
         assert!(!messages.edit(slot, &Edit::Append(wire::Section::Answer, bad)));
         assert_eq!(numbers(&messages), [0, 3, 1]);
         assert!(messages.edit(slot, &Edit::Clear(wire::Section::Answer)));
