@@ -8,7 +8,7 @@
 //! The functions on [`Popped`] serve the engine and make no buffer; the
 //! ones on [`BufId`] serve streams that rules made.
 
-use super::list::{Boundary, Buffer, Kind};
+use super::list::{Boundary, Buffer, Kind, Node};
 use super::position::Cursor;
 use super::slab::{Key, NIL};
 use super::{BufError, BufId, ExtId, Pos, Span, Store};
@@ -59,6 +59,27 @@ impl Store {
         len: usize,
         writable: bool,
     ) -> Result<u64, BufError> {
+        let piece = self.stream_number(stream)?;
+        self.stream_push_numbered(stream, piece, ext, offset, len, writable)?;
+        Ok(piece)
+    }
+
+    /// The number of the next piece, which is pushed when it is asked for.
+    pub fn stream_number(&mut self, stream: BufId) -> Result<u64, BufError> {
+        let slot = self.open_stream(stream)?;
+        Ok(self.next_number(slot))
+    }
+
+    /// As [`Store::stream_push`], under a number that was given before.
+    pub fn stream_push_numbered(
+        &mut self,
+        stream: BufId,
+        piece: u64,
+        ext: ExtId,
+        offset: usize,
+        len: usize,
+        writable: bool,
+    ) -> Result<(), BufError> {
         let slot = self.open_stream(stream)?;
         self.check_window(ext, offset, len)?;
         self.room(slot, 2)?;
@@ -66,7 +87,7 @@ impl Store {
             self.append_window(slot, ext, offset, len, writable);
         }
         let boundary = Boundary {
-            piece: 0,
+            piece,
             ext,
             base: offset as u32,
             len: len as u64,
@@ -75,7 +96,8 @@ impl Store {
             modified: false,
             apart: false,
         };
-        Ok(self.close_piece(slot, boundary).0)
+        self.link(slot, NIL, Kind::Boundary(boundary));
+        Ok(())
     }
 
     /// Pushes a copy of `bytes`, stored as a packet's, as a piece.
@@ -99,7 +121,7 @@ impl Store {
         let (writable, modified) = (!buffer.readonly, buffer.modified);
         let content = self.move_content(source, slot, NIL, false);
         let boundary = Boundary {
-            piece: 0,
+            piece: self.next_number(slot),
             ext: ExtId(Key::NONE),
             base: 0,
             len: content.len,
@@ -108,7 +130,7 @@ impl Store {
             modified,
             apart: false,
         };
-        let (_, end) = self.close_piece(slot, boundary);
+        let end = self.link(slot, NIL, Kind::Boundary(boundary));
         let first = if content.len > 0 {
             content.start.node
         } else {
@@ -139,14 +161,11 @@ impl Store {
         }
     }
 
-    fn close_piece(&mut self, slot: u32, boundary: Boundary) -> (u64, u32) {
+    fn next_number(&mut self, slot: u32) -> u64 {
         let buffer = self.buffers.at_mut(slot);
         let piece = buffer.pushed;
         buffer.pushed += 1;
-        (
-            piece,
-            self.link(slot, NIL, Kind::Boundary(Boundary { piece, ..boundary })),
-        )
+        piece
     }
 
     /// Declares that nothing more will be pushed.
@@ -188,6 +207,16 @@ impl Store {
             at: 0,
         });
         Ok(Span::Between(self.pos_of(start), end))
+    }
+
+    /// As [`Store::piece_span`], of a piece that is still there.
+    pub fn present_piece(&mut self, stream: BufId, piece: u64) -> Result<Span, BufError> {
+        let slot = self.stream_slot(stream)?;
+        let is_own = |node: &Node| matches!(&node.kind, Kind::Boundary(end) if end.piece == piece && !end.popped);
+        if !self.nodes_from(self.buffers.at(slot).head).any(is_own) {
+            return Err(BufError::InvalidIterator);
+        }
+        self.piece_span(stream, piece)
     }
 
     fn piece_start(&self, stream: BufId, piece: u64) -> Result<Cursor, BufError> {

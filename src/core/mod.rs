@@ -102,6 +102,8 @@ pub struct Core {
     /// Listeners want the bytes of TCP streams as editable buffers.
     pub streams: bool,
     pub current: Current,
+    /// The latest [`Current::loose`].
+    loose: u32,
     /// The listener that runs: its event and its place in the list.
     pub listener: Option<(EventKind, u32)>,
     pub packets: Packets,
@@ -148,6 +150,7 @@ impl Core {
             loaded: 0,
             streams: false,
             current: Current::default(),
+            loose: 0,
             listener: None,
             packets: Packets::new(settings.max_packets)?,
             bufs: Store::default(),
@@ -209,6 +212,12 @@ impl Core {
             .bytes_mut(extent)
             .get_mut(..len)
             .unwrap_or_default()
+    }
+
+    /// The bytes of the event to come are not in their stream.
+    pub fn mark_loose(&mut self) {
+        self.loose = self.loose.wrapping_add(1).max(1);
+        self.current.loose = self.loose;
     }
 
     /// Whether connections may still turn up that were there before us.

@@ -186,6 +186,8 @@ impl Engine {
     /// Does work until an event is heard or all is done.
     #[inline]
     pub fn step(&mut self) -> Step {
+        // Whatever was shown was shown.
+        self.core.current.loose = 0;
         loop {
             if self.core.stack.len() <= self.floor {
                 if self.floor == 0
@@ -272,8 +274,16 @@ impl Engine {
         flow.into_iter().chain(script).chain(held).min()
     }
 
+    /// Puts the bytes of the event under way into their stream, unless they
+    /// are there. False where there is no room.
+    pub(crate) fn show_piece(&mut self) -> bool {
+        self.core.current.loose == 0 || tcp::show_piece(self.tcp())
+    }
+
     /// A nested drive begins: returns the floor to restore.
     pub(crate) fn enter(&mut self) -> usize {
+        // Events to come tell of other bytes.
+        self.show_piece();
         std::mem::replace(&mut self.floor, self.core.stack.len())
     }
 

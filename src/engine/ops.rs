@@ -192,6 +192,13 @@ extern "C" fn step(engine: *mut c_void) -> i32 {
     })
 }
 
+extern "C" fn piece_show(engine: *mut c_void) -> i32 {
+    status(engine, |engine| match engine.show_piece() {
+        true => Ok(()),
+        false => Err(Status::Full),
+    })
+}
+
 extern "C" fn packet_drop(
     engine: *mut c_void,
     slot: u32,
@@ -612,6 +619,7 @@ static TABLE: Ops = Ops {
     enter,
     leave,
     step,
+    piece_show,
     packet_drop,
     packet_send,
     packet_inject,

@@ -52,6 +52,10 @@ pub struct Current {
     pub piece: u32,
     /// Length of the text that an operation gave the address of.
     pub length: u32,
+    /// Not zero: the bytes of this event, all of them new, are not in the
+    /// stream yet; the operation `piece_show` puts them there. A number that
+    /// no other event has had.
+    pub loose: u32,
 }
 
 impl Current {

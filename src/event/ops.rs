@@ -113,6 +113,9 @@ ops! {
     /// Goes on until somebody must hear an event: its kind, its subject in
     /// `current`; -1 when the nested work is done.
     step() -> i32 = "int32_t";
+    /// Puts the bytes of this event into the stream, under the number that
+    /// `current` tells.
+    piece_show() -> i32 = "int32_t";
     /// Refuses a packet. `listener` is the place in the list of the event
     /// `kind` that refuses it (0: none), for reports.
     packet_drop(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
@@ -271,6 +274,6 @@ typedef struct {
 } wero_dns;
 typedef struct {
   uint32_t packet; uint32_t flow; uint32_t direction; uint32_t stream; uint32_t stream_generation;
-  uint32_t fresh; uint32_t finished; uint32_t detail; uint32_t piece; uint32_t length;
+  uint32_t fresh; uint32_t finished; uint32_t detail; uint32_t piece; uint32_t length; uint32_t loose;
 } wero_current;
 ";

@@ -486,6 +486,13 @@ buf_api! {
         unsafe { slot(out)? }.set_span(new);
         Ok(store.span_len(new)? as f64)
     }
+    /// As `piece_span`; an error once the piece has left.
+    fn present_piece(store, id: Num, piece: Num, out: Out) {
+        let new = store.present_piece(buf(id), piece as u64)?;
+        // SAFETY: `out` is the library's slot.
+        unsafe { slot(out)? }.set_span(new);
+        Ok(0.0)
+    }
 }
 
 thread_local! {

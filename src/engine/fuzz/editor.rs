@@ -37,6 +37,10 @@ impl Script {
         }
     }
 
+    fn edits(self, mut places: std::ops::Range<u64>) -> bool {
+        places.any(|at| self.edit(at).is_some())
+    }
+
     pub(super) fn outcome(self, places: std::ops::Range<u64>) -> Vec<u8> {
         places
             .flat_map(|at| self.edit(at).unwrap_or_else(|| vec![self.byte(at)]))
@@ -58,9 +62,22 @@ pub(super) struct Editor {
 impl Hooks for Editor {
     fn fire(&mut self, kind: EventKind, _: u32) -> Result<(), (ListenerFailed, bool)> {
         assert_eq!(kind, EventKind::TcpReceiveData);
-        let core = &mut self.engine.borrow_mut().core;
+        let engine = &mut self.engine.borrow_mut();
+        let side = engine.core.current.direction as usize;
+        // What is not looked at need not be in the stream.
+        let (seen, fresh) = (self.seen[side], u64::from(engine.core.current.fresh));
+        if engine.core.current.loose != 0
+            && !self.scripts[side].edits(seen..seen + fresh)
+            && !self.holds
+        {
+            let bytes = (seen..seen + fresh).map(|at| self.scripts[side].byte(at));
+            self.made[side].extend(bytes);
+            self.seen[side] += fresh;
+            return Ok(());
+        }
+        assert!(engine.show_piece(), "there is room");
+        let core = &mut engine.core;
         let current = core.current;
-        let side = current.direction as usize;
         let stream = BufId(Key {
             index: current.stream,
             generation: current.stream_generation,

@@ -4,13 +4,21 @@
 -- on, each a new one, so that what one erases the next does not stumble
 -- over; streamed ones are coroutines of the stream and get a blocking
 -- iterator. A piece keeps its number whatever is done to its bytes.
+--
+-- Bytes that nobody has looked at may not be in their stream yet: a part that
+-- stands for them has no span (`_a`, `_c`, `_e`, `_n`) but says of which event
+-- it is, `_l`, and of which piece, `_p`. Whoever asks for the span gets them
+-- into the stream, before anything is changed there.
 
 local host, lib = ...
 
-local streams, drive = lib.stream, lib.drive
-local current, error, ipairs, rawget, rawset = host.current, error, ipairs, rawget, rawset
+local object, streams, drive = lib.bufobject, lib.stream, lib.drive
+local ops, E, api, store, current = host.ops, host.engine, host.buf_api, host.store, host.current
+local error, ipairs, rawget, rawset, setmetatable, collectgarbage =
+  error, ipairs, rawget, rawset, setmetatable, collectgarbage
 local SCALE = host.buffer_scale
-local iterator_at, run_streamed = streams.iterator_at, streams.run_streamed
+local new_data, iterator_at, run_streamed =
+  streams.new_data, streams.iterator_at, streams.run_streamed
 local hash = streams.vbuffer_stream_comanager.hash
 
 -- Where a flow keeps its streams: no names that a rule would give to a field
@@ -19,8 +27,67 @@ local UP, DOWN = 'stream:up', 'stream:down'
 
 local flow_data = {}
 
-flow_data.sub = streams.new_data
-flow_data.iterator = iterator_at
+local Sub = object.vbuffer_sub
+local length, out = Sub.meta.__len, object.out
+
+-- The span of the bytes of the event `serial`, the last that was asked for.
+local shown = { serial = 0, _a = 0, _c = 0, _e = 0, _n = 0 }
+
+local function note_span(serial, stream, piece)
+  object.check(api.present_piece(store, stream, piece, out))
+  shown.serial, shown._a, shown._c, shown._e, shown._n = serial, out.a, out.c, out.e, out.n
+end
+
+-- Puts the bytes of the event under way into their stream.
+local function show()
+  local serial = current.loose
+  if serial == 0 then return end
+  if ops.piece_show(E) ~= 0 then
+    -- The collector does not see how much the buffers waiting for it hold.
+    collectgarbage()
+    if ops.piece_show(E) ~= 0 then error('not enough memory', 0) end
+  end
+  note_span(serial, current.stream_generation * SCALE + current.stream, current.piece)
+end
+
+for _, key in ipairs { '_a', '_c', '_e', '_n' } do
+  Sub.getters[key] = function (self)
+    local serial = rawget(self, '_l')
+    if not serial then error("unknown field '" .. key .. "'", 0) end
+    show()
+    if shown.serial ~= serial then note_span(serial, self._v._b, self._p) end
+    rawset(self, '_a', shown._a)
+    rawset(self, '_c', shown._c)
+    rawset(self, '_e', shown._e)
+    rawset(self, '_n', shown._n)
+    return shown[key]
+  end
+end
+
+function Sub.meta.__len(self)
+  if rawget(self, '_l') == current.loose then return current.fresh end
+  local bytes = length(self)
+  return bytes
+end
+
+Sub.methods.size = Sub.meta.__len
+
+-- Everything from a piece on, or nil if that is nothing.
+function flow_data.sub(of, piece)
+  local serial = current.loose
+  if serial ~= 0 then
+    local loose = setmetatable({ _v = of, _l = serial, _p = piece }, Sub.meta)
+    return loose
+  end
+  local data = new_data(of, piece)
+  return data
+end
+
+function flow_data.iterator(of, piece)
+  show()
+  local first = iterator_at(of, piece)
+  return first
+end
 
 -- The stream object of a direction. It lives with the flow, since it holds
 -- the coroutines of its listeners.
@@ -45,7 +112,7 @@ end
 -- function registered twice is two coroutines.
 function flow_data.streamed(fn, listener, flow, stream, direction, piece)
   local before, manager = drive.depth(), stream:getcomanager()
-  run_streamed(manager, hash(listener, flow), fn, flow, iterator_at(stream, piece), direction)
+  run_streamed(manager, hash(listener, flow), fn, flow, flow_data.iterator(stream, piece), direction)
   if drive.abandon(before) then
     manager:close()
     error('a rule yielded while it was sending', 0)

@@ -172,6 +172,11 @@ pub struct Heavy {
     pub assembler: Assembler,
     /// The editable stream, when listeners want one.
     pub stream: Option<BufId>,
+    /// The number there of the piece that listeners are shown without its
+    /// being there.
+    pub loose: u64,
+    /// A listener has looked at bytes: all others enter the stream at once.
+    pub looked_at: bool,
     pub held: VecDeque<Held>,
     pub held_bytes: u32,
     /// Those of them that have not left.

@@ -425,7 +425,9 @@ impl Tcp<'_> {
         let current = &mut self.core.current;
         current.fresh = fresh as u32;
         current.finished = u32::from(finished);
-        current.piece = first_number.unwrap_or(0) as u32;
+        if current.loose == 0 {
+            current.piece = first_number.unwrap_or(0) as u32;
+        }
         if let Some(stream) = stream {
             current.stream = stream.0.index;
             current.stream_generation = stream.0.generation;
@@ -502,7 +504,7 @@ impl Tcp<'_> {
         let ahead = packet.flags & flag::AHEAD != 0;
         let frozen = ahead || piece.offset < self.half(flow, direction)?.heavy().ahead_to;
         let mut number = None;
-        if self.core.streams {
+        if self.core.streams && !(self.stays_loose(frame, piece, fin || frozen)) {
             let stream = self.stream(frame)?;
             // What is not all there, is signed, or has left cannot be rewritten.
             let writable =
@@ -542,7 +544,7 @@ impl Tcp<'_> {
         number
     }
 
-    fn stream(&mut self, frame: Frame) -> Option<BufId> {
+    pub(super) fn stream(&mut self, frame: Frame) -> Option<BufId> {
         let existing = self.half(frame.flow(), frame.direction())?.heavy().stream;
         if existing.is_some() {
             return existing;

@@ -8,7 +8,7 @@ use super::{Connection, Half, Tcp};
 use crate::core::{Core, Frame, Op, Step, flow_state};
 use crate::event::{DropReason, EventKind, ListenerFailed};
 use crate::flow::Direction;
-use crate::packet::record::flag;
+use crate::packet::record::{dirty, flag};
 
 /// Why a flow ends, in `Frame::detail`.
 pub mod cause {
@@ -199,6 +199,13 @@ impl Tcp<'_> {
             return;
         };
         if let Some(stream) = heavy.stream.take() {
+            // What was written in place stands in the packets.
+            if self.core.bufs.is_modified(stream) {
+                heavy.edited = true;
+                for held in heavy.held.iter().filter(|held| held.waits()) {
+                    self.core.packet_mut(held.packet).dirty |= dirty::TRANSPORT;
+                }
+            }
             self.core.bury(stream);
         }
         if let Some(attached) = &mut connection.application {

@@ -1,7 +1,8 @@
 //! TCP connections: tracked, reassembled, judged, rewritten, reset.
 //!
 //! `receive` takes a segment through the life of its connection (`state`),
-//! `deliver` puts its bytes in order and in front of the listeners,
+//! `deliver` puts its bytes in order and in front of the listeners (`loose`,
+//! where these look at no more than how many there are),
 //! `release` lets judged segments go, `rebuild` makes segments of judged bytes,
 //! `renumber` translates sequence numbers once rules changed some, `reset`
 //! and `ending` end connections, `bypass` lets the rest of one pass.
@@ -23,6 +24,7 @@ mod front;
 mod heard;
 mod kept;
 mod late;
+mod loose;
 mod patience;
 mod rebuild;
 mod receive;
@@ -38,6 +40,7 @@ mod window;
 pub use bypass::bypass;
 pub use connection::{Connection, Connections, Half};
 pub use ending::{cause, closing_down, end, expired, failed};
+pub use loose::show_piece;
 pub use patience::overdue;
 pub use receive::{endpoints, ends, key, receive};
 pub use release::release;

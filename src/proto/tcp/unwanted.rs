@@ -36,10 +36,7 @@ impl Tcp<'_> {
             return false;
         };
         // Nothing is before it, and nothing waits for it.
-        let alone = heavy.held.is_empty()
-            && heavy.assembler.is_empty()
-            && heavy.early_fin.is_none()
-            && heavy.ahead_to <= piece.offset;
+        let alone = heavy.is_clear() && heavy.ahead_to <= piece.offset;
         // Whoever is reading has its reader in hand: there is none then.
         let unwanted = alone
             && connection
