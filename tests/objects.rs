@@ -79,9 +79,18 @@ fn objects_that_rules_only_read_are_not_made() {
             "first.srcport + second.length",
         ),
     ] {
+        // Reading elsewhere makes no difference.
+        let ends = match module.ends_with("connection") {
+            true => format!(
+                "haka.rule {{ on = haka.dissectors.{module}.events.end_connection,
+                  eval = function (flow) sum = sum + flow.id - flow.srcport end }}"
+            ),
+            false => String::new(),
+        };
         let rules = format!(
             "require('protocol/{module}')
             local sum, seen, before = 0, 0, 0
+            {ends}
             haka.rule {{ on = haka.dissectors.{module}.events.{event}, eval = function (first, second)
               sum, seen = sum + {read}, seen + 1
               if seen == 500 then
@@ -93,13 +102,66 @@ fn objects_that_rules_only_read_are_not_made() {
             end }}"
         );
         let capture = match module {
-            "tcp" => "stream-plain-v6",
+            "tcp" | "tcp_connection" => "stream-plain-v6",
             _ => "datagrams-v4",
         };
         let bytes = printed(&rules, capture);
         let bytes: f64 = bytes.parse().unwrap_or_else(|_| panic!("{bytes}"));
         assert!(bytes < 16.0, "{module}: {bytes} bytes a packet");
     }
+}
+
+/// A rule may let go of an object in many ways.
+#[test]
+fn what_leaves_a_rule_is_the_same_object_in_other_events() {
+    for how in [
+        "kept[flow] = true",
+        "local own = flow kept[own] = true",
+        "last = flow kept[last] = true",
+        "local function inner() kept[flow] = true end inner()",
+        "(function (...) local own = ... kept[own] = true end)(flow)",
+        "local list = { flow } kept[list[1]] = true",
+        "local list = { own = flow } kept[list.own] = true",
+        "kept[flow:parent(0)] = true",
+        "kept[flow:parent(1) and select(1, flow)] = true",
+        "local own = flow.dstport > 0 and flow kept[own] = true",
+        "for _, own in ipairs { flow } do kept[own] = true end",
+        "coroutine.wrap(function (own) kept[own] = true end)(flow)",
+        "local function id(own) return own end kept[id(flow)] = true",
+        "rawset(kept, flow, true)",
+        "if flow.srcport then kept[flow] = flow.srcport else flow = nil end",
+        "mark(flow)",
+    ] {
+        let rules = format!(
+            "require('protocol/udp_connection')
+            local events = haka.dissectors.udp_connection.events
+            local kept, last, found, missed = {{}}, nil, 0, 0
+            local function mark(own) kept[own] = true end
+            haka.rule {{ on = events.new_connection, eval = function (flow) {how} end }}
+            haka.rule {{ on = events.receive_data, eval = function (flow)
+              if kept[flow] then found = found + 1 else missed = missed + 1 end
+            end }}
+            haka.on_exit(function () print(found > 0, missed) end)"
+        );
+        assert_eq!(printed(&rules, "datagrams-v4"), "true 0", "{how}");
+    }
+}
+
+/// Rules that only read find what others store.
+#[test]
+fn readers_do_not_hide_what_others_store() {
+    let rules = "
+        require('protocol/udp_connection')
+        local events = haka.dissectors.udp_connection.events
+        local ports, right, all = 0, 0, 0
+        haka.rule { on = events.receive_data, eval = function (flow) ports = ports + flow.srcport end }
+        haka.rule { on = events.new_connection, eval = function (flow) flow.mark = flow.srcport end }
+        haka.rule { on = events.end_connection, eval = function (flow)
+          all = all + 1
+          if flow.mark == flow.srcport then right = right + 1 end
+        end }
+        haka.on_exit(function () print(all > 0, ports > 0, all == right) end)";
+    assert_eq!(printed(rules, "datagrams-v4"), "true true true");
 }
 
 #[test]

@@ -24,8 +24,8 @@ use std::sync::LazyLock;
 
 use crate::core::{Core, Frame, Op, Output, Step, StreamState};
 use crate::event::{
-    DropReason, EVENTS, EventKind, HookSet, Hooks, ListenerFailed, Notice, Settings, Subject,
-    Verdict,
+    Current, DropReason, EVENTS, EventKind, HookSet, Hooks, ListenerFailed, Notice, Settings,
+    Subject, Verdict,
 };
 use crate::flow::arena::NO_SLOT;
 use crate::packet::fragment::Reassembler;
@@ -48,6 +48,9 @@ pub struct Engine {
     pub(crate) reassembler: Reassembler,
     /// Frames below this depth belong to an outer listener.
     floor: usize,
+    /// The floors and events of the listeners that are waiting for nested
+    /// drives, the outermost first.
+    waiting: Vec<(usize, Current)>,
     /// Flows still to be ended at the end of the capture, oldest first.
     closing: Vec<u32>,
 }
@@ -92,6 +95,7 @@ impl Engine {
             connections: Connections::default(),
             reassembler: Reassembler::new(fragments::LIMITS),
             floor: 0,
+            waiting: Vec::new(),
             closing: Vec::new(),
         })
     }
@@ -284,11 +288,18 @@ impl Engine {
     pub(crate) fn enter(&mut self) -> usize {
         // Events to come tell of other bytes.
         self.show_piece();
-        std::mem::replace(&mut self.floor, self.core.stack.len())
+        let floor = std::mem::replace(&mut self.floor, self.core.stack.len());
+        self.waiting.push((floor, self.core.current));
+        floor
     }
 
     pub(crate) fn leave(&mut self, floor: usize) {
         self.floor = floor;
+        // Whoever gives up several at a time goes on where the first began.
+        let first = self.waiting.iter().rposition(|waiting| waiting.0 <= floor);
+        if let Some((_, event)) = first.and_then(|first| self.waiting.drain(first..).next()) {
+            self.core.current = event;
+        }
     }
 
     /// What a nested drive left unfinished is given up: its packets are
@@ -329,6 +340,7 @@ impl Engine {
     ) -> bool {
         self.core.stack.truncate(depth);
         self.floor = 0;
+        self.waiting.clear();
         if failure == ListenerFailed::Error {
             self.core.stats.rule_errors += 1;
             self.core.stats.rules_stopped += u64::from(stopped);

@@ -23,7 +23,7 @@ pub const LIBRARY: &[Module] = modules! {
     "grammar/place" "grammar/converter" "grammar/result" "grammar/entity" "grammar/context" "grammar/node"
     "grammar/field" "grammar/scope" "grammar/bytes" "grammar/create" "grammar/write"
     "grammar/primitive" "grammar/generate" "grammar/dump" "grammar"
-    "drive" "sharing" "native" "flow_data" "dispatch" "flow" "protocol" "application" "dialogue"
+    "drive" "escape" "sharing" "native" "flow_data" "dispatch" "flow" "protocol" "application" "dialogue"
     "timer" "definition" "state_type" "state_instance" "state_machine"
     "scope" "complete" "console" "interactive" "debug_commands" "debugger"
 };

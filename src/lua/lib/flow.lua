@@ -79,6 +79,10 @@ local READ = {
   out_bytes = function (r) return tonumber(r.bytes[1]) end,
 }
 
+-- Fields that lead to nothing but their value.
+local SAFE = { name = true, state = true, label = true }
+for name in pairs(READ) do SAFE[name] = true end
+
 -- What a flow object inherits: its entry in the connection table.
 local function entry_of(o, what)
   local entry = rawget(o, '_entry')
@@ -136,6 +140,14 @@ local function store(o, key, value)
   keep(o)
 end
 
+-- The object that is kept of the flow in a slot.
+function flow.known(slot)
+  slot = band(slot, FLOW_MASK)
+  local page = pages[rshift(slot, PAGE_BITS)]
+  local o = page and page[band(slot, PAGE_MASK)]
+  if o and rawget(o, 1) == F[slot].generation and rawget(o, 0) == slot then return o end
+end
+
 -- The functions that give the object of a slot, and a new one that nobody
 -- else finds before it is kept.
 local function constructors(meta)
@@ -145,10 +157,8 @@ local function constructors(meta)
     return o
   end
   local function object(slot)
-    slot = band(slot, FLOW_MASK)
-    local page = pages[rshift(slot, PAGE_BITS)]
-    local o = page and page[band(slot, PAGE_MASK)]
-    if o and rawget(o, 1) == F[slot].generation and rawget(o, 0) == slot then return o end
+    local o = flow.known(slot)
+    if o then return o end
     o = fresh(slot)
     keep(o)
     return o
@@ -167,6 +177,7 @@ function common.continue(o)
 end
 
 function common.select_next_dissector(o, next)
+  lib.sharing.mix()
   store(o, '_next_dissector', next)
 end
 
@@ -175,6 +186,7 @@ function common.activate_next_dissector(o)
   local next = rawget(o, '_next_dissector')
   if next == nil then return nil end
   if is_inactive(next) and next.activate then
+    lib.sharing.mix()
     if not rawget(o, '_scope') then store(o, '_scope', context:newscope()) end
     local previous = context.scope
     context.scope = o._scope
@@ -230,6 +242,7 @@ end
 
 -- A dissector in Lua reads the flow from now on.
 function flow.script(o, next)
+  lib.sharing.mix()
   store(o, '_next_dissector', next)
   local object = o:activate_next_dissector()
   check(flow_scripted(E, o[0], o[1], 1), o.name)
@@ -309,9 +322,11 @@ function flow.kind(kind)
 
   kind.alive = alive
   kind.object, kind.fresh = constructors(meta)
-  kind.row = { place = 1, key = 'flow ' .. kind.number, kept = kind.object }
+  kind.row = { place = 1, key = 'flow ' .. kind.number, kept = kind.object, fresh = kind.fresh,
+    safe = SAFE }
   -- For an event that a flow has but once.
-  kind.row_once = { place = 1, key = kind.row.key, kept = kind.object, fresh = kind.fresh }
+  kind.row_once = { place = 1, key = kind.row.key, kept = kind.object, fresh = kind.fresh,
+    safe = SAFE, once = true }
   function kind.is(o)
     return type(o) == 'table' and rawget(o, 0) ~= nil and getmetatable(o) == meta.__metatable
   end

@@ -186,6 +186,7 @@ local function add_fields(kind, fields)
         kind.groups[group] = owner
       end
     end
+    kind.safe[group or field.name] = true
     name = name or field.name
     owner.getters[name] = getter_of(field, kind.what)
     if not group then kind.inherited[name] = owner.getters[name] end
@@ -464,6 +465,8 @@ function native.kind(kind)
   if kind.layer == native.LINK then kind.what = 'packet' end
   kind.getters, kind.setters = kind.getters or {}, kind.setters or {}
   kind.methods, kind.groups, kind.inherited = kind.methods or {}, {}, {}
+  -- Fields that lead to nothing but their value.
+  kind.safe = { name = true }
   kind.attributes = kind.attributes or {}
   local name, parent = kind.name, kind.parent
 
@@ -524,18 +527,31 @@ end
 -- What objects of a layer lead to: those of the layers below.
 local LEADS = { [0] = {}, { 'packet' }, { 'ipv4', 'ipv6', 'packet' } }
 
+-- Transport objects answer fields of the network layer, too.
+local function safe_fields(kind)
+  if kind.layer ~= native.TRANSPORT then return kind.safe end
+  local safe = {}
+  for name in pairs(kind.safe) do safe[name] = true end
+  for _, network in pairs(native.networks) do
+    for name in pairs(network.inherited) do safe[name] = safe[name] or not kind.getters[name] end
+  end
+  return safe
+end
+
 -- The row of `sharing` for events that show packets of a kind, which may lead
 -- to more (`kind.leads`).
 function native.row(kind)
   local leads = { kind.name, unpack(LEADS[kind.layer]) }
   for _, key in ipairs(kind.leads or {}) do leads[#leads + 1] = key end
-  return { place = 1, key = kind.name, leads = leads, kept = kind.object, fresh = kind.fresh }
+  return { place = 1, key = kind.name, leads = leads, kept = kind.object, fresh = kind.fresh,
+    once = true, safe = safe_fields(kind) }
 end
 
 -- And for events of flows, which show the packet behind the flow.
-function native.transport_row(name)
-  return { place = 2, key = name, leads = { name, unpack(LEADS[native.TRANSPORT]) },
-    kept = native.transport, fresh = fresh_transport }
+function native.transport_row(number)
+  local kind = native.transports[number]
+  return { place = 2, key = kind.name, leads = { kind.name, unpack(LEADS[native.TRANSPORT]) },
+    kept = native.transport, fresh = fresh_transport, once = true, safe = safe_fields(kind) }
 end
 
 local create_layer = ops.layer_create

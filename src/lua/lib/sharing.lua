@@ -2,38 +2,51 @@
 --
 -- Rules may use an object as a key, or keep it, and look for it in a later
 -- event: a packet that several events show is one object, found again by its
--- slot. Where a single event shows it, nobody can tell, and it is made anew:
--- the JIT compiler then leaves the object out where rules only read it, and
--- the collector has nothing to do. What a rule stores in an object is found
--- in either case, since the object is kept from then on.
+-- slot. Where its listeners only read its fields, or a single event shows it,
+-- nobody can tell, and it is made anew: the JIT compiler then leaves the
+-- object out, and the collector has nothing to do. What a rule stores in an
+-- object is found in either case, since the object is kept from then on.
 --
 -- An event says what it shows as rows: `place`, the listeners' argument;
 -- `key`, the kind of object; `leads`, the keys of all that it gives away; the
--- constructors `kept` and, where there is one, `fresh`. A row without any only
--- tells what is shown.
+-- constructors `kept` and, where there is one, `fresh`; `once`, where the
+-- event shows an object once; `safe`, a set of the fields that lead nowhere. A
+-- row without constructors only tells what is shown.
 
 local _, lib = ...
 
-local ipairs, pairs, getinfo, unpack = ipairs, pairs, debug.getinfo, unpack
+local ipairs, pairs, setmetatable, unpack = ipairs, pairs, setmetatable, unpack
+local escapes = lib.escape.escapes
 
 local sharing = {}
 
--- By key: how many events show it. By event: the keys counted for it, and the
--- rows that its listeners take.
+-- By key: how many events give it away. By event: the keys counted for it, and
+-- the rows that its listeners may keep.
 local counts, shown, taken = {}, {}, {}
+-- By function and row, what was found out of it.
+local found = setmetatable({}, { __mode = 'k' })
 -- Objects are seen on other ways as well: by a profiler, by rules' policies.
 local mixed = lib.watch ~= false
 -- Makes the events' functions again, with other constructors.
 local rebuild = function () end
 
-local function takes(listener, place)
-  local info = getinfo(listener.fn, 'u')
-  return info.isvararg or info.nparams >= place
+local NOTHING = {}
+
+local function takes(fn, row)
+  local known = found[fn]
+  if not known then
+    known = {}
+    found[fn] = known
+  end
+  if known[row] == nil then known[row] = escapes(fn, row.place, row.safe or NOTHING) end
+  return known[row]
 end
 
 local function is_taken(row, listeners)
   for _, listener in ipairs(listeners) do
-    if takes(listener, row.place) then return true end
+    local options = listener.options
+    -- The coroutine of a streamed listener is found by what it is given.
+    if options and options.streamed or takes(listener.fn, row) then return true end
   end
   return false
 end
@@ -81,8 +94,9 @@ function sharing.mix()
   rebuild()
 end
 
-local function is_alone(kind, row)
-  return row.fresh and not mixed and ((counts[row.key] or 0) <= 1 or not taken[kind][row])
+local function may_be_fresh(kind, row)
+  if not row.fresh or mixed then return false end
+  return not taken[kind][row] or row.once and (counts[row.key] or 0) <= 1
 end
 
 -- The constructors for the rows of an event, in their order. `again` for a
@@ -90,7 +104,7 @@ end
 function sharing.constructors(kind, rows, again)
   local list = {}
   for _, row in ipairs(rows) do
-    list[#list + 1] = not again and is_alone(kind, row) and row.fresh or row.kept
+    list[#list + 1] = not again and may_be_fresh(kind, row) and row.fresh or row.kept
   end
   return unpack(list)
 end

@@ -313,9 +313,12 @@ local kind = application.kind {
 
 -- Events -------------------------------------------------------------------------
 
-local QUERY = { place = 2, key = 'dns query', kept = message, fresh = fresh_message }
-local RESPONSE = { place = 2, key = 'dns response', kept = message, fresh = fresh_message }
-local ANSWERED = { place = 3, key = 'dns query', kept = message, fresh = fresh_message }
+local QUERY = { place = 2, key = 'dns query', kept = message, fresh = fresh_message,
+  once = true }
+local RESPONSE = { place = 2, key = 'dns response', kept = message, fresh = fresh_message,
+  once = true }
+local ANSWERED = { place = 3, key = 'dns query', kept = message, fresh = fresh_message,
+  once = true }
 
 local function with_query(query_of)
   return function (slot) return kind.object(slot), query_of(current.detail) end

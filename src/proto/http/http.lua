@@ -348,8 +348,10 @@ end
 local CONNECTION = { place = 1, key = 'flow',
   leads = { 'flow 6', 'flow 17', 'http request', 'http response' } }
 local BODIES = { CONNECTION }
-local REQUESTS = { place = 2, key = 'http request', kept = message, fresh = fresh_message }
-local RESPONSES = { place = 2, key = 'http response', kept = message, fresh = fresh_message }
+local REQUESTS = { place = 2, key = 'http request', kept = message, fresh = fresh_message,
+  once = true }
+local RESPONSES = { place = 2, key = 'http response', kept = message, fresh = fresh_message,
+  once = true }
 
 local function with_message(class, place)
   return function (message_of)

@@ -58,6 +58,10 @@ end
 
 -- Events ----------------------------------------------------------------------
 
+local function itself(object)
+  return object
+end
+
 local function packet_and_flow(object, transport)
   return function (slot) return object(slot), transport(current.packet) end
 end
@@ -68,10 +72,15 @@ local function with_direction(object, transport)
   end
 end
 
-local function with_data(slot)
-  local flow = kind.object(slot)
-  local stream, piece = data.open(flow)
-  return flow, stream, DIRECTIONS[current.direction], piece
+-- Bytes that are not in a stream need none: see `flow_data`.
+local function with_data(object)
+  return function (slot)
+    local direction = DIRECTIONS[current.direction]
+    if current.loose ~= 0 then return object(slot), nil, direction, current.piece end
+    local flow = kind.object(slot)
+    local stream, piece = data.open(flow)
+    return flow, stream, direction, piece
+  end
 end
 
 -- The dissector in Lua that reads the flow gets the data after all listeners.
@@ -81,7 +90,9 @@ local function feed_dissector(flow, stream, direction, piece)
   next:receive(stream, data.iterator(stream, piece), direction)
 end
 
-local function finish(flow)
+local function finish(ended)
+  local flow = flows.known(ended[0])
+  if not flow then return end
   data.close(flow)
   local above = rawget(flow, '_application')
   if above then data.close(above) end
@@ -242,7 +253,7 @@ return function ()
   flows.kind(kind)
   -- In Haka the policy is applied by a rule that its summary counts.
   local counted = host.fixed_texts
-  local segment, alone = native.transport_row('tcp'), { kind.row }
+  local segment, alone = native.transport_row(NUMBER), { kind.row }
   local entry = protocol.flow(kind, {
     policies = {
       new_connection = { title = 'new connection', kind = host.kinds[NAME].new_connection },
@@ -257,9 +268,9 @@ return function ()
         make = packet_and_flow, before = not counted and apply_new_connection or nil },
       receive_packet = { form = 'flow_packet_direction', shows = { kind.row, segment },
         make = with_direction },
-      receive_data = { form = 'flow_data', shows = alone, prepare = with_data,
+      receive_data = { form = 'flow_data', shows = alone, make = with_data,
         after = feed_dissector },
-      end_connection = { form = 'flow', shows = alone, prepare = kind.object, after = finish },
+      end_connection = { form = 'flow', shows = { kind.row_once }, make = itself, after = finish },
     },
   })
   define_policies(entry)

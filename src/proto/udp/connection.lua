@@ -34,6 +34,10 @@ function methods.send(_, pkt, payload, clone)
   return copy
 end
 
+local function itself(object)
+  return object
+end
+
 local function packet_and_flow(object, transport)
   return function (slot) return object(slot), transport(current.packet) end
 end
@@ -50,7 +54,9 @@ local function feed_dissector(flow, pkt, direction)
   next:receive(pkt, pkt.payload, direction)
 end
 
-local function finish(flow)
+local function finish(ended)
+  local flow = flows.known(ended[0])
+  if not flow then return end
   lib.state_instance.flow_ended(flow)
   rawset(flow, '_scope', nil)
 end
@@ -105,7 +111,7 @@ end
 
 return function ()
   flows.kind(kind)
-  local datagram = native.transport_row('udp')
+  local datagram = native.transport_row(NUMBER)
   local entry = protocol.flow(kind, {
     policies = {},
     forms = {
@@ -115,7 +121,7 @@ return function ()
         make = with_direction },
       receive_data = { form = 'flow_packet_direction', shows = { kind.row, datagram },
         make = with_direction, after = feed_dissector },
-      end_connection = { form = 'flow', shows = { kind.row }, prepare = kind.object,
+      end_connection = { form = 'flow', shows = { kind.row_once }, make = itself,
         after = finish },
     },
   })
