@@ -121,9 +121,17 @@ function flow_data.sub(stream, piece)
       _p = piece }, Sub.meta)
     return loose
   end
-  local data = new_data(stream or opened(), piece)
+  if stream then
+    local data = new_data(stream, piece)
+    return data
+  end
+  -- Mostly the end of a direction, which brings nothing.
+  if object.check(api.piece_span(store, stream_id(), piece, out)) == 0 then return nil end
+  local data = new_data(opened(), piece)
   return data
 end
+
+flow_data.opened = opened
 
 -- The first byte of a piece.
 function flow_data.iterator(stream, piece)

@@ -72,11 +72,13 @@ local function with_direction(object, transport)
   end
 end
 
--- Bytes that are not in a stream need none: see `flow_data`.
+-- Bytes that are not in a stream need none, nor do no bytes: see `flow_data`.
 local function with_data(object)
   return function (slot)
     local direction = DIRECTIONS[current.direction]
-    if current.loose ~= 0 then return object(slot), nil, direction, current.piece end
+    if current.loose ~= 0 or current.fresh == 0 then
+      return object(slot), nil, direction, current.piece
+    end
     local flow = kind.object(slot)
     local stream, piece = data.open(flow)
     return flow, stream, direction, piece
@@ -87,6 +89,7 @@ end
 local function feed_dissector(flow, stream, direction, piece)
   local next = rawget(flow, '_next_dissector')
   if type(next) ~= 'table' or protocol.is_native(next) or not next.receive then return end
+  stream = stream or data.opened()
   next:receive(stream, data.iterator(stream, piece), direction)
 end
 

@@ -254,6 +254,9 @@ impl Tcp<'_> {
         offset: i64,
         ends: bool,
     ) -> Option<Step> {
+        if let Some(event) = self.show_loose(frame, segment, offset) {
+            return Some(event);
+        }
         let limits = Limits {
             bytes: u64::from(self.core.settings.reassembly_bytes),
             segments: self.core.settings.reassembly_segments,
@@ -425,9 +428,7 @@ impl Tcp<'_> {
         let current = &mut self.core.current;
         current.fresh = fresh as u32;
         current.finished = u32::from(finished);
-        if current.loose == 0 {
-            current.piece = first_number.unwrap_or(0) as u32;
-        }
+        current.piece = first_number.unwrap_or(0) as u32;
         if let Some(stream) = stream {
             current.stream = stream.0.index;
             current.stream_generation = stream.0.generation;
@@ -504,7 +505,7 @@ impl Tcp<'_> {
         let ahead = packet.flags & flag::AHEAD != 0;
         let frozen = ahead || piece.offset < self.half(flow, direction)?.heavy().ahead_to;
         let mut number = None;
-        if self.core.streams && !(self.stays_loose(frame, piece, fin || frozen)) {
+        if self.core.streams {
             let stream = self.stream(frame)?;
             // What is not all there, is signed, or has left cannot be rewritten.
             let writable =
@@ -544,7 +545,7 @@ impl Tcp<'_> {
         number
     }
 
-    pub(super) fn stream(&mut self, frame: Frame) -> Option<BufId> {
+    fn stream(&mut self, frame: Frame) -> Option<BufId> {
         let existing = self.half(frame.flow(), frame.direction())?.heavy().stream;
         if existing.is_some() {
             return existing;

@@ -7,11 +7,11 @@
 //! rule has kept of one event it may use in the next.
 
 use super::Tcp;
-use super::connection::Heavy;
-use crate::core::Frame;
+use super::connection::{Heavy, Held};
+use super::segment::Segment;
+use crate::core::{Frame, Op, Step};
 use crate::event::EventKind;
 use crate::packet::record::flag;
-use crate::stream::assembler::Piece;
 
 /// Puts the bytes of the event under way into their stream. False where there
 /// is no room.
@@ -51,34 +51,73 @@ impl Heavy {
 }
 
 impl Tcp<'_> {
-    /// Numbers a piece that listeners are shown without its being in the
-    /// stream. False, with nothing done, where it has to be there.
-    pub(super) fn stays_loose(&mut self, frame: Frame, piece: Piece, closed: bool) -> bool {
-        let packet = self.core.packet(piece.token);
-        let whole = packet.flags & (flag::SNAPPED | flag::AHEAD) == 0;
-        if closed || !whole || piece.len == 0 || !self.core.hooks.hears(EventKind::TcpReceiveData) {
-            return false;
+    /// Shows listeners a segment, next in order, while its bytes are not in
+    /// the stream. `None`, with nothing done, where they have to be there.
+    pub(super) fn show_loose(
+        &mut self,
+        frame: Frame,
+        segment: &Segment,
+        offset: i64,
+    ) -> Option<Step> {
+        let (flow, direction, slot) = (frame.flow(), frame.direction(), frame.packet());
+        let core = &mut *self.core;
+        let kind = EventKind::TcpReceiveData;
+        let whole = segment.len > 0 && !segment.fin() && !segment.syn() && !segment.cut;
+        if !whole || !core.hooks.hears(kind) || core.observer.is_some() {
+            return None;
         }
-        let Some(connection) = self.connection(frame.flow()) else {
-            return false;
-        };
+        let packet = *core.packet(slot);
+        let connection = self.connections.get_mut(core.flows.live(flow)?.side)?;
         let reader = connection.application.as_ref();
         let read = connection.scripted || reader.is_some_and(|attached| attached.reads());
-        let heavy = connection.half(frame.direction()).heavy();
-        if read || heavy.looked_at || !heavy.is_clear() {
-            return false;
+        let half = connection.half(direction);
+        let next = half.next;
+        if read || offset != next as i64 || packet.flags & flag::AHEAD != 0 {
+            return None;
         }
-        let Some(stream) = self.stream(frame) else {
-            return false;
-        };
-        let Ok(number) = self.core.bufs.stream_number(stream) else {
-            return false;
-        };
-        if let Some(half) = self.half(frame.flow(), frame.direction()) {
-            half.heavy().loose = number;
+        let heavy = half.heavy();
+        if heavy.looked_at || !heavy.is_clear() || heavy.ahead_to > next {
+            return None;
         }
-        self.core.current.piece = number as u32;
-        self.core.mark_loose();
-        true
+        let stream = match heavy.stream {
+            Some(stream) => stream,
+            None => *heavy.stream.insert(core.bufs.stream_new().ok()?),
+        };
+        heavy.loose = core.bufs.stream_number(stream).ok()?;
+        heavy.repeats_held = false;
+        // What is queued from here on waits for another hole.
+        heavy.hole_since = core.now;
+        heavy.hole_given_up = false;
+        heavy.held_bytes += segment.len;
+        heavy.waiting_bytes += segment.len;
+        heavy.held.push_back(Held {
+            packet: slot,
+            offset: next,
+            len: segment.len,
+            skip: 0,
+            whole: packet.payload_at + segment.len == packet.end,
+            last: true,
+            ends_stream: false,
+            piece: None,
+            ahead: false,
+            left: false,
+            since: core.now,
+        });
+        let number = heavy.loose;
+        half.next += u64::from(segment.len);
+        core.packet_mut(slot).flags |= flag::HELD;
+        if let Some(top) = core.stack.last_mut() {
+            *top = Frame::on_flow(Op::TcpRelease, flow, direction)
+                .with(frame.detail())
+                .by(slot);
+        }
+        core.mark_loose();
+        let current = &mut core.current;
+        current.fresh = segment.len;
+        current.finished = 0;
+        current.piece = number as u32;
+        current.stream = stream.0.index;
+        current.stream_generation = stream.0.generation;
+        self.event(kind, flow, slot, direction)
     }
 }

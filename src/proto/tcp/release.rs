@@ -32,6 +32,12 @@ impl Tcp<'_> {
     fn let_go_of(&mut self, frame: Frame, held: Held) -> bool {
         let (flow, direction) = (frame.flow(), frame.direction());
         let mut changed = None;
+        // Nothing comes behind it: there is nothing to come back for.
+        let is_last = !self.is_paced()
+            && self
+                .half(flow, direction)
+                .and_then(|half| half.heavy.as_ref())
+                .is_some_and(|heavy| heavy.held.len() == 1);
         if held.piece.is_some() {
             let stream = self
                 .half(flow, direction)
@@ -43,7 +49,13 @@ impl Tcp<'_> {
             changed = self.what_became(flow, direction, held, &popped);
         }
         if let Some(slot) = self.judged(flow, direction, held, changed.as_deref()) {
-            self.core.push(Frame::on_packet(Op::Send, slot));
+            let send = Frame::on_packet(Op::Send, slot);
+            match self.core.stack.last_mut() {
+                Some(top) if is_last && top.op() == Op::TcpRelease => *top = send,
+                _ => {
+                    self.core.push(send);
+                }
+            }
         }
         true
     }
