@@ -229,6 +229,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn tcp(&mut self) -> tcp::Tcp<'_> {
         tcp::Tcp {
             core: &mut self.core,

@@ -11,7 +11,7 @@ use crate::core::{Frame, Op, Step, dissector, next};
 use crate::event::{EventKind, HookSet, Level};
 use crate::packet::decode::protocol;
 use crate::packet::record::flag;
-use crate::proto::ip;
+use crate::proto::{ip, tcp, udp};
 
 /// Events and policies below the transport header.
 const BELOW: u128 = HookSet::mask(&[
@@ -79,7 +79,12 @@ impl Engine {
             self.core.current.packet = slot;
             return Some(Some(Step::Event(kind, slot)));
         }
-        *top = Frame::on_packet(op, slot);
-        Some(None)
+        let frame = Frame::on_packet(op, slot);
+        *top = frame;
+        // At once: a turn of `step` for nearly every packet would be felt.
+        Some(match op {
+            Op::Tcp => tcp::receive(self.tcp(), frame),
+            _ => udp::receive(&mut self.core, frame),
+        })
     }
 }

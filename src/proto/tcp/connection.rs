@@ -232,6 +232,12 @@ pub struct EarlyFin {
 }
 
 impl Connection {
+    /// Whether the numbers of its packets change at all.
+    #[inline]
+    pub fn is_translated(&self) -> bool {
+        self.halves.iter().any(Half::is_translated)
+    }
+
     /// Where both directions stand, for whoever explains it.
     pub fn states(&self) -> [StreamState; 2] {
         [self.halves[0].state(), self.halves[1].state()]

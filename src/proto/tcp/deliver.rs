@@ -30,23 +30,6 @@ const MIN_WINDOW: u64 = 1 << 20;
 const AT_ONCE: u64 = 1 << 16;
 
 impl Tcp<'_> {
-    /// Whether anybody reads the streams of this flow.
-    fn is_read(&mut self, flow: u32) -> bool {
-        if self
-            .core
-            .flows
-            .live(flow)
-            .is_some_and(|record| record.has(flags::IGNORED))
-        {
-            return false;
-        }
-        self.core.hooks.hears(EventKind::TcpReceiveData)
-            || self.core.observer.is_some()
-            || self
-                .connection(flow)
-                .is_some_and(|connection| connection.scripted || connection.application.is_some())
-    }
-
     /// Takes the segment of the top frame into its direction's stream and
     /// sees to it that the packet leaves when it may.
     pub(super) fn deliver(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
@@ -54,11 +37,21 @@ impl Tcp<'_> {
         if segment.syn() {
             self.begin_half(frame, segment);
         }
-        let read = self.is_read(flow);
-        let renumbered = self.is_renumbered(flow);
-        let Some(connection) = self.connection(flow) else {
+        let record = self.core.flows.live(flow);
+        let side = record.map(|record| (record.side, record.has(flags::IGNORED)));
+        let found =
+            side.and_then(|(side, ignored)| Some((self.connections.get_mut(side)?, ignored)));
+        let Some((connection, ignored)) = found else {
             return self.forward(frame.packet());
         };
+        // Whether anybody reads the streams.
+        let read = !ignored
+            && (self.core.hooks.hears(EventKind::TcpReceiveData)
+                || self.core.observer.is_some()
+                || connection.scripted
+                || connection.application.is_some());
+        let renumbered = connection.is_translated();
+        let window = u64::from(connection.half(direction.opposite()).window);
         let shift = if segment.syn() {
             0
         } else {
@@ -105,10 +98,6 @@ impl Tcp<'_> {
             self.core.send_all(&again, 0);
             return sent;
         }
-        let window = u64::from(
-            self.half(flow, direction.opposite())
-                .map_or(0, |half| half.window),
-        );
         if offset - next > MIN_WINDOW.max(2 * window) as i64 {
             self.core.stats.out_of_window += 1;
             return self.pass(frame, segment);

@@ -66,13 +66,17 @@ impl Tcp<'_> {
         if !whole || !core.hooks.hears(kind) || core.observer.is_some() {
             return None;
         }
-        let packet = *core.packet(slot);
+        let packet = core.packet(slot);
+        if packet.flags & flag::AHEAD != 0 {
+            return None;
+        }
+        let all = packet.payload_at + segment.len == packet.end;
         let connection = self.connections.get_mut(core.flows.live(flow)?.side)?;
         let reader = connection.application.as_ref();
         let read = connection.scripted || reader.is_some_and(|attached| attached.reads());
         let half = connection.half(direction);
         let next = half.next;
-        if read || offset != next as i64 || packet.flags & flag::AHEAD != 0 {
+        if read || offset != next as i64 {
             return None;
         }
         let heavy = half.heavy();
@@ -95,7 +99,7 @@ impl Tcp<'_> {
             offset: next,
             len: segment.len,
             skip: 0,
-            whole: packet.payload_at + segment.len == packet.end,
+            whole: all,
             last: true,
             ends_stream: false,
             piece: None,

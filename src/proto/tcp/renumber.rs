@@ -27,7 +27,7 @@ impl Tcp<'_> {
     /// Whether the numbers of a connection's packets change at all.
     pub(super) fn is_renumbered(&mut self, flow: u32) -> bool {
         self.connection(flow)
-            .is_some_and(|connection| connection.halves.iter().any(Half::is_translated))
+            .is_some_and(|connection| connection.is_translated())
     }
 
     /// Whether rules changed bytes of a connection, be it in place.
