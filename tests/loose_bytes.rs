@@ -122,6 +122,80 @@ fn streamed_rules_wait_for_more_while_others_only_count() {
     );
 }
 
+#[test]
+fn a_rule_that_fails_after_it_looked_leaves_the_bytes_to_the_next() {
+    let settings = Settings {
+        pass_on_error: true,
+        ..Settings::new(Profile::Wero)
+    };
+    for (first, printed) in [
+        ("data:asstring()", "3 abc\n4 defg\n2 hi\n"),
+        ("data[1] = 97", "3 abc\n4 aefg\n2 ai\n"),
+        (
+            "data:pos('begin'):insert(haka.vbuffer_from('+'))",
+            "4 +abc\n5 +defg\n3 +hi\n",
+        ),
+        ("", "3 abc\n4 defg\n2 hi\n"),
+    ] {
+        let rules = format!(
+            "{EVENT}
+            listen(function (_, data) {first} error('failed') end)
+            listen(function (_, data) print(#data, data:asstring()) data[#data] = 33 end)"
+        );
+        let mut talk = Talk::open(&rules, settings.clone(), FAMILIES[0]);
+        let (mut at, mut left) = (0, String::new());
+        for text in ["abc", "defg", "hi"] {
+            for one in talk.send(Client, data(at, text.as_bytes())) {
+                left += &String::from_utf8_lossy(&one.bytes);
+                left += "|";
+            }
+            at += text.len() as i64;
+        }
+        assert_eq!(talk.printed(), printed, "{first}");
+        let seen: Vec<&str> = printed
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1))
+            .collect();
+        let leaves: String = seen
+            .iter()
+            .map(|text| format!("{}!|", &text[..text.len() - 1]))
+            .collect();
+        assert_eq!(left, leaves, "{first}");
+    }
+}
+
+#[test]
+fn listeners_of_a_dissector_in_lua_get_the_stream() {
+    let rules = "
+        local tcp = require('protocol/tcp_connection')
+        local Reader = haka.dissector.new { type = tcp.helper.TcpFlowDissector, name = 'reader' }
+        function Reader.method:receive_streamed(iter)
+          while iter:wait() do iter:sub('available') end
+        end
+        Reader.connections:register(event, haka.event.method(haka.event.self,
+          function (_, _, stream, iter, direction)
+            print(stream.isfinished, iter:available(), direction)
+          end))
+        listen(function (_, data) print(#data) end)
+        local connection = haka.dissectors.tcp_connection";
+    let by_policy = "
+        haka.policy { on = connection.policies.next_dissector, name = 'reader',
+          action = haka.dissectors.reader.install }";
+    let by_rule = "
+        haka.rule { on = connection.events.new_connection, eval = function (flow)
+          flow:select_next_dissector(Reader)
+          flow:activate_next_dissector()
+        end }";
+    for how in [by_policy, by_rule] {
+        both(
+            &format!("{rules}{how}"),
+            &["abc", "de"],
+            "3\nfalse 3 up\n2\nfalse 2 up\n",
+            &["abc", "de"],
+        );
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Deed {
     /// Which of the rules does something to the bytes of this segment.

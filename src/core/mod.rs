@@ -102,8 +102,9 @@ pub struct Core {
     /// Listeners want the bytes of TCP streams as editable buffers.
     pub streams: bool,
     pub current: Current,
-    /// The latest [`Current::loose`].
+    /// The latest [`Current::loose`], and the latest that has been settled.
     loose: u32,
+    settled: u32,
     /// The listener that runs: its event and its place in the list.
     pub listener: Option<(EventKind, u32)>,
     pub packets: Packets,
@@ -151,6 +152,7 @@ impl Core {
             streams: false,
             current: Current::default(),
             loose: 0,
+            settled: 0,
             listener: None,
             packets: Packets::new(settings.max_packets)?,
             bufs: Store::default(),
@@ -218,6 +220,20 @@ impl Core {
     pub fn mark_loose(&mut self) {
         self.loose = self.loose.wrapping_add(1).max(1);
         self.current.loose = self.loose;
+    }
+
+    /// They are there now, or nowhere.
+    pub fn settle_loose(&mut self) {
+        self.settled = self.loose;
+        self.current.loose = 0;
+    }
+
+    /// The event under way is that one again.
+    pub fn return_to(&mut self, mut event: Current) {
+        if self.settled.wrapping_sub(event.loose) as i32 >= 0 {
+            event.loose = 0;
+        }
+        self.current = event;
     }
 
     /// Whether connections may still turn up that were there before us.

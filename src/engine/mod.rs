@@ -190,8 +190,9 @@ impl Engine {
     /// Does work until an event is heard or all is done.
     #[inline]
     pub fn step(&mut self) -> Step {
-        // Whatever was shown was shown.
-        self.core.current.loose = 0;
+        if self.core.current.loose != 0 {
+            self.core.settle_loose();
+        }
         loop {
             if self.core.stack.len() <= self.floor {
                 if self.floor == 0
@@ -299,7 +300,7 @@ impl Engine {
         // Whoever gives up several at a time goes on where the first began.
         let first = self.waiting.iter().rposition(|waiting| waiting.0 <= floor);
         if let Some((_, event)) = first.and_then(|first| self.waiting.drain(first..).next()) {
-            self.core.current = event;
+            self.core.return_to(event);
         }
     }
 
@@ -473,10 +474,14 @@ pub fn run(engine: &Shared, hooks: &mut impl Hooks, notices: &mut impl FnMut(Not
                 break;
             }
             // Events inside the one that failed have had their own.
-            engine.core.current = current;
+            engine.core.return_to(current);
             drop(engine);
             delivered = hooks.resume(kind, subject);
         }
-        engine.borrow_mut().core.listener = None;
+        let mut engine = engine.borrow_mut();
+        engine.core.listener = None;
+        // An operation that was refused its arguments was never left.
+        engine.floor = 0;
+        engine.waiting.clear();
     }
 }

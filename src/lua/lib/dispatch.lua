@@ -127,7 +127,8 @@ local function scoped_delivery(definition, list)
       if not st.stop and #scope._connections > 0 then
         st.cur = 0
         if form == 'flow_data' then
-          run_dynamic(event, scope, a, b, lib.flow_data.iterator(b, d), c)
+          local stream = b or lib.flow_data.opened()
+          run_dynamic(event, scope, a, stream, lib.flow_data.iterator(stream, d), c)
         else
           run_dynamic(event, scope, a, b, c)
         end
@@ -149,7 +150,7 @@ return function (slot)
   $SCOPED
   $BEFORE
 $CALLS
-  if #list > $COUNT then late(a, b, c, d) end
+  if #list > $COUNT then late(slot) end
   $AFTER
 end
 ]]
@@ -182,8 +183,9 @@ local function build(kind)
     BEFORE = before and 'before(a, b, c, d) if st.stop then return end' or '',
     AFTER = after and 'st.cur = 0 if not st.stop then after(a, b, c, d) end' or '',
   })
-  local function late(a, b, c, d)
-    run_late(form, list, count, a, b, c, d)
+  -- Listeners that came just now may keep what the others only read.
+  local function late(slot)
+    run_late(form, list, count, prepare_of(kind, true)(slot))
   end
   return compile(source, st, current, list, prepare_of(kind), before, after, late,
     flow and scoped_delivery(definition, list), count > CHUNK and chunks(form, list, count),
@@ -258,6 +260,7 @@ function dispatch.want(kind)
   local definition = definitions[kind]
   if not definition.wanted then
     definition.wanted = true
+    rebuild(kind)
     update_hook(kind)
   end
 end

@@ -79,8 +79,10 @@ local READ = {
   out_bytes = function (r) return tonumber(r.bytes[1]) end,
 }
 
--- Fields that lead to nothing but their value.
-local SAFE = { name = true, state = true, label = true }
+-- Fields that lead to nothing but their value, and methods that keep nothing.
+local SAFE = { name = true, state = true, label = true, drop = true, error = true, reset = true,
+  halfreset = true, bypass = true, can_continue = true,
+  alert = true, send = true }
 for name in pairs(READ) do SAFE[name] = true end
 
 -- What a flow object inherits: its entry in the connection table.
@@ -253,7 +255,7 @@ end
 flow.kinds = {}
 
 -- The kind of flow objects of a protocol: `name`, `number`, `methods`. It
--- gets `object(slot)`, and the rows of `sharing` for events.
+-- gets `object(slot)`, and the row of `sharing` for events.
 function flow.kind(kind)
   flow.kinds[kind.number] = kind
   local methods, name = kind.methods, kind.name
@@ -322,11 +324,7 @@ function flow.kind(kind)
 
   kind.alive = alive
   kind.object, kind.fresh = constructors(meta)
-  kind.row = { place = 1, key = 'flow ' .. kind.number, kept = kind.object, fresh = kind.fresh,
-    safe = SAFE }
-  -- For an event that a flow has but once.
-  kind.row_once = { place = 1, key = kind.row.key, kept = kind.object, fresh = kind.fresh,
-    safe = SAFE, once = true }
+  kind.row = { place = 1, kept = kind.object, fresh = kind.fresh, safe = SAFE }
   function kind.is(o)
     return type(o) == 'table' and rawget(o, 0) ~= nil and getmetatable(o) == meta.__metatable
   end

@@ -465,8 +465,9 @@ function native.kind(kind)
   if kind.layer == native.LINK then kind.what = 'packet' end
   kind.getters, kind.setters = kind.getters or {}, kind.setters or {}
   kind.methods, kind.groups, kind.inherited = kind.methods or {}, {}, {}
-  -- Fields that lead to nothing but their value.
-  kind.safe = { name = true }
+  -- Fields that lead to nothing but their value, and methods that keep nothing.
+  kind.safe = { name = true, drop = true, error = true, can_continue = true, send = true,
+    inject = true, verify_checksum = true, compute_checksum = true }
   kind.attributes = kind.attributes or {}
   local name, parent = kind.name, kind.parent
 
@@ -524,9 +525,6 @@ local function fresh_transport(slot)
   return native.network(slot)
 end
 
--- What objects of a layer lead to: those of the layers below.
-local LEADS = { [0] = {}, { 'packet' }, { 'ipv4', 'ipv6', 'packet' } }
-
 -- Transport objects answer fields of the network layer, too.
 local function safe_fields(kind)
   if kind.layer ~= native.TRANSPORT then return kind.safe end
@@ -538,20 +536,16 @@ local function safe_fields(kind)
   return safe
 end
 
--- The row of `sharing` for events that show packets of a kind, which may lead
--- to more (`kind.leads`).
+-- The row of `sharing` for events that show packets of a kind.
 function native.row(kind)
-  local leads = { kind.name, unpack(LEADS[kind.layer]) }
-  for _, key in ipairs(kind.leads or {}) do leads[#leads + 1] = key end
-  return { place = 1, key = kind.name, leads = leads, kept = kind.object, fresh = kind.fresh,
-    once = true, safe = safe_fields(kind) }
+  return { place = 1, kept = kind.object, fresh = kind.fresh, safe = safe_fields(kind) }
 end
 
 -- And for events of flows, which show the packet behind the flow.
 function native.transport_row(number)
   local kind = native.transports[number]
-  return { place = 2, key = kind.name, leads = { kind.name, unpack(LEADS[native.TRANSPORT]) },
-    kept = native.transport, fresh = fresh_transport, once = true, safe = safe_fields(kind) }
+  return { place = 2, kept = native.transport, fresh = fresh_transport,
+    safe = safe_fields(kind) }
 end
 
 local create_layer = ops.layer_create

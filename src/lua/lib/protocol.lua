@@ -102,9 +102,6 @@ function protocol.packet(kind, definition)
   return entry
 end
 
--- What events of dissectors above connections show: the flow, of any protocol.
-protocol.flow_row = { place = 1, key = 'flow', leads = { 'flow 6', 'flow 17' } }
-
 -- Announces a flow dissector: `forms`, event -> {form =, prepare =, after =}
 -- and so on; `policies`, name -> {title =, kind =}; `attach(flow)` for one
 -- that a flow's policy `next_dissector` can choose.
@@ -122,7 +119,6 @@ function protocol.flow(kind, definition)
   kind.entry, natives[descriptor] = entry, true
   for key, form in pairs(definition.forms) do
     form.subject, form.event = 'flow', entry.events[key]
-    form.shows = form.shows or { protocol.flow_row }
     dispatch.define(numbers[key], form)
   end
   return entry

@@ -1,36 +1,31 @@
--- Whether rules can meet one object in two events.
+-- Which objects of an event are found again in other events.
 --
 -- Rules may use an object as a key, or keep it, and look for it in a later
--- event: a packet that several events show is one object, found again by its
--- slot. Where its listeners only read its fields, or a single event shows it,
--- nobody can tell, and it is made anew: the JIT compiler then leaves the
--- object out, and the collector has nothing to do. What a rule stores in an
--- object is found in either case, since the object is kept from then on.
+-- event: a packet or flow is one object, found again by its slot. Where the
+-- listeners of an event only read its fields (`escape`), nobody can tell, and
+-- it is made anew: the JIT compiler then leaves the object out, and the
+-- collector has nothing to do.
 --
--- An event says what it shows as rows: `place`, the listeners' argument;
--- `key`, the kind of object; `leads`, the keys of all that it gives away; the
--- constructors `kept` and, where there is one, `fresh`; `once`, where the
--- event shows an object once; `safe`, a set of the fields that lead nowhere. A
--- row without constructors only tells what is shown.
+-- An event says what it shows as rows: `place`, the listeners' argument; the
+-- constructors `kept` and `fresh`; `safe`, a set of the names of fields and
+-- methods that let nothing of the object go.
 
 local _, lib = ...
 
-local ipairs, pairs, setmetatable, unpack = ipairs, pairs, setmetatable, unpack
 local escapes = lib.escape.escapes
+local ipairs, setmetatable, unpack = ipairs, setmetatable, unpack
 
 local sharing = {}
 
--- By key: how many events give it away. By event: the keys counted for it, and
--- the rows that its listeners may keep.
-local counts, shown, taken = {}, {}, {}
+-- By event: the rows that its listeners may keep.
+local taken = {}
 -- By function and row, what was found out of it.
 local found = setmetatable({}, { __mode = 'k' })
--- Objects are seen on other ways as well: by a profiler, by rules' policies.
+-- Objects are met on other ways as well: by a profiler, by policies of rules,
+-- by dissectors in Lua.
 local mixed = lib.watch ~= false
 -- Makes the events' functions again, with other constructors.
 local rebuild = function () end
-
-local NOTHING = {}
 
 local function takes(fn, row)
   local known = found[fn]
@@ -38,7 +33,7 @@ local function takes(fn, row)
     known = {}
     found[fn] = known
   end
-  if known[row] == nil then known[row] = escapes(fn, row.place, row.safe or NOTHING) end
+  if known[row] == nil then known[row] = escapes(fn, row.place, row.safe) end
   return known[row]
 end
 
@@ -51,52 +46,24 @@ local function is_taken(row, listeners)
   return false
 end
 
-local function count(keys, by)
-  for key in pairs(keys) do counts[key] = (counts[key] or 0) + by end
-end
-
-local function same(left, right)
-  for key, value in pairs(left) do
-    if right[key] ~= value then return false end
-  end
-  for key in pairs(right) do
-    if left[key] == nil then return false end
-  end
-  return true
-end
-
 function sharing.on_change(fn)
   rebuild = fn
 end
 
--- Counts anew what the event `kind` shows to its listeners; `always`, that it
--- shows all of it whoever listens.
+-- Looks anew at who listens to the event `kind`; `always`, that all it shows
+-- may be kept whoever listens.
 function sharing.update(kind, rows, listeners, always)
-  local keys, places = {}, {}
+  taken[kind] = {}
   for _, row in ipairs(rows) do
-    places[row] = always or is_taken(row, listeners)
-    if places[row] then
-      for _, key in ipairs(row.leads or { row.key }) do keys[key] = true end
-    end
+    taken[kind][row] = always or is_taken(row, listeners)
   end
-  local before, were_taken = shown[kind] or {}, taken[kind] or {}
-  shown[kind], taken[kind] = keys, places
-  if same(before, keys) and same(places, were_taken) then return end
-  count(before, -1)
-  count(keys, 1)
-  rebuild()
 end
 
--- Objects are met elsewhere than in events from now on.
+-- All objects are kept from now on.
 function sharing.mix()
   if mixed then return end
   mixed = true
   rebuild()
-end
-
-local function may_be_fresh(kind, row)
-  if not row.fresh or mixed then return false end
-  return not taken[kind][row] or row.once and (counts[row.key] or 0) <= 1
 end
 
 -- The constructors for the rows of an event, in their order. `again` for a
@@ -104,7 +71,8 @@ end
 function sharing.constructors(kind, rows, again)
   local list = {}
   for _, row in ipairs(rows) do
-    list[#list + 1] = not again and may_be_fresh(kind, row) and row.fresh or row.kept
+    local keeps = again or mixed or taken[kind][row]
+    list[#list + 1] = keeps and row.kept or row.fresh
   end
   return unpack(list)
 end

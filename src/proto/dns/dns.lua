@@ -313,12 +313,13 @@ local kind = application.kind {
 
 -- Events -------------------------------------------------------------------------
 
-local QUERY = { place = 2, key = 'dns query', kept = message, fresh = fresh_message,
-  once = true }
-local RESPONSE = { place = 2, key = 'dns response', kept = message, fresh = fresh_message,
-  once = true }
-local ANSWERED = { place = 3, key = 'dns query', kept = message, fresh = fresh_message,
-  once = true }
+-- Fields and methods of messages that let nothing of them go.
+local SAFE = { drop = true, nxdomain = true, reply = true }
+for key in pairs(getters) do SAFE[key] = true end
+
+local function row(place)
+  return { place = place, kept = message, fresh = fresh_message, safe = SAFE }
+end
 
 local function with_query(query_of)
   return function (slot) return kind.object(slot), query_of(current.detail) end
@@ -336,9 +337,9 @@ end
 return function ()
   local entry = application.announce(kind, {
     forms = {
-      query = { form = 'flow_packet', shows = { protocol.flow_row, QUERY }, make = with_query },
+      query = { form = 'flow_packet', shows = { row(2) }, make = with_query },
       response = { form = 'flow_packet_direction',
-        shows = { protocol.flow_row, RESPONSE, ANSWERED }, make = with_response },
+        shows = { row(2), row(3) }, make = with_response },
     },
   })
   lib.dispatch.define(host.kinds[NAME]['policy:next_dissector'],

@@ -12,8 +12,6 @@ end
 
 return function ()
   local kind = dialogue.kind('ftp')
-  -- A flow is met in the events of those it announced (`expected_by`).
-  lib.sharing.mix()
   application.announce(kind, { forms = {
     command = dialogue.message_form(kind, 'command'),
     response = dialogue.message_form(kind, 'response'),

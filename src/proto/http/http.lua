@@ -344,14 +344,10 @@ end
 
 -- Events -------------------------------------------------------------------------
 
--- What events show: from a connection its messages can be had.
-local CONNECTION = { place = 1, key = 'flow',
-  leads = { 'flow 6', 'flow 17', 'http request', 'http response' } }
-local BODIES = { CONNECTION }
-local REQUESTS = { place = 2, key = 'http request', kept = message, fresh = fresh_message,
-  once = true }
-local RESPONSES = { place = 2, key = 'http response', kept = message, fresh = fresh_message,
-  once = true }
+-- Fields and methods of messages that let nothing of them go.
+local SAFE = { headers = true, trailers = true, add_header = true, method = true, uri = true,
+  version = true, status = true, reason = true, split_uri = true, split_cookies = true }
+local MESSAGES = { { place = 2, kept = message, fresh = fresh_message, safe = SAFE } }
 
 local function with_message(class, place)
   return function (message_of)
@@ -404,13 +400,13 @@ return function ()
   local entry = application.announce(kind, {
     policies = { anomaly = { title = 'http anomaly', kind = host.kinds[NAME]['policy:anomaly'] } },
     forms = {
-      request = { form = 'flow_packet', shows = { CONNECTION, REQUESTS },
+      request = { form = 'flow_packet', shows = MESSAGES,
         make = with_message(Request, ' request') },
-      response = { form = 'flow_packet', shows = { CONNECTION, RESPONSES },
+      response = { form = 'flow_packet', shows = MESSAGES,
         make = with_message(Response, ' response') },
-      receive_data = { form = 'flow_data', shows = BODIES, prepare = with_data },
-      request_data = { form = 'flow_data', shows = BODIES, prepare = with_body },
-      response_data = { form = 'flow_data', shows = BODIES, prepare = with_body },
+      receive_data = { form = 'flow_data', prepare = with_data },
+      request_data = { form = 'flow_data', prepare = with_body },
+      response_data = { form = 'flow_data', prepare = with_body },
     },
   })
   define_policies(entry)

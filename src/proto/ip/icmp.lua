@@ -32,7 +32,6 @@ local function loader(name, version, number)
       name = name, layer = native.TRANSPORT, class = true, fields = host.fields.icmp,
       getters = {}, attributes = { 'payload', 'related', 'related_direction' },
       parent = function (o) return native.network(o[0]) end,
-      leads = protocol.flow_row.leads,
     }
     native.checksum_methods(kind)
     function kind.getters.payload(o)

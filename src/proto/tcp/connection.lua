@@ -267,13 +267,13 @@ return function ()
       invalid_handshake = { title = 'invalid tcp handshake' },
     },
     forms = {
-      new_connection = { form = 'flow_packet', shows = { kind.row_once, segment },
+      new_connection = { form = 'flow_packet', shows = { kind.row, segment },
         make = packet_and_flow, before = not counted and apply_new_connection or nil },
       receive_packet = { form = 'flow_packet_direction', shows = { kind.row, segment },
         make = with_direction },
       receive_data = { form = 'flow_data', shows = alone, make = with_data,
         after = feed_dissector },
-      end_connection = { form = 'flow', shows = { kind.row_once }, make = itself, after = finish },
+      end_connection = { form = 'flow', shows = alone, make = itself, after = finish },
     },
   })
   define_policies(entry)

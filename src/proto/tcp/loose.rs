@@ -7,40 +7,40 @@
 //! rule has kept of one event it may use in the next.
 
 use super::Tcp;
-use super::connection::{Heavy, Held};
+use super::connection::{Connections, Heavy, Held};
 use super::segment::Segment;
-use crate::core::{Frame, Op, Step};
+use crate::core::{Core, Frame, Op, Step};
 use crate::event::EventKind;
 use crate::packet::record::flag;
 
 /// Puts the bytes of the event under way into their stream. False where there
 /// is no room.
 pub fn show_piece(tcp: Tcp<'_>) -> bool {
-    let (flow, direction) = (tcp.core.current.flow, tcp.core.current.way());
-    let side = tcp.core.flows.live(flow).map(|record| record.side);
-    let Some(connection) = side.and_then(|side| tcp.connections.get_mut(side)) else {
-        return true;
-    };
+    let there = push_piece(tcp.core, tcp.connections);
+    let done = there != Some(false);
+    if done {
+        tcp.core.settle_loose();
+    }
+    done
+}
+
+/// `None` where the segment is not held any more.
+fn push_piece(core: &mut Core, connections: &mut Connections) -> Option<bool> {
+    let (flow, direction) = (core.current.flow, core.current.way());
+    let connection = connections.get_mut(core.flows.live(flow)?.side)?;
     let signed = connection.signed;
-    let Some(heavy) = &mut connection.half(direction).heavy else {
-        return true;
-    };
+    let heavy = connection.half(direction).heavy.as_mut()?;
     heavy.looked_at = true;
-    let number = heavy.loose;
-    let (Some(held), Some(stream)) = (heavy.held.back_mut(), heavy.stream) else {
-        return true;
-    };
-    let packet = *tcp.core.packet(held.packet);
+    let (number, stream) = (heavy.loose, heavy.stream?);
+    let own = |held: &&mut Held| held.piece.is_none() && held.packet == core.current.packet;
+    let held = heavy.held.back_mut().filter(own)?;
+    let packet = core.packets.get(held.packet);
     let writable = packet.flags & flag::READ_ONLY == 0 && !signed;
     let (from, len) = ((packet.payload_at + held.skip) as usize, held.len as usize);
-    let bufs = &mut tcp.core.bufs;
-    let pushed = bufs.stream_push_numbered(stream, number, packet.extent, from, len, writable);
-    if pushed.is_err() {
-        return false;
-    }
-    held.piece = Some(number);
-    tcp.core.current.loose = 0;
-    true
+    let (extent, bufs) = (packet.extent, &mut core.bufs);
+    let pushed = bufs.stream_push_numbered(stream, number, extent, from, len, writable);
+    held.piece = pushed.is_ok().then_some(number);
+    Some(pushed.is_ok())
 }
 
 impl Heavy {

@@ -115,13 +115,13 @@ return function ()
   local entry = protocol.flow(kind, {
     policies = {},
     forms = {
-      new_connection = { form = 'flow_packet', shows = { kind.row_once, datagram },
+      new_connection = { form = 'flow_packet', shows = { kind.row, datagram },
         make = packet_and_flow },
       receive_packet = { form = 'flow_packet_direction', shows = { kind.row, datagram },
         make = with_direction },
       receive_data = { form = 'flow_packet_direction', shows = { kind.row, datagram },
         make = with_direction, after = feed_dissector },
-      end_connection = { form = 'flow', shows = { kind.row_once }, make = itself,
+      end_connection = { form = 'flow', shows = { kind.row }, make = itself,
         after = finish },
     },
   })
