@@ -112,6 +112,8 @@ end
 
 local function apply_new_connection(flow)
   local policy = kind.entry.policies.new_connection
+  -- Nothing refuses connections unless rules do; Haka logs the policy anyway.
+  if not host.fixed_texts and policy:only_builtin() then return end
   local srcip, srcport, dstip, dstport = flow.srcip, flow.srcport, flow.dstip, flow.dstport
   policy:evaluate(flow, { srcip = srcip, srcport = srcport, dstip = dstip, dstport = dstport },
     flows.ends('tcp', srcip, srcport, dstip, dstport))
