@@ -212,7 +212,10 @@ impl Store {
     /// As [`Store::piece_span`], of a piece that is still there.
     pub fn present_piece(&mut self, stream: BufId, piece: u64) -> Result<Span, BufError> {
         let slot = self.stream_slot(stream)?;
-        let is_own = |node: &Node| matches!(&node.kind, Kind::Boundary(end) if end.piece == piece && !end.popped);
+        let is_own = |node: &Node| match &node.kind {
+            Kind::Boundary(end) => end.piece == piece && !end.popped,
+            _ => false,
+        };
         if !self.nodes_from(self.buffers.at(slot).head).any(is_own) {
             return Err(BufError::InvalidIterator);
         }

@@ -5,7 +5,8 @@
 -- position; `_e`, `_n` the end of a span (or zero and a byte count); `_v`
 -- keeps the owner of the bytes alive; `_h` is the handle whose finalizer
 -- frees a buffer. (For `_l` and `_p` see `flow_data`.) All are checked at
--- every use on the native side, so a rule that changes them gets an error, or other bytes of its own, at worst.
+-- every use on the native side, so a rule that changes them gets an error, or
+-- other bytes of its own, at worst.
 
 local host, lib = ...
 

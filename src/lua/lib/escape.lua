@@ -58,7 +58,7 @@ end
 -- may be read, and of methods that may be called, since they lead nowhere.
 function escape.escapes(fn, place, safe)
   local info = getinfo(fn, 'u')
-  -- So are functions that are not of Lua, which say nothing.
+  -- Functions that are not of Lua take any number, too, and say nothing.
   if info.isvararg then return true end
   if info.nparams < place then return false end
   local at = 1

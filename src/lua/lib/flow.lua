@@ -81,8 +81,7 @@ local READ = {
 
 -- Fields that lead to nothing but their value, and methods that keep nothing.
 local SAFE = { name = true, state = true, label = true, drop = true, error = true, reset = true,
-  halfreset = true, bypass = true, can_continue = true,
-  alert = true, send = true }
+  halfreset = true, bypass = true, can_continue = true, alert = true, send = true }
 for name in pairs(READ) do SAFE[name] = true end
 
 -- What a flow object inherits: its entry in the connection table.
