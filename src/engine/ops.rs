@@ -135,6 +135,32 @@ impl Engine {
         }
     }
 
+    /// A rule takes a packet that is on its way down, and no connection's.
+    fn keep(&mut self, slot: u32) -> Result<(), Status> {
+        let of_packet = |frame: &Frame, op| frame.op() == op && frame.packet() == slot;
+        let frames = &self.core.stack;
+        let comes = frames.iter().any(|frame| of_packet(frame, Op::Receive));
+        let leaves = frames.iter().any(|frame| of_packet(frame, Op::Send));
+        if !comes || leaves || self.core.packet(slot).flags & (flag::HELD | flag::KEPT) != 0 {
+            return Err(Status::Unsupported);
+        }
+        self.core.packet_mut(slot).flags |= flag::HELD | flag::KEPT;
+        Ok(())
+    }
+
+    fn give_back(&mut self, slot: u32) -> Result<(), Status> {
+        let packet = self.core.packet_mut(slot);
+        if packet.flags & flag::KEPT == 0 {
+            return Err(Status::Unsupported);
+        }
+        packet.flags &= !flag::HELD;
+        if packet.flags & flag::REFUSED != 0 {
+            self.core.drop_packet(slot, DropReason::Rule);
+            return Err(Status::Stale);
+        }
+        Ok(())
+    }
+
     fn blame(&mut self, kind: u32, listener: u32) {
         if listener != 0 {
             self.core.listener = EventKind::from_number(kind as u8).map(|kind| (kind, listener));
@@ -211,6 +237,20 @@ extern "C" fn packet_drop(
         engine.blame(kind, listener);
         engine.core.drop_packet(slot, DropReason::Rule);
         Ok(())
+    })
+}
+
+extern "C" fn packet_keep(engine: *mut c_void, slot: u32, generation: u32) -> i32 {
+    status(engine, |engine| {
+        engine.packet_in_hand(slot, generation)?;
+        engine.keep(slot)
+    })
+}
+
+extern "C" fn packet_return(engine: *mut c_void, slot: u32, generation: u32) -> i32 {
+    status(engine, |engine| {
+        engine.packet_in_hand(slot, generation)?;
+        engine.give_back(slot)
     })
 }
 
@@ -621,6 +661,8 @@ static TABLE: Ops = Ops {
     step,
     piece_show,
     packet_drop,
+    packet_keep,
+    packet_return,
     packet_send,
     packet_inject,
     packet_create,

@@ -74,7 +74,8 @@ impl Engine {
     }
 
     /// Too many packets are held: the flow goes on unjudged whose packet
-    /// waits longest; fragments are given up first.
+    /// waits longest. What nobody would miss is given up first: fragments,
+    /// then what rules keep.
     pub(super) fn make_room(&mut self) {
         self.core.stats.packet_cap += 1;
         let limit = u64::from(self.core.settings.max_packets);
@@ -85,10 +86,21 @@ impl Engine {
         if self.common.quic.holds() {
             return self.common.quic.let_all_go(&mut self.core);
         }
-        let oldest =
-            self.core.packets.slots().into_iter().find(|&slot| {
-                self.core.packet(slot).flags & flag::HELD != 0 && self.core.alive(slot)
-            });
+        let mut slots = self.core.packets.slots();
+        slots.retain(|&slot| self.core.alive(slot));
+        let flags = |slot: u32| self.core.packet(slot).flags;
+        let kept = slots.iter().copied();
+        let kept: Vec<_> = kept.filter(|&slot| flags(slot) & flag::KEPT != 0).collect();
+        if !kept.is_empty() {
+            // Several at a time, since looking for them takes a while.
+            for slot in kept.iter().take(kept.len().div_ceil(8)) {
+                self.core.drop_packet(*slot, DropReason::PacketCap);
+            }
+            return;
+        }
+        let oldest = slots
+            .into_iter()
+            .find(|&slot| flags(slot) & flag::HELD != 0);
         if let Some(flow) = oldest.and_then(|slot| tcp::flow_of(&self.core, slot)) {
             tcp::let_go(self.tcp(), flow);
         }
@@ -99,7 +111,7 @@ impl Engine {
     pub(super) fn refuse_unsent(&mut self, slot: u32) {
         if self.core.packets.is_live(slot)
             && self.core.alive(slot)
-            && self.core.packet(slot).flags & flag::HELD == 0
+            && self.core.packet(slot).flags & (flag::HELD | flag::KEPT) == 0
         {
             self.core.drop_packet(slot, DropReason::NotSent);
         }

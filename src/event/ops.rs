@@ -119,6 +119,12 @@ ops! {
     /// Refuses a packet. `listener` is the place in the list of the event
     /// `kind` that refuses it (0: none), for reports.
     packet_drop(slot: u32 = "uint32_t", generation: u32 = "uint32_t", kind: u32 = "uint32_t", listener: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Takes a packet out of its dissection and holds it. It leaves when a
+    /// rule sends it, after `packet_return`.
+    packet_keep(slot: u32 = "uint32_t", generation: u32 = "uint32_t") -> i32 = "int32_t";
+    /// A kept packet is no longer held. Stale if it is gone, or if a rule has
+    /// refused it meanwhile.
+    packet_return(slot: u32 = "uint32_t", generation: u32 = "uint32_t") -> i32 = "int32_t";
     /// Begins sending from the given layer up. Drive afterwards.
     packet_send(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
     /// Hands a forged packet back to the engine as if captured.

@@ -45,6 +45,8 @@ pub mod flag {
     pub const FRAGMENT: u16 = 32;
     /// A stream or a fragment set keeps the packet; nobody sends it now.
     pub const HELD: u16 = 64;
+    /// A rule has taken it out of its dissection, to send it when it likes.
+    pub const KEPT: u16 = 128;
     /// A header could not be read: nothing of it is touched on the way up.
     pub const OPAQUE: u16 = 256;
     /// It came larger than any segment on the wire: the network card cuts it.

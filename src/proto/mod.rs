@@ -157,6 +157,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         needs_with_ipv6: &[IPV6],
         chunk: "proto/tcp/tcp",
         source: include_str!("tcp/tcp.lua"),
+        parts: &[("proto/tcp/stream", include_str!("tcp/stream.lua"))],
         fields: tcp::fields::TCP,
         ..MODULE
     },

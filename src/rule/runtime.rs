@@ -507,6 +507,7 @@ fn prepare(
     table.set("mode", "normal")?;
     table.set("thread", options.thread)?;
     table.set("passthrough", settings.pass_through)?;
+    table.set("recorded", settings.recorded)?;
     table.set("dump_graphs", settings.dump_graphs)?;
     table.set("seed", settings.seed as u32)?;
     table.set("fixed_texts", !defaults.log_location)?;

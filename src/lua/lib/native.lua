@@ -369,6 +369,8 @@ local function stopped(o)
   if o[0] == st.slot then st.stop = true end
 end
 
+native.stopped = stopped
+
 local common = {}
 
 function common.can_continue(o)

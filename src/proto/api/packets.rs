@@ -380,7 +380,69 @@ pub const OBJECTS: &[Object] = &[
     .module("protocol/ipv4lua"),
     Object::new("protocol.icmp", "The ICMP dissector.", &[]).module("protocol/icmp"),
     Object::new("protocol.icmpv6", "The ICMPv6 dissector.", &[]).module("protocol/icmpv6"),
-    Object::new("protocol.tcp", "The TCP dissector: single segments.", &[]).module("protocol/tcp"),
+    Object::new(
+        "protocol.tcp",
+        "The TCP dissector: single segments.",
+        &[function(
+            "tcp_stream",
+            &[],
+            "tcp_stream",
+            "An empty stream for the segments of one direction.",
+        )],
+    )
+    .module("protocol/tcp"),
+    Object::new(
+        "tcp_stream",
+        "One direction of a connection, put together by a rule out of packets that it keeps.",
+        &[
+            method(
+                "init",
+                &[arg("seq", "integer")],
+                "nil",
+                "Begins at the number of the first byte.",
+            ),
+            method(
+                "push",
+                &[arg("pkt", "tcp")],
+                "vbuffer_iterator?",
+                "Takes a packet. An iterator at its bytes, at the end if bytes before them are missing; nil if it brings nothing new.",
+            ),
+            method(
+                "pop",
+                &[],
+                "tcp?",
+                "The next packet whose bytes no mark holds, to be sent; nil if there is none.",
+            ),
+            method(
+                "seq",
+                &[arg("pkt", "tcp")],
+                "nil",
+                "Moves the number of a packet of this direction that is not pushed.",
+            ),
+            method(
+                "ack",
+                &[arg("pkt", "tcp")],
+                "nil",
+                "Makes a packet of the other direction acknowledge what the sender sent.",
+            ),
+            method(
+                "clear",
+                &[],
+                "nil",
+                "Drops what is held; `init` begins again.",
+            ),
+            property(
+                "stream",
+                "vbuffer_stream",
+                "The bytes of the packets that are held.",
+            ),
+            property(
+                "lastseq",
+                "integer",
+                "The number that follows what was popped, as its receiver counts.",
+            ),
+        ],
+    ),
     Object::new("protocol.udp", "The UDP dissector: single datagrams.", &[]).module("protocol/udp"),
     Object::new(
         "protocol.tcp_connection",

@@ -3,6 +3,7 @@
 local host, lib = ...
 
 local native, protocol = lib.native, lib.protocol
+local tcp_stream = lib['proto/tcp/stream']
 
 local NUMBER, HEADER = 6, 20
 
@@ -25,5 +26,5 @@ return function ()
     values = function (o) return { srcport = o.srcport, dstport = o.dstport } end,
   })
   protocol.add_transport('tcp', NUMBER, entry)
-  return {}
+  return { tcp_stream = tcp_stream }
 end

@@ -5,6 +5,7 @@ mod datagrams;
 mod ends;
 mod grid;
 mod interface;
+mod kept;
 mod neighbours;
 mod passes;
 mod plain;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Case> {
         setup::CASES,
         grid::CASES,
         ends::CASES,
+        kept::CASES,
         neighbours::CASES,
         bypass::CASES,
         datagrams::CASES,
