@@ -48,6 +48,7 @@ kept.vbuffer_sub, kept.vbuffer_iterator = kept.vbuffer:sub(), kept.vbuffer:pos()
 kept.vbuffer_iterator_blocking = haka.vbuffer_iterator_blocking(kept.vbuffer:pos())
 kept.vbuffer_stream, kept.vbuffer_sub_stream = haka.vbuffer_stream(), haka.vbuffer_sub_stream()
 kept.vbuffer_stream_comanager = kept.vbuffer_stream:getcomanager()
+kept.tcp_stream = kept['protocol.tcp'].tcp_stream()
 
 kept.grammar = haka.grammar.new('g', function ()
   item = record { field('n', number(8)), execute(function (_, ctx) kept['grammar.context'] = ctx end) }

@@ -265,7 +265,11 @@ impl OffsetMap {
     }
 
     /// Erased chunks have no inside in new offsets: their place is past them.
+    #[inline]
     fn place_of_new(&self, new_offset: u64) -> Place<'_> {
+        if self.edits.is_empty() {
+            return self.after(0);
+        }
         let behind = self
             .edits
             .partition_point(|chunk| chunk.new_end() <= new_offset);
@@ -288,7 +292,11 @@ impl OffsetMap {
         }
     }
 
+    #[inline]
     fn place_of_orig(&self, orig_offset: u64) -> Place<'_> {
+        if self.edits.is_empty() {
+            return self.after(0);
+        }
         let behind = self
             .edits
             .partition_point(|chunk| chunk.orig_end() <= orig_offset);

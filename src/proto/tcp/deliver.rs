@@ -37,11 +37,11 @@ impl Tcp<'_> {
         if segment.syn() {
             self.begin_half(frame, segment);
         }
-        let record = self.core.flows.live(flow);
-        let side = record.map(|record| (record.side, record.has(flags::IGNORED)));
-        let found =
-            side.and_then(|(side, ignored)| Some((self.connections.get_mut(side)?, ignored)));
-        let Some((connection, ignored)) = found else {
+        let Some(record) = self.core.flows.live(flow) else {
+            return self.forward(frame.packet());
+        };
+        let (side, ignored) = (record.side, record.has(flags::IGNORED));
+        let Some(connection) = self.connections.get_mut(side) else {
             return self.forward(frame.packet());
         };
         // Whether anybody reads the streams.
@@ -71,7 +71,8 @@ impl Tcp<'_> {
         // The SYN tells already whether the sender's sums are right. A wrong
         // sum must not be made right by a rewrite.
         let verified = renumbered || read && (!bare || segment.syn() && half.sums == Sums::Unknown);
-        if verified && !self.checksum_allows(frame, segment.len > 0) {
+        let sums = half.sums;
+        if verified && !self.checksum_allows(frame, sums, segment.len > 0) {
             self.core.stats.bad_checksums += 1;
             if renumbered {
                 self.core.stack.pop();
@@ -80,7 +81,7 @@ impl Tcp<'_> {
             }
             return self.forward(frame.packet());
         }
-        let news = self.note_acknowledgement(frame, segment);
+        let news = self.note_acknowledgement(frame, side, segment);
         let frame = frame.with(u8::from(news));
         if read && offset <= next && self.is_paced() {
             self.note_stamp(frame);
@@ -102,9 +103,10 @@ impl Tcp<'_> {
             self.core.stats.out_of_window += 1;
             return self.pass(frame, segment);
         }
-        let Some(half) = self.half(flow, direction) else {
+        let Some(connection) = self.connections.get_mut(side) else {
             return self.forward(frame.packet());
         };
+        let half = connection.half(direction);
         if segment.len > 0 && half.fin.is_some_and(|fin| offset >= fin as i64) {
             // The stream has ended before it: nobody takes it.
             self.core.stats.unexpected_segments += 1;
@@ -122,7 +124,10 @@ impl Tcp<'_> {
             (true, true) => self.fin(frame, segment, end as u64),
             (true, false) => self.repeated(frame, segment, offset),
             (false, _) if segment.len == 0 => self.early_fin(frame, segment, end as u64),
-            (false, _) => self.take_in(frame, segment, offset, ends),
+            (false, _) => match self.show_loose(frame, side, segment, offset) {
+                None => self.take_in(frame, segment, offset, ends),
+                shown => shown,
+            },
         }
     }
 
@@ -154,15 +159,13 @@ impl Tcp<'_> {
         }
     }
 
-    /// Whether a segment may enter the stream, by its checksum.
-    fn checksum_allows(&mut self, frame: Frame, has_data: bool) -> bool {
+    /// Whether a segment may enter the stream, by its checksum and what is
+    /// known of those of its sender.
+    fn checksum_allows(&mut self, frame: Frame, known: Sums, has_data: bool) -> bool {
         let mode = self.core.settings.checksums;
         if mode == Checksums::Ignore {
             return true;
         }
-        let known = self
-            .half(frame.flow(), frame.direction())
-            .map_or(Sums::Unknown, |half| half.sums);
         if mode == Checksums::Auto && known == Sums::Offloaded {
             return true;
         }
@@ -243,9 +246,6 @@ impl Tcp<'_> {
         offset: i64,
         ends: bool,
     ) -> Option<Step> {
-        if let Some(event) = self.show_loose(frame, segment, offset) {
-            return Some(event);
-        }
         let limits = Limits {
             bytes: u64::from(self.core.settings.reassembly_bytes),
             segments: self.core.settings.reassembly_segments,

@@ -15,12 +15,14 @@ use crate::packet::decode::{TcpOption, tcp_options};
 impl Tcp<'_> {
     /// Notes what a segment acknowledges. Returns whether that, or the
     /// window that comes with it, is news to its receiver.
-    pub(super) fn note_acknowledgement(&mut self, frame: Frame, segment: &Segment) -> bool {
-        if !segment.ack_set() {
-            return false;
-        }
-        let side = self.core.flows.live(frame.flow()).map(|record| record.side);
-        let Some(connection) = side.and_then(|side| self.connections.get_mut(side)) else {
+    pub(super) fn note_acknowledgement(
+        &mut self,
+        frame: Frame,
+        side: u32,
+        segment: &Segment,
+    ) -> bool {
+        let acks = segment.ack_set();
+        let Some(connection) = self.connections.get_mut(side).filter(|_| acks) else {
             return false;
         };
         let direction = frame.direction().opposite();

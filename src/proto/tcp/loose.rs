@@ -56,6 +56,7 @@ impl Tcp<'_> {
     pub(super) fn show_loose(
         &mut self,
         frame: Frame,
+        side: u32,
         segment: &Segment,
         offset: i64,
     ) -> Option<Step> {
@@ -71,7 +72,7 @@ impl Tcp<'_> {
             return None;
         }
         let all = packet.payload_at + segment.len == packet.end;
-        let connection = self.connections.get_mut(core.flows.live(flow)?.side)?;
+        let connection = self.connections.get_mut(side)?;
         let reader = connection.application.as_ref();
         let read = connection.scripted || reader.is_some_and(|attached| attached.reads());
         let half = connection.half(direction);

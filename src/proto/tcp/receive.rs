@@ -389,23 +389,15 @@ impl Tcp<'_> {
     }
 
     fn judge(&mut self, frame: Frame, segment: &Segment) -> Option<Step> {
-        let Some(state) = self
-            .core
-            .flows
-            .live(frame.flow())
-            .map(|record| record.state)
-        else {
+        let record = self.core.flows.live(frame.flow());
+        let Some(record) = record.filter(|record| record.state != flow_state::DROP) else {
             return self.refuse(frame.packet(), DropReason::FlowDropped);
         };
-        if state == flow_state::DROP {
-            return self.refuse(frame.packet(), DropReason::FlowDropped);
-        }
         if segment.rst() {
             return self.rst(frame, segment);
         }
-        let swapped = self
-            .connection(frame.flow())
-            .is_some_and(|connection| connection.swapped);
+        let (state, connection) = (record.state, self.connections.get(record.side));
+        let swapped = connection.is_some_and(|connection| connection.swapped);
         let from_input = (frame.direction() == Direction::ToServer) != swapped;
         let side = if from_input {
             Side::Input

@@ -11,6 +11,9 @@ use crate::packet::record::{dirty, flag};
 
 /// Lets the oldest held segment of a direction go, if no reader holds it.
 pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
+    if let Some(slot) = tcp.let_plain_go(frame) {
+        return tcp.forward(slot);
+    }
     let held = tcp
         .half(frame.flow(), frame.direction())
         .and_then(|half| half.heavy.as_ref()?.held.front().copied());
@@ -28,6 +31,42 @@ pub fn release(mut tcp: Tcp<'_>, frame: Frame) -> Option<Step> {
 }
 
 impl Tcp<'_> {
+    /// The short way of most segments: held alone, not in the stream, of a
+    /// connection whose numbers nobody changed. Where it is none of these,
+    /// nothing is done.
+    fn let_plain_go(&mut self, frame: Frame) -> Option<u32> {
+        let settings = &self.core.settings;
+        let (paced, cap) = (settings.is_paced(), settings.kept_bytes as usize);
+        let side = self.core.flows.live(frame.flow())?.side;
+        let connection = self.connections.get_mut(side).filter(|_| !paced)?;
+        if connection.is_translated() {
+            return None;
+        }
+        let heavy = connection.half(frame.direction()).heavy.as_mut()?;
+        let held = heavy.held.front().filter(|_| heavy.held.len() == 1)?;
+        let packet = self.core.packets.get_mut(held.packet);
+        let plain = held.piece.is_none()
+            && held.whole
+            && held.last
+            && held.waits()
+            && !held.ends_stream
+            && packet.flags & flag::AHEAD == 0;
+        if !plain {
+            return None;
+        }
+        let (slot, len) = (held.packet, held.len);
+        packet.flags &= !flag::HELD;
+        let (extent, at) = (packet.extent, packet.payload_at);
+        heavy.held.clear();
+        heavy.held_bytes -= len;
+        heavy.waiting_bytes -= len;
+        let pool = &mut self.core.bufs.extents;
+        heavy.kept.push(pool, heavy.map.new_end(), extent, at, len);
+        heavy.map.push(u64::from(len), u64::from(len));
+        self.core.stats.kept_caps += u64::from(heavy.kept.shrink_to(pool, cap));
+        Some(slot)
+    }
+
     /// Takes one piece out of its stream. False when a reader holds it.
     fn let_go_of(&mut self, frame: Frame, held: Held) -> bool {
         let (flow, direction) = (frame.flow(), frame.direction());
