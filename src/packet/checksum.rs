@@ -1,7 +1,8 @@
 //! Internet checksum (RFC 1071) and incremental updates (RFC 1624).
 //!
 //! Sums run in machine byte order over eight lanes, which the compiler turns
-//! into vector code, and are swapped once at the end: the ones' complement
+//! into vector code (once for every processor, once for most), and are
+//! swapped once at the end: the ones' complement
 //! sum does not mind (RFC 1071, 2.B). All values handed out are in host
 //! order, ready to be written big-endian. Not here: deciding which packets
 //! need a new checksum.
@@ -79,6 +80,7 @@ pub const fn fold(sum: u64) -> u16 {
 /// Sums 16-bit words in machine order, without carries folded in. An odd
 /// last byte counts as if a zero byte followed. Buffers below 64 GB cannot
 /// overflow it.
+#[multiversion::multiversion(targets("x86_64+avx2"))]
 fn sum(bytes: &[u8]) -> u64 {
     const LANES: usize = 8;
     let mut lanes = [0u64; LANES];
