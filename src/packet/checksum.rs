@@ -1,11 +1,10 @@
 //! Internet checksum (RFC 1071) and incremental updates (RFC 1624).
 //!
 //! Sums run in machine byte order over eight lanes, which the compiler turns
-//! into vector code (once for every processor, once for most), and are
-//! swapped once at the end: the ones' complement
-//! sum does not mind (RFC 1071, 2.B). All values handed out are in host
-//! order, ready to be written big-endian. Not here: deciding which packets
-//! need a new checksum.
+//! into vector code, again for processors with AVX2, and are swapped once at
+//! the end: the ones' complement sum does not mind (RFC 1071, 2.B). All values
+//! handed out are in host order, ready to be written big-endian. Not here:
+//! deciding which packets need a new checksum.
 
 use crate::addr::Addr;
 
