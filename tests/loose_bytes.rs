@@ -297,3 +297,25 @@ proptest! {
         prop_assert_eq!(lazy, eager);
     }
 }
+
+/// What a rule does to the packet behind the bytes' back is nobody's judgement.
+#[test]
+fn packets_that_rules_shorten_themselves_are_the_same_either_way() {
+    let left = ["", "data:asstring()"].map(|look| {
+        let rules = format!(
+            "local packet
+            haka.rule {{ on = haka.dissectors.tcp_connection.events.receive_packet,
+              eval = function (_, pkt) packet = pkt end }}
+            listen(function (_, data)
+              {look}
+              packet.payload:sub(0, 3):erase()
+              packet:compute_checksum()
+            end)"
+        );
+        let rules = format!("{EVENT}{rules}");
+        let mut talk = Talk::open(&rules, Settings::new(Profile::Wero), FAMILIES[0]);
+        let sent = data(0, b"helloworld");
+        [talk.send(Client, sent), talk.send(Client, sent)].concat()
+    });
+    assert_eq!(left[0], left[1]);
+}

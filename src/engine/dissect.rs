@@ -35,6 +35,7 @@ impl Engine {
     /// Takes the packet of the top frame one stage further.
     pub(super) fn receive(&mut self, frame: Frame) -> Option<Step> {
         let slot = frame.packet();
+        // What a rule keeps is that rule's to send.
         if !self.core.alive(slot) || self.core.packet(slot).flags & flag::KEPT != 0 {
             self.core.stack.pop();
             return None;

@@ -347,6 +347,7 @@ impl Engine {
             self.core.stats.rule_errors += 1;
             self.core.stats.rules_stopped += u64::from(stopped);
             if self.core.settings.pass_on_error {
+                self.go_on_unkept(kind, subject);
                 return true;
             }
         }
@@ -362,6 +363,16 @@ impl Engine {
             Subject::Script => {}
         }
         false
+    }
+
+    /// A rule that failed keeps no packet of its event.
+    fn go_on_unkept(&mut self, kind: EventKind, subject: u32) {
+        if matches!(kind.row().subject, Subject::Packet) && self.core.packets.is_live(subject) {
+            let packet = self.core.packet_mut(subject);
+            if packet.flags & flag::KEPT != 0 {
+                packet.flags &= !(flag::KEPT | flag::HELD);
+            }
+        }
     }
 
     fn flow_failed(&mut self, flow: u32, reason: DropReason, failure: ListenerFailed) {

@@ -36,7 +36,7 @@ use crate::packet::decode::protocol;
 use crate::packet::record::{dirty, flag};
 use crate::proto::application;
 use crate::proto::ip::{self, checksums};
-use crate::proto::tcp::{self, cause};
+use crate::proto::tcp::{self, Sums, cause};
 use crate::proto::udp;
 
 /// Work frames that rules may stack up: 32 levels of four.
@@ -141,7 +141,10 @@ impl Engine {
         let frames = &self.core.stack;
         let comes = frames.iter().any(|frame| of_packet(frame, Op::Receive));
         let leaves = frames.iter().any(|frame| of_packet(frame, Op::Send));
-        if !comes || leaves || self.core.packet(slot).flags & (flag::HELD | flag::KEPT) != 0 {
+        let packet = self.core.packet(slot);
+        let taken = packet.flags & (flag::HELD | flag::KEPT) != 0;
+        // What rules made has no verdict that anybody waits for.
+        if !comes || leaves || taken || packet.id == 0 {
             return Err(Status::Unsupported);
         }
         self.core.packet_mut(slot).flags |= flag::HELD | flag::KEPT;
@@ -251,6 +254,39 @@ extern "C" fn packet_return(engine: *mut c_void, slot: u32, generation: u32) -> 
     status(engine, |engine| {
         engine.packet_in_hand(slot, generation)?;
         engine.give_back(slot)
+    })
+}
+
+extern "C" fn packet_refuse(engine: *mut c_void, slot: u32, generation: u32, why: u32) -> i32 {
+    status(engine, |engine| {
+        engine.packet_in_hand(slot, generation)?;
+        engine.give_back(slot)?;
+        let reason = match why {
+            0 => DropReason::Retransmission,
+            1 => DropReason::ReassemblyCap,
+            _ => DropReason::Checksum,
+        };
+        engine.core.drop_packet(slot, reason);
+        Ok(())
+    })
+}
+
+extern "C" fn checksum_allows(engine: *mut c_void, slot: u32, generation: u32, known: u32) -> i32 {
+    with(engine, -(Status::Busy as i32), |engine| {
+        if engine.packet_in_hand(slot, generation).is_err() {
+            return -(Status::Stale as i32);
+        }
+        engine.core.absorb(slot, 2);
+        let packet = engine.core.packet(slot);
+        let has_data = packet.end > packet.payload_at;
+        let known = Sums::from_number(known);
+        // What a rule has written into gets its sum on its way out.
+        let (found, allowed) = match packet.dirty {
+            0 => known.judge(&engine.core, slot, has_data),
+            _ => (known, true),
+        };
+        engine.core.stats.bad_checksums += u64::from(!allowed);
+        2 * found as i32 + i32::from(allowed)
     })
 }
 
@@ -663,6 +699,8 @@ static TABLE: Ops = Ops {
     packet_drop,
     packet_keep,
     packet_return,
+    packet_refuse,
+    checksum_allows,
     packet_send,
     packet_inject,
     packet_create,

@@ -74,8 +74,8 @@ impl Engine {
     }
 
     /// Too many packets are held: the flow goes on unjudged whose packet
-    /// waits longest. What nobody would miss is given up first: fragments,
-    /// then what rules keep.
+    /// waits longest. Fragments are given up first, then what QUIC reads, then
+    /// what rules keep.
     pub(super) fn make_room(&mut self) {
         self.core.stats.packet_cap += 1;
         let limit = u64::from(self.core.settings.max_packets);
@@ -111,7 +111,7 @@ impl Engine {
     pub(super) fn refuse_unsent(&mut self, slot: u32) {
         if self.core.packets.is_live(slot)
             && self.core.alive(slot)
-            && self.core.packet(slot).flags & (flag::HELD | flag::KEPT) == 0
+            && self.core.packet(slot).flags & flag::HELD == 0
         {
             self.core.drop_packet(slot, DropReason::NotSent);
         }

@@ -125,6 +125,13 @@ ops! {
     /// A kept packet is no longer held. Stale if it is gone, or if a rule has
     /// refused it meanwhile.
     packet_return(slot: u32 = "uint32_t", generation: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Refuses a kept packet as the engine would: 0 its bytes came before,
+    /// 1 too much waits, 2 its checksum is wrong.
+    packet_refuse(slot: u32 = "uint32_t", generation: u32 = "uint32_t", why: u32 = "uint32_t") -> i32 = "int32_t";
+    /// Whether a segment may enter a stream of whose sender's checksums so
+    /// much is known (0 nothing): twice what is known now, plus 1 if it may;
+    /// negative status.
+    checksum_allows(slot: u32 = "uint32_t", generation: u32 = "uint32_t", known: u32 = "uint32_t") -> i32 = "int32_t";
     /// Begins sending from the given layer up. Drive afterwards.
     packet_send(slot: u32 = "uint32_t", generation: u32 = "uint32_t", layer: u32 = "uint32_t") -> i32 = "int32_t";
     /// Hands a forged packet back to the engine as if captured.

@@ -157,7 +157,10 @@ pub const PROTOCOLS: &[Protocol] = &[
         needs_with_ipv6: &[IPV6],
         chunk: "proto/tcp/tcp",
         source: include_str!("tcp/tcp.lua"),
-        parts: &[("proto/tcp/stream", include_str!("tcp/stream.lua"))],
+        parts: &[
+            ("proto/tcp/sent", include_str!("tcp/sent.lua")),
+            ("proto/tcp/stream", include_str!("tcp/stream.lua")),
+        ],
         fields: tcp::fields::TCP,
         ..MODULE
     },

@@ -523,6 +523,7 @@ fn prepare(
     stances.set("drop_unknown_dissector", defaults.drop_unknown_dissector)?;
     stances.set("drop_unknown_connection", defaults.drop_unknown_connection)?;
     stances.set("strict_handshake", defaults.strict_handshake)?;
+    stances.set("warn_retransmissions", defaults.warn_retransmissions)?;
     table.set("defaults", stances)?;
     table.set("fields", bind::fields(lua)?)?;
     for bind in bind::OWN {

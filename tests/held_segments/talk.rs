@@ -63,9 +63,12 @@ pub struct Sent<'a> {
     pub ack: i64,
     pub bytes: &'a [u8],
     pub fin: bool,
+    pub rst: bool,
     pub window: u16,
     pub stamp: Option<(u32, u32)>,
     pub sack: Option<(i64, i64)>,
+    /// A byte of it was damaged on the way.
+    pub damaged: bool,
 }
 
 pub fn data(at: i64, bytes: &[u8]) -> Sent<'_> {
@@ -74,9 +77,11 @@ pub fn data(at: i64, bytes: &[u8]) -> Sent<'_> {
         ack: 0,
         bytes,
         fin: false,
+        rst: false,
         window: 60_000,
         stamp: None,
         sack: None,
+        damaged: false,
     }
 }
 
@@ -105,6 +110,8 @@ pub struct Talk {
     pub now: i64,
     refused: Vec<(u64, DropReason)>,
     verdicts: Vec<u64>,
+    /// The next packet loses a bit of its last byte.
+    damages: bool,
 }
 
 impl Talk {
@@ -120,6 +127,7 @@ impl Talk {
             now: 1000,
             refused: Vec::new(),
             verdicts: Vec::new(),
+            damages: false,
         };
         assert_eq!(talk.syn(Client).len(), 1);
         assert_eq!(talk.syn(Server).len(), 1);
@@ -129,10 +137,12 @@ impl Talk {
 
     pub fn send(&mut self, from: Side, sent: Sent<'_>) -> Vec<Seen> {
         let control = match (sent.fin, sent.bytes.is_empty()) {
+            _ if sent.rst => TcpControl::Rst,
             (true, _) => TcpControl::Fin,
             (false, false) => TcpControl::Psh,
             (false, true) => TcpControl::None,
         };
+        self.damages = sent.damaged;
         let own = FIRST[from as usize].wrapping_add(1);
         let theirs = FIRST[from.other() as usize].wrapping_add(1);
         let stamp = sent
@@ -278,6 +288,9 @@ impl Talk {
             &target,
             &sums,
         );
+        if let Some(last) = packet.last_mut().filter(|_| self.damages) {
+            *last ^= 1;
+        }
         self.id += 1;
         let time = Timestamp(self.now * 1_000_000);
         let gone = self.rig.packet(self.id, time, LinkType::RAW, &packet);

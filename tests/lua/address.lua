@@ -25,6 +25,15 @@ function tests.bad_ipv4_text_is_refused()
   raises('invalid IPv4 address format', v4.addr, nil)
 end
 
+function tests.texts_are_put_together_without_tostring()
+  local addr, net = v4.addr('10.0.0.7'), v6.network('2001:db8::/32')
+  equal('from ' .. addr .. ' port ' .. 80, 'from 10.0.0.7 port 80')
+  equal(addr .. net, '10.0.0.72001:db8::/32')
+  equal('in ' .. net, 'in 2001:db8::/32')
+  raises('attempt to concatenate a nil value', function () return addr .. nil end)
+  raises('attempt to concatenate a table value', function () return {} .. net end)
+end
+
 function tests.ipv6_text_follows_rfc_5952()
   local cases = {
     ['2001:DB8:0:0:1:0:0:1'] = '2001:db8::1:0:0:1',

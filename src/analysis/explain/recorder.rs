@@ -17,6 +17,7 @@ use super::story::{
 use crate::core::{Cap, Core, StreamState};
 use crate::engine::Departure;
 use crate::event::{DropReason, Verdict};
+use crate::packet::record::flag;
 use crate::packet::{LinkType, Malformed};
 use crate::proto::tcp;
 
@@ -405,7 +406,13 @@ fn finish_flow(
             )
         };
     }
-    account.outcome.is_none().then_some(Line {
+    if account.outcome.is_some() {
+        return None;
+    }
+    if is_kept(core, account.packet) {
+        text = "held: a rule keeps it, to send it later".to_owned();
+    }
+    Some(Line {
         depth: 0,
         during: None,
         step: Step::Engine { text },
@@ -414,6 +421,13 @@ fn finish_flow(
             flow: 0,
         },
     })
+}
+
+/// Whether a rule has taken the packet of that number for itself.
+fn is_kept(core: &Core, id: u64) -> bool {
+    let slots = core.packets.slots().into_iter();
+    let mut packets = slots.map(|slot| core.packet(slot));
+    packets.any(|packet| packet.id == id && packet.flags & flag::KEPT != 0)
 }
 
 /// Gives a packet that waits what concerns it of another packet's turn.

@@ -83,12 +83,28 @@ end
 
 -- Values ----------------------------------------------------------------------
 
+-- What networks stand for. Their objects carry nothing: a rule could change it.
+local networks = setmetatable({}, { __mode = 'k' })
+
 local Address = { __metatable = false }
 
 function Address.__tostring(self)
   if self.family == 4 then return dotted(tonumber(self.low)) end
   return colons(self)
 end
+
+-- Texts are put together without `tostring`; the caller gets the blame for
+-- what is none.
+local function concatenated(left, right)
+  if is(left) or networks[left] then left = tostring(left) end
+  if is(right) or networks[right] then right = tostring(right) end
+  local kind = type(left)
+  if kind == 'string' or kind == 'number' then kind = type(right) end
+  if kind == 'string' or kind == 'number' then return left .. right end
+  error(format('attempt to concatenate a %s value', kind), 2)
+end
+
+Address.__concat = concatenated
 
 function Address.__eq(left, right)
   local both = is(left) and is(right)
@@ -277,9 +293,6 @@ local function masks(family, bits)
   return ones(bits), ones(bits - 64)
 end
 
--- Objects carry nothing of their own: a rule could change it.
-local networks = setmetatable({}, { __mode = 'k' })
-
 -- `shown` is the address as the text of the network has it.
 local function new_network(addr, bits, shown)
   local high, low = masks(addr.family, bits)
@@ -326,6 +339,8 @@ function Network.__tostring(self)
   local own = networks[self]
   return own and format('%s/%d', tostring(own.shown), own.mask) or 'network'
 end
+
+Network.__concat = concatenated
 
 function Network.__eq(left, right)
   local a, b = networks[left], networks[right]

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::kept::Kept;
+use super::sums::Sums;
 use super::window::Parked;
 use crate::buf::BufId;
 use crate::core::StreamState;
@@ -80,20 +81,6 @@ pub struct Connection {
     pub devices: Devices,
     /// It was said that segments of it leave before they are judged.
     pub told_ahead: bool,
-}
-
-/// How far the checksums of a sender can be believed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sums {
-    #[default]
-    Unknown,
-    /// Right so far, in segments without data. Some senders leave only those
-    /// with data to their network card.
-    Empty,
-    /// Its first segments were right: wrong ones are damaged or forged.
-    Right,
-    /// All were wrong so far: the capture was taken before offload.
-    Offloaded,
 }
 
 /// One direction of a connection.

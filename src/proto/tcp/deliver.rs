@@ -4,20 +4,20 @@
 //! every segment until its bytes were judged; bytes judged once are never
 //! replaced by a retransmission.
 
-use super::connection::{EarlyFin, Held, Sums};
+use super::connection::{EarlyFin, Held};
 use super::segment::Segment;
+use super::sums::Sums;
 use super::vouch::Again;
 use super::{Tcp, cause};
 use crate::buf::BufId;
 use crate::core::{Frame, Op, Step};
-use crate::event::profile::{CapPolicy, Checksums};
+use crate::event::profile::CapPolicy;
 use crate::event::{DropReason, EventKind, Level};
 use crate::flow::Direction;
 use crate::flow::record::flags;
 use crate::packet::decode::TcpHeader;
 use crate::packet::record::flag;
 use crate::proto::application::Lost;
-use crate::proto::ip::checksums;
 use crate::stream::assembler::{Assembler, Cap, Inserted, Limits, Piece};
 
 /// Bytes ahead of what is expected that are taken for part of the stream,
@@ -71,8 +71,11 @@ impl Tcp<'_> {
         // The SYN tells already whether the sender's sums are right. A wrong
         // sum must not be made right by a rewrite.
         let verified = renumbered || read && (!bare || segment.syn() && half.sums == Sums::Unknown);
-        let sums = half.sums;
-        if verified && !self.checksum_allows(frame, sums, segment.len > 0) {
+        let mut allowed = true;
+        if verified {
+            (half.sums, allowed) = half.sums.judge(self.core, frame.packet(), segment.len > 0);
+        }
+        if !allowed {
             self.core.stats.bad_checksums += 1;
             if renumbered {
                 self.core.stack.pop();
@@ -157,34 +160,6 @@ impl Tcp<'_> {
                 heavy.map.push(1, 1);
             }
         }
-    }
-
-    /// Whether a segment may enter the stream, by its checksum and what is
-    /// known of those of its sender.
-    fn checksum_allows(&mut self, frame: Frame, known: Sums, has_data: bool) -> bool {
-        let mode = self.core.settings.checksums;
-        if mode == Checksums::Ignore {
-            return true;
-        }
-        if mode == Checksums::Auto && known == Sums::Offloaded {
-            return true;
-        }
-        let right = checksums::transport_is_right(self.core, frame.packet());
-        let found = match known {
-            Sums::Unknown | Sums::Empty if right && has_data => Sums::Right,
-            Sums::Unknown if right => Sums::Empty,
-            Sums::Unknown => Sums::Offloaded,
-            Sums::Empty if !right && checksums::is_left_to_card(self.core, frame.packet()) => {
-                Sums::Offloaded
-            }
-            known => known,
-        };
-        if found != known
-            && let Some(half) = self.half(frame.flow(), frame.direction())
-        {
-            half.sums = found;
-        }
-        right || mode == Checksums::Auto && found == Sums::Offloaded
     }
 
     /// Lets a packet go that brings no new bytes.

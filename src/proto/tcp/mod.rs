@@ -5,7 +5,8 @@
 //! where these look at no more than how many there are),
 //! `release` lets judged segments go, `rebuild` makes segments of judged bytes,
 //! `renumber` translates sequence numbers once rules changed some, `reset`
-//! and `ending` end connections, `bypass` lets the rest of one pass.
+//! and `ending` end connections, `bypass` lets the rest of one pass, `sums`
+//! says whose checksums are believed. `stream.lua` has streams of rules' own.
 //! On live traffic `patience` says how long segments are held, `front` lets
 //! go what readers do not hold of them, `ahead` lets them leave before they
 //! are judged, `behalf` acknowledges for others, `vouch` also what readers
@@ -33,6 +34,7 @@ mod renumber;
 mod reset;
 mod segment;
 pub mod state;
+mod sums;
 mod unwanted;
 mod vouch;
 mod window;
@@ -46,6 +48,7 @@ pub use receive::{endpoints, ends, key, receive};
 pub use release::release;
 pub use reset::reset;
 pub use segment::limit as segment_limit;
+pub use sums::Sums;
 pub use window::{room as window_room, waits as waits_for_window};
 
 use crate::buf::BufId;

@@ -45,7 +45,10 @@ impl Tcp<'_> {
         let heavy = connection.half(frame.direction()).heavy.as_mut()?;
         let held = heavy.held.front().filter(|_| heavy.held.len() == 1)?;
         let packet = self.core.packets.get_mut(held.packet);
+        // Rules may have changed the packet behind our back.
+        let complete = packet.payload_at + held.len <= packet.end;
         let plain = held.piece.is_none()
+            && complete
             && held.whole
             && held.last
             && held.waits()

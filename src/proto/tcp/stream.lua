@@ -3,54 +3,35 @@
 --
 -- The rule gives every segment of a direction to `push`, reads and edits what
 -- is in `stream`, and sends what `pop` gives. Offsets count bytes behind the
--- number that `init` was given, and a FIN as one: `_next` is the first that was not pushed in
--- order, `_out` the first that was not popped, `_new` the same in what the
--- receiver counts. What was popped is remembered until the receiver has it
--- (`ack` tells), so that a segment that comes again leaves with the same bytes.
+-- number that `init` was given, and a FIN as one; `_next` is the first that
+-- was not pushed in order. What was popped is in `sent.lua`.
 
 local host, lib = ...
 
 local ops, E, api, store = host.ops, host.engine, host.buf_api, host.store
+local P, MASK = host.packets, host.packet_mask
 local out, check_buffer = lib.bufobject.out, lib.bufobject.check
-local check = lib.native.check
+local native, sent = lib.native, lib['proto/tcp/sent']
+local check, alive, TRANSPORT = native.check, native.alive, native.TRANSPORT
 local vbuffer_stream, vbuffer_from = lib.stream.vbuffer_stream, lib.vbuffer.vbuffer_from
 local log = lib.log.of('tcp')
-local error, getmetatable, setmetatable, rawget, tostring, type =
-  error, getmetatable, setmetatable, rawget, tostring, type
-local concat, insert, remove, min, max = table.concat, table.insert, table.remove, math.min, math.max
-local format, sub = string.format, string.sub
-
-local P, MASK = host.packets, host.packet_mask
-local TRANSPORT = lib.native.TRANSPORT
-local band = bit.band
+local error, getmetatable, setmetatable, rawget, tostring, type, pcall =
+  error, getmetatable, setmetatable, rawget, tostring, type, pcall
+local insert, remove = table.insert, table.remove
+local band, floor, format, max = bit.band, math.floor, string.format, math.max
 
 local OK = 0
+local NUMBERS = 2 ^ 32
 -- The fixed part of the header; options.
 local HEADER, END, NOP, SACK = 20, 0, 1, 5
-local NUMBERS = 2 ^ 32
+-- Why a kept packet does not leave, as `packet_refuse` takes it.
+local RETRANSMISSION, REASSEMBLY_CAP, CHECKSUM = 0, 1, 2
+-- Of a packet's flags: it was cut by its capture.
+local SNAPPED = 8
 -- Segments that may wait behind a hole.
 local MOST_QUEUED = 1024
--- Bytes that are remembered of what was popped, and what a chunk costs.
-local MOST_REMEMBERED, CHUNK = 2 ^ 20, 64
 
 local methods, getters = {}, {}
-
--- Lists that are filled at one end and emptied at the other.
-
-local function list() return { first = 1, last = 0 } end
-
-local function append(to, value)
-  to.last = to.last + 1
-  to[to.last] = value
-end
-
-local function take(from)
-  local value = from[from.first]
-  if value == nil then return nil end
-  from[from.first] = nil
-  from.first = from.first + 1
-  return value
-end
 
 -- Packets ------------------------------------------------------------------------
 
@@ -59,11 +40,12 @@ local function segment(pkt, name)
   if type(meta) ~= 'table' or rawget(meta, '__name') ~= 'tcp' then
     error(format("Error in %s (arg 1), expected 'tcp' got '%s'", name, type(pkt)), 3)
   end
+  if not alive(pkt) then error('invalid tcp packet', 3) end
 end
 
 local function keep(pkt)
   check(ops.packet_keep(E, pkt[0], pkt[1]), 'tcp packet')
-  lib.native.stopped(pkt)
+  native.stopped(pkt)
 end
 
 -- Whether a kept packet is still there, to be sent.
@@ -71,8 +53,24 @@ local function returned(pkt)
   return ops.packet_return(E, pkt[0], pkt[1]) == OK
 end
 
-local function drop(pkt)
-  if returned(pkt) then pkt:drop() end
+local function refuse(pkt, why)
+  ops.packet_refuse(E, pkt[0], pkt[1], why)
+end
+
+-- A FIN takes a number, behind the bytes.
+local function fin_of(pkt)
+  return pkt.flags.fin and 1 or 0
+end
+
+local function is_cut(pkt)
+  return band(P[band(pkt[0], MASK)].flags, SNAPPED) ~= 0
+end
+
+-- Bytes of the payload, those too that the capture has cut off.
+local function length(pkt)
+  if not is_cut(pkt) then return #pkt.payload end
+  local ip = pkt:parent()
+  return max(ip.len - ip.hdr_len - pkt.hdr_len, #pkt.payload)
 end
 
 local function write_seq(self, pkt, offset)
@@ -96,6 +94,14 @@ local function remove_blocks(pkt)
   end
 end
 
+-- Whether a packet may be believed: a wrong checksum must not be made right.
+-- `sums` is what is known of its sender; what is known then comes second.
+local function is_sound(pkt, sums)
+  local result = ops.checksum_allows(E, pkt[0], pkt[1], sums)
+  if result < 0 then check(-result, 'tcp packet') end
+  return result % 2 == 1, floor(result / 2)
+end
+
 -- The offset of a number: the one nearest to another offset.
 local function offset_of(self, number, near)
   if not self._start then error('the stream has no first sequence number: call init', 3) end
@@ -104,109 +110,64 @@ local function offset_of(self, number, near)
   return near + ahead
 end
 
--- What was popped ----------------------------------------------------------------
-
--- Chunks, the oldest first: `at` and `len` as they came, `new` and `bytes` as
--- they left.
-
-local function forget(self)
-  local chunk = take(self._sent)
-  self._remembered = self._remembered - CHUNK - #chunk.bytes
-  self._past = chunk.new + #chunk.bytes - chunk.at - chunk.len
-end
-
-local function remember(self, len, fin, bytes)
-  local at, new = self._out, self._new
-  self._out, self._new = at + len + fin, new + #bytes + fin
-  if len == 0 and bytes == '' then return end
-  self._edited = self._edited or len ~= #bytes
-  append(self._sent, { at = at, len = len, new = new, bytes = bytes })
-  self._remembered = self._remembered + CHUNK + #bytes
-  while self._remembered > MOST_REMEMBERED do forget(self) end
-end
-
--- The receiver's offset of one of the sender's.
-local function to_new(self, at)
-  if at < 0 then return at end
-  local sent = self._sent
-  for i = sent.last, sent.first, -1 do
-    local chunk = sent[i]
-    if at >= chunk.at + chunk.len then
-      return at + chunk.new + #chunk.bytes - chunk.at - chunk.len
-    end
-    if at >= chunk.at then
-      if chunk.len == #chunk.bytes then return chunk.new + at - chunk.at end
-      return chunk.new + min(at - chunk.at, max(#chunk.bytes - 1, 0))
-    end
-  end
-  return at + self._past
-end
-
--- The sender's offset of one of the receiver's. Inside of edited bytes never
--- all of theirs: the sender repeats them then, and the new ones leave again.
-local function to_old(self, new)
-  local sent = self._sent
-  if new >= self._new then return new - self._new + self._out end
-  for i = sent.last, sent.first, -1 do
-    local chunk = sent[i]
-    if new >= chunk.new + #chunk.bytes then
-      return new - chunk.new - #chunk.bytes + chunk.at + chunk.len
-    end
-    if new >= chunk.new then
-      if chunk.len == #chunk.bytes then return chunk.at + new - chunk.new end
-      return chunk.at + max(min(new - chunk.new, chunk.len - 1), 0)
-    end
-  end
-  return new - self._past
-end
-
--- What left in the place of bytes that come again, to the end of each edited
--- chunk, and where it begins; nil if that is not remembered.
-local function as_sent(self, at, len)
-  local sent = self._sent
-  local oldest = sent[sent.first]
-  if not oldest or at < oldest.at or at + len > self._out then return nil end
-  local from, parts = to_new(self, at), {}
-  for i = sent.first, sent.last do
-    local chunk = sent[i]
-    if chunk.at < at + len and chunk.at + chunk.len > at then
-      local edited = chunk.len ~= #chunk.bytes
-      local first = max(from - chunk.new, 0)
-      local stop = edited and #chunk.bytes or min(at + len - chunk.at, chunk.len)
-      insert(parts, sub(chunk.bytes, first + 1, stop))
-    end
-  end
-  return concat(parts), from
-end
-
 -- Segments -----------------------------------------------------------------------
 
--- A FIN takes a number, behind the bytes.
-local function fin_of(pkt)
-  return pkt.flags.fin and 1 or 0
+-- A packet that brings no bytes leaves by the next `pop`.
+local function let_go(self, pkt)
+  insert(self._again, pkt)
+end
+
+-- Nothing in an empty segment makes its receiver answer, unless its number is
+-- one too low (RFC 9293, 3.10.7.4).
+local function number_of_empty(pkt, offset)
+  if host.recorded or pkt.flags.fin then return offset end
+  return offset - 1
 end
 
 local function is_old(self, pkt, at, len)
   return at < self._next and at + len + fin_of(pkt) <= self._next
 end
 
--- A segment that brings nothing new. It leaves as what left before; one that
--- is still held, or not remembered, does not.
+-- Gives a packet the bytes that left in the place of its own, as far as they
+-- have left. False where they cannot be told.
+local function make_as_sent(self, pkt, at, len)
+  local record = self._sent
+  local stop = at + len
+  if stop + fin_of(pkt) > record.old_end then
+    if pkt.flags.fin then pkt.flags.fin = false end
+    if stop > record.old_end then stop = record.old_end end
+  end
+  local bytes, from = sent.bytes(record, at, stop)
+  if not bytes and not record.edited then
+    -- Either its receiver has them, or nobody knows better than the sender.
+    return true
+  elseif not bytes and stop > record.acked_old then
+    return false
+  elseif not bytes then
+    bytes, from = '', record.acked_new
+  end
+  local payload = pkt.payload:sub()
+  if payload:asstring() ~= bytes then payload:replace(vbuffer_from(bytes)) end
+  write_seq(self, pkt, bytes == '' and number_of_empty(pkt, from) or from)
+  return true
+end
+
+-- A segment that brings nothing new leaves as what left before; one that is
+-- still held does not.
 local function again(self, pkt, at, len)
-  log.warning('retransmit packet (ignored)')
-  local bytes, from = '', nil
   if len == 0 then
-    from = to_new(self, at)
+    if not host.passthrough then write_seq(self, pkt, sent.to_new(self._sent, at)) end
+    return let_go(self, pkt)
+  end
+  local leaves = at < self._sent.old_end
+  if leaves and not host.passthrough then leaves = make_as_sent(self, pkt, at, len) end
+  if leaves then return let_go(self, pkt) end
+  if host.defaults.warn_retransmissions then
+    log.warning('retransmit packet (ignored)')
   else
-    bytes, from = as_sent(self, at, len)
-    if not bytes then return drop(pkt) end
+    log.debug('retransmit packet (ignored)')
   end
-  if not host.passthrough then
-    local payload = pkt.payload:sub()
-    if payload:asstring() ~= bytes then payload:replace(vbuffer_from(bytes)) end
-    write_seq(self, pkt, from)
-  end
-  append(self._again, pkt)
+  refuse(pkt, RETRANSMISSION)
 end
 
 -- Puts the next segment in order into the stream. Bytes of it that came
@@ -219,9 +180,16 @@ local function accept(self, pkt, at, len)
     old, len = 0, len - old
   end
   local place, content = payload:sub(old):select()
-  local first = self._stream:push(content)
+  local pushed, first = pcall(self._stream.push, self._stream, content)
+  if not pushed then
+    place:restore(content)
+    refuse(pkt, REASSEMBLY_CAP)
+    error(first, 0)
+  end
   local fin = fin_of(pkt)
-  append(self._held, { pkt = pkt, place = place, len = len - old, fin = fin })
+  self._last = self._last + 1
+  self._held[self._last] = { pkt = pkt, place = place, len = len - old, fin = fin,
+    cut = is_cut(pkt) }
   self._next = self._next + len - old + fin
   return first
 end
@@ -229,12 +197,9 @@ end
 local function queue(self, pkt, at, len)
   local queued = self._queued
   for i = #queued, 1, -1 do
-    if not queued[i].pkt:can_continue() then remove(queued, i) end
+    if not alive(queued[i].pkt) then remove(queued, i) end
   end
-  if #queued >= MOST_QUEUED then
-    log.warning('too many segments wait behind a hole')
-    return drop(pkt)
-  end
+  if #queued >= MOST_QUEUED then return refuse(pkt, REASSEMBLY_CAP) end
   local i = #queued
   while i > 0 and queued[i].at > at do i = i - 1 end
   insert(queued, i + 1, { pkt = pkt, at = at, len = len })
@@ -245,11 +210,10 @@ local function drain(self)
   local queued = self._queued
   while queued[1] and queued[1].at <= self._next do
     local next = remove(queued, 1)
-    if not next.pkt:can_continue() then
+    if not alive(next.pkt) then
       -- Dropped meanwhile: its sender repeats it.
     elseif is_old(self, next.pkt, next.at, next.len) then
-      log.warning('retransmit packet (ignored)')
-      drop(next.pkt)
+      refuse(next.pkt, RETRANSMISSION)
     else
       accept(self, next.pkt, next.at, next.len)
     end
@@ -260,19 +224,33 @@ end
 
 -- Begins at a sequence number: that of the first byte.
 function methods.init(self, seq)
-  if type(seq) ~= 'number' then
+  if type(seq) ~= 'number' or seq ~= seq then
     error(format("Error in init (arg 1), expected 'number' got '%s'", type(seq)), 2)
   end
+  seq = floor(seq) % NUMBERS
+  -- A SYN that comes again begins nothing.
+  if seq == self._start then return end
   methods.clear(self)
-  self._start = seq % NUMBERS
+  self._start = seq
 end
 
 -- Takes a packet. Gives an iterator at its bytes, at the end of the stream if
 -- bytes before them are missing; nil if it brings nothing new.
 function methods.push(self, pkt)
   segment(pkt, 'push')
-  local at, len = offset_of(self, pkt.seq, self._next), #pkt.payload
+  local at, len = offset_of(self, pkt.seq, self._next), length(pkt)
   keep(pkt)
+  local sound
+  sound, self._sums = is_sound(pkt, self._sums)
+  if not sound then
+    if self._sent.edited then return refuse(pkt, CHECKSUM) end
+    return let_go(self, pkt)
+  end
+  if pkt.flags.rst then
+    -- It does not wait for what is missing.
+    if not host.passthrough then write_seq(self, pkt, sent.to_new(self._sent, at)) end
+    return let_go(self, pkt)
+  end
   if is_old(self, pkt, at, len) then return again(self, pkt, at, len) end
   if at > self._next then
     queue(self, pkt, at, len)
@@ -285,20 +263,26 @@ end
 
 -- The next packet whose bytes may leave, with its own numbers made right.
 function methods.pop(self)
-  local repeated = take(self._again)
-  while repeated do
-    if returned(repeated) then return repeated end
-    repeated = take(self._again)
+  local unchanged = remove(self._again, 1)
+  while unchanged do
+    if returned(unchanged) then return unchanged end
+    unchanged = remove(self._again, 1)
   end
   while true do
     local piece = self._stream:pop()
-    local held = piece and take(self._held)
+    local held = piece and self._held[self._first]
     if not held then return nil end
-    local pkt, at, bytes = held.pkt, self._new, piece:sub():asstring()
-    remember(self, held.len, held.fin, bytes)
+    self._held[self._first], self._first = nil, self._first + 1
+    local pkt, new, bytes = held.pkt, self._sent.new_end, piece:sub():asstring()
+    if held.cut then
+      sent.skip(self._sent, held.len, held.fin)
+    else
+      sent.add(self._sent, held.len, held.fin, bytes)
+    end
     if returned(pkt) then
       check_buffer(api.restore_piece(store, held.place._a, held.place._c, piece._b, out))
-      if not host.passthrough then write_seq(self, pkt, at) end
+      if bytes == '' and held.len > 0 then new = number_of_empty(pkt, new) end
+      if not host.passthrough then write_seq(self, pkt, new) end
       return pkt
     end
   end
@@ -308,40 +292,46 @@ end
 -- the stream has grown by.
 function methods.seq(self, pkt)
   segment(pkt, 'seq')
-  write_seq(self, pkt, to_new(self, offset_of(self, pkt.seq, self._next)))
+  write_seq(self, pkt, sent.to_new(self._sent, offset_of(self, pkt.seq, self._next)))
 end
 
 -- For a packet of the other direction: it acknowledges what the sender sent.
 -- A recorded one does so already: it is made to count what became of that.
 function methods.ack(self, pkt)
   segment(pkt, 'ack')
-  local at, new
+  if not pkt.flags.ack then return end
+  local sound
+  sound, self._receiver_sums = is_sound(pkt, self._receiver_sums)
+  if not sound then return end
+  local record, at, new = self._sent, nil, nil
   if host.recorded then
-    at = offset_of(self, pkt.ack_seq, self._out)
-    new = to_new(self, at)
+    at = offset_of(self, pkt.ack_seq, record.old_end)
+    new = sent.to_new(record, at)
+    at = new
   else
-    new = offset_of(self, pkt.ack_seq, self._new)
-    at = to_old(self, new)
+    new = offset_of(self, pkt.ack_seq, record.new_end)
+    at = sent.to_old(record, new)
   end
-  local seq = (self._start + (host.recorded and new or at)) % NUMBERS
+  local seq = (self._start + at) % NUMBERS
   if seq ~= pkt.ack_seq then pkt.ack_seq = seq end
-  if self._edited then remove_blocks(pkt) end
-  local oldest = self._sent[self._sent.first]
-  while oldest and oldest.new + #oldest.bytes <= new do
-    forget(self)
-    oldest = self._sent[self._sent.first]
-  end
+  if record.edited then remove_blocks(pkt) end
+  sent.acknowledge(record, new)
+end
+
+local function drop(pkt)
+  if returned(pkt) then pkt:drop() end
 end
 
 -- Drops what is held, and is as new.
 function methods.clear(self)
-  for i = self._again.first, self._again.last do drop(self._again[i]) end
-  for i = self._held.first, self._held.last do drop(self._held[i].pkt) end
+  for i = 1, #self._again do drop(self._again[i]) end
+  for i = self._first, self._last do drop(self._held[i].pkt) end
   for i = 1, #self._queued do drop(self._queued[i].pkt) end
   self._stream:getcomanager():close()
-  self._stream, self._start, self._edited = vbuffer_stream(), false, false
-  self._held, self._again, self._sent, self._queued = list(), list(), list(), {}
-  self._next, self._out, self._new, self._past, self._remembered = 0, 0, 0, 0, 0
+  self._stream, self._start = vbuffer_stream(), false
+  self._sums, self._receiver_sums = 0, 0
+  self._again, self._queued, self._held, self._first, self._last = {}, {}, {}, 1, 0
+  self._next, self._sent = 0, sent.new()
 end
 
 function getters.stream(self)
@@ -350,7 +340,7 @@ end
 
 -- The number that follows what was popped, as its receiver counts.
 function getters.lastseq(self)
-  return ((self._start or 0) + self._new) % NUMBERS
+  return ((self._start or 0) + self._sent.new_end) % NUMBERS
 end
 
 local NAME = 'tcp_stream'
@@ -375,9 +365,9 @@ meta.__tostring = lib.pprint.text_of(NAME)
 -- An empty stream.
 return function ()
   local self = setmetatable({
-    _stream = vbuffer_stream(), _start = false, _edited = false,
-    _held = list(), _again = list(), _sent = list(), _queued = {},
-    _next = 0, _out = 0, _new = 0, _past = 0, _remembered = 0,
+    _stream = vbuffer_stream(), _start = false, _sums = 0, _receiver_sums = 0,
+    _again = {}, _queued = {}, _held = {}, _first = 1, _last = 0,
+    _next = 0, _sent = sent.new(),
   }, meta)
   return self
 end

@@ -3,13 +3,7 @@
 
 local tcp = require('protocol/tcp')
 
-local streams = {}
-
-local function stream_of(address, port)
-    local key = tostring(address) .. ' ' .. port
-    streams[key] = streams[key] or tcp.tcp_stream()
-    return streams[key]
-end
+local ends = {}
 
 local function edit(first)
     local data = first:sub('available')
@@ -25,8 +19,12 @@ end
 haka.rule {
     on = haka.dissectors.tcp.events.receive_packet,
     eval = function (pkt)
-        local mine, theirs = stream_of(pkt.src, pkt.srcport), stream_of(pkt.dst, pkt.dstport)
-        if pkt.flags.syn then return mine:init(pkt.seq + 1) end
+        local from, to = pkt.src .. ' ' .. pkt.srcport, pkt.dst .. ' ' .. pkt.dstport
+        if pkt.flags.syn then
+            ends[from] = ends[from] or tcp.tcp_stream()
+            return ends[from]:init(pkt.seq + 1)
+        end
+        local mine, theirs = ends[from], ends[to]
         theirs:ack(pkt)
         local first = mine:push(pkt)
         if first then edit(first) end
