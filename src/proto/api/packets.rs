@@ -405,7 +405,7 @@ pub const OBJECTS: &[Object] = &[
                 "push",
                 &[arg("pkt", "tcp")],
                 "vbuffer_iterator?",
-                "Takes a packet. An iterator at its bytes, at the end if bytes before them are missing; nil if it brings nothing new.",
+                "Takes a packet. An iterator at its bytes, at the end if bytes before them are missing; nil if it brings nothing that may enter, and may be gone.",
             ),
             method(
                 "pop",

@@ -194,15 +194,20 @@ local function accept(self, pkt, at, len)
   return first
 end
 
+-- Has a segment wait behind a hole. False if too many do.
 local function queue(self, pkt, at, len)
   local queued = self._queued
   for i = #queued, 1, -1 do
     if not alive(queued[i].pkt) then remove(queued, i) end
   end
-  if #queued >= MOST_QUEUED then return refuse(pkt, REASSEMBLY_CAP) end
+  if #queued >= MOST_QUEUED then
+    refuse(pkt, REASSEMBLY_CAP)
+    return false
+  end
   local i = #queued
   while i > 0 and queued[i].at > at do i = i - 1 end
   insert(queued, i + 1, { pkt = pkt, at = at, len = len })
+  return true
 end
 
 -- Puts in what waited for the bytes before it.
@@ -235,7 +240,7 @@ function methods.init(self, seq)
 end
 
 -- Takes a packet. Gives an iterator at its bytes, at the end of the stream if
--- bytes before them are missing; nil if it brings nothing new.
+-- bytes before them are missing; nil if it brings nothing that may enter.
 function methods.push(self, pkt)
   segment(pkt, 'push')
   local at, len = offset_of(self, pkt.seq, self._next), length(pkt)
@@ -253,8 +258,7 @@ function methods.push(self, pkt)
   end
   if is_old(self, pkt, at, len) then return again(self, pkt, at, len) end
   if at > self._next then
-    queue(self, pkt, at, len)
-    return self._stream.data:pos('end')
+    return queue(self, pkt, at, len) and self._stream.data:pos('end') or nil
   end
   local first = accept(self, pkt, at, len)
   drain(self)
