@@ -163,9 +163,11 @@ pages! {
     }
     "icmp" "`protocol/icmp`" "icmp" ["protocol.icmp" "icmp"] {}
     "icmpv6" "`protocol/icmpv6`" "icmpv6" ["protocol.icmpv6" "icmpv6"] {}
-    "tcp" "`protocol/tcp`" "tcp" ["protocol.tcp" "tcp"] {
+    "tcp" "`protocol/tcp`" "tcp" ["protocol.tcp" "tcp" "tcp_stream"] {
         "unknown field " => "Neither the segment nor the packets below it have such a field.";
         "number must not be negative" => "Fields are unsigned.";
+        "the stream has no first sequence number: call init" => "A `tcp_stream` begins with `init`.";
+        "operation not supported" => "`push` takes captured segments on their way down, once each.";
     }
     "udp" "`protocol/udp`" "udp" ["protocol.udp" "udp"] {
         "unknown field " => "Neither the datagram nor the packets below it have such a field.";
