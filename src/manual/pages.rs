@@ -299,7 +299,10 @@ mod tests {
         let library = crate::lua::embed::LIBRARY.iter();
         let seal = crate::lua::embed::SEAL.iter();
         let mut all: Vec<&str> = library.chain(seal).map(|module| module.source).collect();
-        all.extend(PROTOCOLS.iter().map(|protocol| protocol.source));
+        for protocol in PROTOCOLS {
+            all.extend(protocol.parts.iter().map(|(_, source)| source));
+            all.push(protocol.source);
+        }
         all.extend(crate::misc::MODULES.iter().map(|module| module.source));
         all.extend(sources);
         for page in PAGES {
