@@ -370,6 +370,60 @@ fn a_packet_that_a_rule_drops_does_not_leave() {
     assert_eq!(refused, [DropReason::Rule; 2]);
 }
 
+/// More than one stream remembers is under way: what it forgot is its
+/// sender's to tell, or nobody's.
+#[test]
+fn one_stream_remembers_so_much() {
+    let bytes = vec![b'z'; 60_000];
+    for (rules, leaves) in [("", 1), (RESIZE_FIRST, 0)] {
+        let mut talk = open(rules, Settings::new(Profile::Wero), manner(4));
+        for at in 0..20 {
+            talk.send(Client, data(at * 60_000, &bytes));
+        }
+        assert_eq!(talk.send(Client, data(0, b"zzz")).len(), leaves, "{rules}");
+        assert_eq!(talk.send(Client, data(1_199_990, b"zzz")).len(), 1);
+        talk.close();
+    }
+}
+
+/// The first letter becomes two.
+const RESIZE_FIRST: &str = "
+    local done
+    function edit(first)
+      if done or first:available() == 0 then return end
+      done = true
+      first:insert(haka.vbuffer_from('+'))
+    end";
+
+#[test]
+fn all_streams_together_remember_so_much() {
+    let rules = "
+        local tcp = require('protocol/tcp')
+        local streams = {}
+        haka.rule { on = haka.dissectors.tcp.events.receive_packet, eval = function (pkt)
+          if #pkt.payload == 0 then return end
+          local stream = tcp.tcp_stream()
+          streams[#streams + 1] = stream
+          stream:init(pkt.seq)
+          stream:push(pkt)
+          stream:pop():send()
+          if #streams < 600 then return end
+          collectgarbage()
+          print(collectgarbage('count') < 24 * 1024)
+        end }";
+    let mut talk = Talk::open(rules, Settings::new(Profile::Wero), manner(6));
+    for at in 0..600_i64 {
+        // Each text is another one.
+        let text = format!("{at:060000}");
+        assert_eq!(talk.send(Client, data(at, text.as_bytes())).len(), 1);
+    }
+    let (.., said) = talk.close();
+    assert_eq!(said.errors(), Vec::<&str>::new());
+    assert_eq!(said.printed, "true\n");
+    let told = |line: &String| line.contains("have too many bytes under way");
+    assert!(said.lines.iter().any(told));
+}
+
 #[test]
 fn mistakes_are_said() {
     let at_load = |rules: &str| {

@@ -307,16 +307,15 @@ function methods.ack(self, pkt)
   local sound
   sound, self._receiver_sums = is_sound(pkt, self._receiver_sums)
   if not sound then return end
-  local record, at, new = self._sent, nil, nil
+  local record, new, written = self._sent, nil, nil
   if host.recorded then
-    at = offset_of(self, pkt.ack_seq, record.old_end)
-    new = sent.to_new(record, at)
-    at = new
+    new = sent.to_new(record, offset_of(self, pkt.ack_seq, record.old_end))
+    written = new
   else
     new = offset_of(self, pkt.ack_seq, record.new_end)
-    at = sent.to_old(record, new)
+    written = sent.to_old(record, new)
   end
-  local seq = (self._start + at) % NUMBERS
+  local seq = (self._start + written) % NUMBERS
   if seq ~= pkt.ack_seq then pkt.ack_seq = seq end
   if record.edited then remove_blocks(pkt) end
   sent.acknowledge(record, new)
